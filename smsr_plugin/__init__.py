@@ -1,0 +1,38 @@
+"""SMSR for BasicSR: learned sparsity for super-resolution, and inference that uses it.
+
+The exports are loaded on first use, and none of them needs BasicSR.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from smsr_plugin.archs.smsr_arch import SMSR
+    from smsr_plugin.checkpoints import load, save
+    from smsr_plugin.config import SMSRConfig
+    from smsr_plugin.sparse import SparseSMSR, to_sparse
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "SMSR": "smsr_plugin.archs.smsr_arch",
+    "SMSRConfig": "smsr_plugin.config",
+    "SparseSMSR": "smsr_plugin.sparse",
+    "load": "smsr_plugin.checkpoints",
+    "save": "smsr_plugin.checkpoints",
+    "to_sparse": "smsr_plugin.sparse",
+}
+
+__all__ = ["SMSR", "SMSRConfig", "SparseSMSR", "load", "save", "to_sparse"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_EXPORTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_EXPORTS})

@@ -1,0 +1,245 @@
+"""SMSR: a network that learns where it need not compute (fig. 2 of the paper).
+
+Channel masks: 1 = sparse (computed at important pixels only), 0 = dense.
+Spatial masks: 1 = important.
+
+In training the masks are soft Gumbel samples; in evaluation they are hard and every pixel is
+computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse` must agree with.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smsr_plugin.archs.gumbel import hard_mask, logit_difference, soft_mask
+from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
+
+
+class SMSROutput(NamedTuple):
+    """The result of a forward pass together with the masks that made it."""
+
+    sr: Tensor  #: (B, num_out_ch, H·upscale, W·upscale), 0…1 (not clamped)
+    spa_mask: Tensor  #: (B, K, H, W), one spatial mask per block, in 0…1
+    ch_mask: Tensor  #: (1, K, C, L), the channel masks, in 0…1
+
+
+class SpatialMask(nn.Module):
+    """Hourglass that predicts a block's spatial mask logits from its input (sec. 3.1)."""
+
+    def __init__(self, config: SMSRConfig) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(config.num_feat, config.mask_feat, 3, padding=1)
+        self.conv2 = nn.Conv2d(config.mask_feat, config.mask_feat, 3, padding=1)
+        self.deconv = nn.ConvTranspose2d(
+            config.mask_feat, 2, 3, stride=2, padding=1, output_padding=1
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map features (B, C, H, W) to logit 1 − logit 0, (B, 1, H, W)."""
+        height, width = x.shape[-2:]
+        # Pooling by 2 and back needs even sizes: repeat the last row or column, crop afterwards.
+        if height % 2 or width % 2:
+            x = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate")
+        x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
+        logits = self.deconv(F.relu(self.conv2(x)))
+        return logit_difference(logits, 1)[..., :height, :width]
+
+
+class ChannelAttention(nn.Module):
+    """Scales each channel by a function of all channels' means (squeeze and excitation)."""
+
+    def __init__(self, config: SMSRConfig) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(config.num_feat, config.attention_feat, 1)
+        self.excite = nn.Conv2d(config.attention_feat, config.num_feat, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = F.adaptive_avg_pool2d(x, 1)
+        return x * torch.sigmoid(self.excite(F.relu(self.squeeze(mean))))
+
+
+class SparseMaskModule(nn.Module):
+    """SMM: mask prediction, L sparse mask convolutions, fuse, attention, residual (fig. 2)."""
+
+    def __init__(self, config: SMSRConfig) -> None:
+        super().__init__()
+        channels, layers = config.num_feat, config.num_layer
+        self.spa_mask = SpatialMask(config)
+        self.ch_mask = nn.Parameter(torch.randn(1, channels, layers, 2))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(layers)
+        )
+        self.fuse = nn.Conv2d(channels * layers, channels, 1)
+        self.attention = ChannelAttention(config)
+
+    def forward(self, x: Tensor, spa_mask: Tensor, ch_mask: Tensor) -> Tensor:
+        """Compute the block from its input and its masks.
+
+        Args:
+            x: (B, C, H, W).
+            spa_mask: (B, 1, H, W) in 0…1, 1 = important.
+            ch_mask: (1, C, L) in 0…1, 1 = sparse.
+        """
+        spa_mask, ch_mask = spa_mask.to(x.dtype), ch_mask[0].to(x.dtype)
+        feature, features, dense_in = x, [], None
+        for layer, conv in enumerate(self.convs):
+            dense_out = 1 - ch_mask[:, layer]
+            feature = F.relu(
+                sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in)
+            )
+            features.append(feature)
+            dense_in = dense_out
+        return x + self.attention(self.fuse(torch.cat(features, 1)))
+
+
+def sparse_mask_conv(
+    x: Tensor, weight: Tensor, spa_mask: Tensor, dense_out: Tensor, dense_in: Tensor | None
+) -> Tensor:
+    """Sparse mask convolution before its ReLU (eq. 4; D→D + D→S + S→D + S→S).
+
+    With d, s = 1 − d for the output channels and d', s' for the input channels, the paper's sum
+    d·(W∗d'x) + m·s·(W∗d'x) + m·d·(W∗s'x) + m·s·(W∗s'x) is, since s + d = 1,
+
+        m · (W∗x) + (1 − m) · (dWd')∗x.
+
+    At an important pixel all outputs see all inputs; elsewhere only dense outputs see only dense
+    inputs. Scaling the kernel in place of the features saves two feature maps per layer.
+
+    Args:
+        x: (B, C_in, H, W).
+        weight: W, (C_out, C_in, 3, 3).
+        spa_mask: m, (B, 1, H, W).
+        dense_out: d, (C_out,), the share of density of each output channel.
+        dense_in: d', (C_in,), that of the previous layer's outputs; None if all inputs are dense.
+    """
+    if dense_in is None:
+        every = F.conv2d(x, weight, padding=1)
+        return every * torch.lerp(dense_out.view(-1, 1, 1), spa_mask.new_ones(()), spa_mask)
+    dense_weight = weight * dense_out.view(-1, 1, 1, 1) * dense_in.view(-1, 1, 1)
+    both = F.conv2d(x, torch.cat([weight, dense_weight]), padding=1)
+    every, dense = both.chunk(2, 1)
+    return torch.lerp(dense, every, spa_mask.expand_as(every))
+
+
+class SMSR(nn.Module):
+    """Sparse Mask Super-Resolution network.
+
+    Args:
+        num_in_ch, num_out_ch, num_feat, num_layer, num_block, upscale, img_range, rgb_mean:
+            see `smsr_plugin.config.SMSRConfig`.
+
+    Raises:
+        ValueError: If an option is out of range.
+    """
+
+    def __init__(
+        self,
+        num_in_ch: int = 3,
+        num_out_ch: int = 3,
+        num_feat: int = 64,
+        num_layer: int = 4,
+        num_block: int = 5,
+        upscale: int = 2,
+        img_range: float = 1.0,
+        rgb_mean: tuple[float, ...] = DIV2K_RGB_MEAN,
+    ) -> None:
+        super().__init__()
+        self.config = config = SMSRConfig(
+            num_in_ch, num_out_ch, num_feat, num_layer, num_block, upscale, img_range, rgb_mean
+        )
+        # Saved with the weights, because weights are of use only with the range they were made for.
+        self.register_buffer("rgb_mean", torch.tensor(config.rgb_mean).view(1, -1, 1, 1))
+        self.register_buffer("img_range", torch.tensor(config.img_range))
+        self.head = nn.Sequential(
+            nn.Conv2d(num_in_ch, num_feat, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(num_feat, num_feat, 3, padding=1),
+        )
+        self.blocks = nn.ModuleList(SparseMaskModule(config) for _ in range(num_block))
+        self.collect = nn.Sequential(
+            nn.Conv2d(num_feat * num_block, num_feat, 1),
+            nn.ReLU(),
+            nn.Conv2d(num_feat, num_feat, 3, padding=1),
+        )
+        self.tail = nn.Sequential(
+            nn.Conv2d(num_feat, num_out_ch * upscale**2, 3, padding=1),
+            nn.PixelShuffle(upscale),
+        )
+
+    @classmethod
+    def from_config(cls, config: SMSRConfig) -> SMSR:
+        """Build the network that `config` describes, with fresh weights."""
+        return cls(**config.to_dict())
+
+    def channel_masks(self, tau: float = 1.0) -> Tensor:
+        """Return the channel masks of all blocks, (1, K, C, L): soft in training, else hard.
+
+        A tie of the logits is dense.
+        """
+        logits = torch.stack([block.ch_mask for block in self.blocks], 1)
+        difference = logit_difference(logits, -1).squeeze(-1)
+        return soft_mask(difference, tau) if self.training else hard_mask(difference)
+
+    def forward(
+        self,
+        x: Tensor,
+        tau: float = 1.0,
+        threshold: float = 0.0,
+        spa_mask: Tensor | None = None,
+        return_masks: bool = False,
+    ) -> Tensor | SMSROutput:
+        """Super-resolve a batch.
+
+        Args:
+            x: lq images, (B, num_in_ch, H, W), 0…1, any H and W from 1.
+            tau: Temperature of the soft masks; used in training only.
+            threshold: A pixel is important where logit 1 − logit 0 exceeds this; used in
+                evaluation only.
+            spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
+            return_masks: Return `SMSROutput` in place of the image alone.
+
+        Returns:
+            (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
+
+        Raises:
+            ValueError: If the shape of `x` or `spa_mask` does not fit.
+        """
+        check_input(x, self.config, spa_mask)
+        x0 = (x - self.rgb_mean) * self.img_range
+        head = feature = self.head(x0)
+        ch_masks = self.channel_masks(tau)
+        spa_masks, features = [], []
+        for k, block in enumerate(self.blocks):
+            if spa_mask is not None:
+                block_mask = spa_mask[:, k : k + 1]
+            elif self.training:
+                block_mask = soft_mask(block.spa_mask(feature), tau)
+            else:
+                block_mask = hard_mask(block.spa_mask(feature), threshold)
+            feature = block(feature, block_mask, ch_masks[:, k])
+            spa_masks.append(block_mask)
+            features.append(feature)
+        residual = self.tail(self.collect(torch.cat(features, 1)) + head)
+        # The bicubic upsample is computed in the input's precision also under autocast.
+        base = F.interpolate(x0, scale_factor=self.config.upscale, mode="bicubic")
+        sr = (base + residual) / self.img_range + self.rgb_mean
+        return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks) if return_masks else sr
+
+
+def check_input(x: Tensor, config: SMSRConfig, spa_mask: Tensor | None = None) -> None:
+    """Raise ValueError unless `x` is a batch of images (and `spa_mask` masks) for the network."""
+    if x.ndim != 4 or x.shape[1] != config.num_in_ch or 0 in x.shape:
+        raise ValueError(
+            f"SMSR takes a batch of shape (B, {config.num_in_ch}, H, W) with no empty side, "
+            f"got {tuple(x.shape)}"
+        )
+    if spa_mask is not None:
+        expected = (x.shape[0], config.num_block, *x.shape[2:])
+        if tuple(spa_mask.shape) != expected:
+            raise ValueError(
+                f"spa_mask must have shape (B, K, H, W) = {expected}, got {tuple(spa_mask.shape)}"
+            )

@@ -1,0 +1,45 @@
+"""The sparsity regularisation of SMSR (eq. 6 and 7)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def kept_computation(spa_mask: Tensor, ch_mask: Tensor) -> Tensor:
+    """Return η, each block's expected share of its convolutions that is computed, (K,).
+
+    The paper's mean over layers, channels, samples and pixels of M_ch·M_spa + (1 − M_ch)
+    separates, because the two masks share no dimension: η = mean(M_ch)·mean(M_spa) +
+    mean(1 − M_ch). No (B, C·L, H, W) tensor is needed.
+
+    Args:
+        spa_mask: (B, K, H, W) in 0…1, 1 = important.
+        ch_mask: (N, K, C, L) in 0…1, 1 = sparse.
+
+    Raises:
+        ValueError: If the two do not agree on the number of blocks.
+    """
+    if spa_mask.ndim != 4 or ch_mask.ndim != 4 or spa_mask.shape[1] != ch_mask.shape[1]:
+        raise ValueError(
+            "expected spa_mask (B, K, H, W) and ch_mask (N, K, C, L) of the same K, got "
+            f"{tuple(spa_mask.shape)} and {tuple(ch_mask.shape)}"
+        )
+    important = spa_mask.float().mean((0, 2, 3))
+    sparse = ch_mask.float().mean((0, 2, 3))
+    return sparse * important + (1 - sparse)
+
+
+class SparsityLoss(nn.Module):
+    """L_reg = mean over blocks of η, times a weight.
+
+    Args:
+        loss_weight: λ₀. The model multiplies by the warm-up of `smsr_plugin.schedules`.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, spa_mask: Tensor, ch_mask: Tensor) -> Tensor:
+        """Return the weighted loss, a scalar, from (B, K, H, W) and (N, K, C, L) masks."""
+        return self.loss_weight * kept_computation(spa_mask, ch_mask).mean()

@@ -1,0 +1,72 @@
+"""The temperature τ and the sparsity weight λ as pure functions of the iteration (sec. 4.1).
+
+Both take the 1-based iteration that BasicSR counts and an explicit `iters_per_epoch`, so that
+nothing has to be restored on resume. Epochs are fractional: the schedules move every iteration.
+"""
+
+from __future__ import annotations
+
+from smsr_plugin.config import SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
+
+
+def epoch_of(current_iter: int, iters_per_epoch: int) -> float:
+    """Return the epochs t that are complete before iteration `current_iter` (1-based).
+
+    Raises:
+        ValueError: If `current_iter` or `iters_per_epoch` is below 1.
+    """
+    if current_iter < 1 or iters_per_epoch < 1:
+        raise ValueError(
+            "schedules: current_iter and iters_per_epoch must be at least 1, "
+            f"got {current_iter} and {iters_per_epoch}"
+        )
+    return (current_iter - 1) / iters_per_epoch
+
+
+def tau(
+    current_iter: int,
+    iters_per_epoch: int,
+    *,
+    tau_min: float = TAU_MIN,
+    tau_epochs: float = TAU_EPOCHS,
+) -> float:
+    """Return the Gumbel softmax temperature, τ_t = max(tau_min, 1 − t / tau_epochs).
+
+    `tau_min=1` keeps τ constant at 1, as the released x2 weights were probably trained.
+
+    Raises:
+        ValueError: If `tau_min` is not in (0, 1] or `tau_epochs` is not above 0.
+    """
+    if not 0 < tau_min <= 1 or not tau_epochs > 0:
+        raise ValueError(
+            "schedules: tau_min must be in (0, 1] and tau_epochs above 0, "
+            f"got {tau_min} and {tau_epochs}"
+        )
+    return max(tau_min, 1 - epoch_of(current_iter, iters_per_epoch) / tau_epochs)
+
+
+def sparsity_weight(
+    current_iter: int,
+    iters_per_epoch: int,
+    weight: float,
+    *,
+    warmup_epochs: float = SPARSITY_WARMUP_EPOCHS,
+) -> float:
+    """Return the weight of the sparsity loss, λ_t = λ₀ · min(t / warmup_epochs, 1).
+
+    Args:
+        current_iter: Iteration, 1-based.
+        iters_per_epoch: Iterations per epoch.
+        weight: λ₀, at least 0, for the value range of the pixel loss.
+        warmup_epochs: Epochs of linear warm-up; 0 means none.
+
+    Raises:
+        ValueError: If `weight` or `warmup_epochs` is negative.
+    """
+    if weight < 0 or warmup_epochs < 0:
+        raise ValueError(
+            "schedules: weight and warmup_epochs must not be negative, "
+            f"got {weight} and {warmup_epochs}"
+        )
+    t = epoch_of(current_iter, iters_per_epoch)
+    return weight if t >= warmup_epochs else weight * t / warmup_epochs
