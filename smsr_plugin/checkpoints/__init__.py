@@ -1,0 +1,17 @@
+"""SMSR checkpoints: the released weights, BasicSR's networks, safetensors; read safely."""
+
+from __future__ import annotations
+
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.img_range import fold_img_range
+from smsr_plugin.checkpoints.network import Checkpoint, load, read, read_state_dict, save
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "fold_img_range",
+    "load",
+    "read",
+    "read_state_dict",
+    "save",
+]

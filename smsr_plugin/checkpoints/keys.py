@@ -1,0 +1,165 @@
+"""Finding the state dict inside what was stored, and giving its keys our names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.config import DIV2K_RGB_MEAN
+
+#: Where a state dict may be kept inside a checkpoint, preferred first.
+CONTAINERS = ("params_ema", "params", "state_dict")
+#: What wrappers put before every key: DataParallel and torch.compile.
+WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+#: What BasicSR's training states hold.
+TRAINING_STATE = {"epoch", "iter", "optimizers", "schedulers"}
+
+#: The released checkpoints' names of our parameters.
+RELEASED_NAMES = (
+    (r"^body\.(\d+)\.spa_mask\.0\.", r"blocks.\1.spa_mask.conv1."),
+    (r"^body\.(\d+)\.spa_mask\.3\.", r"blocks.\1.spa_mask.conv2."),
+    (r"^body\.(\d+)\.spa_mask\.5\.", r"blocks.\1.spa_mask.deconv."),
+    (r"^body\.(\d+)\.body\.ch_mask$", r"blocks.\1.ch_mask"),
+    (r"^body\.(\d+)\.body\.body\.(\d+)\.", r"blocks.\1.convs.\2."),
+    (r"^body\.(\d+)\.body\.collect\.", r"blocks.\1.fuse."),
+    (r"^body\.(\d+)\.ca\.conv_du\.0\.", r"blocks.\1.attention.squeeze."),
+    (r"^body\.(\d+)\.ca\.conv_du\.2\.", r"blocks.\1.attention.excite."),
+)
+#: The 1×1 convolutions with which the released network shifts the mean.
+MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
+#: Relative difference between channels' ranges that rounding can explain.
+RANGE_TOLERANCE = 1e-4
+
+
+def find_state_dict(
+    root: object, param_keys: Sequence[str] = CONTAINERS, required: bool = False
+) -> tuple[Mapping[str, object], str | None]:
+    """Return the state dict inside `root` and the key it was kept under, None if bare.
+
+    Args:
+        root: What the file held.
+        param_keys: Where to look, preferred first.
+        required: Refuse to take `root` itself where none of the keys exists.
+
+    Raises:
+        CheckpointError: If there is no state dict.
+    """
+    if not isinstance(root, Mapping) or not root:
+        kind = "an empty dict" if isinstance(root, Mapping) else f"a {type(root).__name__}"
+        raise CheckpointError(f"holds {kind} where a dict of tensors was expected")
+    if root.keys() >= TRAINING_STATE:
+        raise CheckpointError(
+            "is a training state (optimizers and schedulers); the network is in the net_g_*.pth "
+            "file of the same iteration, in the models folder"
+        )
+    key = next((key for key in param_keys if key in root), None)
+    nested = [str(key) for key, value in root.items() if isinstance(value, Mapping)]
+    if key is None and nested:
+        raise CheckpointError(
+            f"has no {' or '.join(map(repr, param_keys))}; "
+            f"param_key can be one of: {shortened(nested)}"
+        )
+    if key is None and required:
+        raise CheckpointError(
+            f"has no {' or '.join(map(repr, param_keys))}: it holds a bare state dict, so leave "
+            "param_key out"
+        )
+    inner = root if key is None else root[key]
+    if not isinstance(inner, Mapping) or not inner:
+        raise CheckpointError(f"holds no state dict under {key!r}, but a {type(inner).__name__}")
+    return inner, key
+
+
+def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
+    """Return copies of the entries, float32 on the CPU, without the wrappers' key prefixes.
+
+    Raises:
+        CheckpointError: If a value is not an ordinary real tensor, or holds NaN or infinity.
+    """
+    for prefix in WRAPPER_PREFIXES:
+        if all(isinstance(key, str) and key.startswith(prefix) for key in state):
+            state = {key[len(prefix) :]: value for key, value in state.items()}
+    tensors, not_finite = {}, []
+    for key, value in state.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"is not a state dict: {key!r} holds a {type(value).__name__}, not a tensor"
+            )
+        if not _is_ordinary(value):
+            raise CheckpointError(
+                f"{key!r} is not an ordinary tensor of real numbers: {value.dtype}, "
+                f"{value.layout}, shape {tuple(value.shape)}"
+            )
+        tensors[key] = value.detach().to("cpu", torch.float32, copy=True).contiguous()
+        if not tensors[key].isfinite().all():
+            not_finite.append(key)
+    if not_finite:
+        raise CheckpointError(
+            f"NaN or infinity in {shortened(not_finite)}: the training that wrote it had diverged"
+        )
+    return tensors
+
+
+def _is_ordinary(tensor: Tensor) -> bool:
+    """Tell whether a tensor is dense, real, not empty, and has memory for each of its values."""
+    return (
+        tensor.layout == torch.strided
+        and tensor.device.type != "meta"
+        and not tensor.is_complex()
+        and not tensor.is_quantized
+        and tensor.numel() > 0
+        # A broadcast view can claim any shape; what follows sizes a network by the shapes.
+        and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
+    )
+
+
+def rename_released(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
+    """Give the released checkpoint's keys our names and its mean shifts our buffers.
+
+    Returns:
+        The state dict with our names, and whether it was a released one (else it is unchanged).
+
+    Raises:
+        CheckpointError: If the mean shifts are not those of a value range with DIV2K's mean.
+    """
+    renamed = {}
+    for key, tensor in state.items():
+        for pattern, replacement in RELEASED_NAMES:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = tensor
+    if any(key not in renamed for key in MEAN_SHIFTS):
+        return renamed, renamed.keys() != state.keys()
+    renamed["rgb_mean"], renamed["img_range"] = _mean_and_range(
+        *(renamed.pop(key) for key in MEAN_SHIFTS)
+    )
+    return renamed, True
+
+
+def _mean_and_range(
+    sub_weight: Tensor, sub_bias: Tensor, add_weight: Tensor, add_bias: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return rgb_mean and img_range from x·I − R·mean and its inverse."""
+    mean = torch.tensor(DIV2K_RGB_MEAN)
+    identity = torch.eye(len(mean)).view(len(mean), len(mean), 1, 1)
+    if sub_bias.shape == mean.shape and torch.equal(add_bias, -sub_bias):
+        ranges = -sub_bias / mean
+        whole = ranges.mean().round()
+        close = torch.isclose(ranges.mean(), whole, rtol=RANGE_TOLERANCE, atol=0)
+        img_range = whole if close else ranges.mean()
+        same = torch.allclose(ranges, img_range.expand(3), rtol=RANGE_TOLERANCE, atol=0)
+        if same and torch.equal(sub_weight, identity) and torch.equal(add_weight, identity):
+            return (-sub_bias / img_range).view(1, -1, 1, 1), img_range
+    raise CheckpointError(
+        f"sub_mean and add_mean do not shift by the mean {DIV2K_RGB_MEAN} times a value range: "
+        f"biases {sub_bias.tolist()} and {add_bias.tolist()}"
+    )
+
+
+def shortened(names: list[str], limit: int = 4) -> str:
+    """Return the first `limit` names and how many follow."""
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,170 @@
+"""Checkpoints to SMSR networks and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import smsr_plugin
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.files import read_file, write_file
+from smsr_plugin.checkpoints.img_range import fold_img_range
+from smsr_plugin.checkpoints.keys import (
+    CONTAINERS,
+    clean_tensors,
+    find_state_dict,
+    rename_released,
+)
+from smsr_plugin.checkpoints.shapes import infer_config
+from smsr_plugin.config import SMSRConfig
+
+SUFFIX = ".safetensors"
+#: Entries of a safetensors header that are ours; `format` tells our files from others'.
+FORMAT = {"format": "smsr"}
+RESERVED = ("format", "smsr_plugin", "config")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as it was read, before anything is done to its weights.
+
+    Attributes:
+        state_dict: float32 CPU tensors under our key names, for `config.img_range`.
+        config: Inferred from the shapes and the buffers.
+        kind: What the file was, for people to read.
+        metadata: The strings of a safetensors header; empty for other files.
+    """
+
+    state_dict: dict[str, Tensor]
+    config: SMSRConfig
+    kind: str
+    metadata: Mapping[str, str]
+
+
+def read(path: str | os.PathLike[str], *, param_key: str | None = None) -> Checkpoint:
+    """Read a checkpoint of any known kind without running any code in it.
+
+    Known are: the released SMSR weights; BasicSR's `net_g_*.pth`; a bare state dict, or one under
+    `state_dict`; each also with the key prefix of DataParallel or torch.compile; and safetensors.
+
+    Args:
+        path: The file. What it is is told from its content, not from its name.
+        param_key: The entry that holds the state dict. By default `params_ema`, `params` or
+            `state_dict`, the first that exists, else the file as a whole.
+
+    Raises:
+        CheckpointError: If the file cannot be read or does not hold an SMSR; one line that
+            begins with the path.
+    """
+    keys = CONTAINERS if param_key is None else (param_key,)
+    return _read(path, keys, required=param_key is not None)
+
+
+def read_state_dict(
+    path: str | os.PathLike[str], *, param_key: str | None = None
+) -> tuple[dict[str, Tensor], SMSRConfig]:
+    """Read a checkpoint's weights and configuration, choosing the entry as BasicSR does.
+
+    Where the file does not hold `param_key`, what `read` would take by default is taken.
+    The weights are for the checkpoint's own `config.img_range` (255 for the released ones); to
+    load them into a network of another range, pass them through `fold_img_range` first.
+
+    Raises:
+        CheckpointError: As `read`, but never for an absent `param_key`.
+    """
+    keys = CONTAINERS if param_key is None else (param_key, *CONTAINERS)
+    checkpoint = _read(path, keys, required=False)
+    return checkpoint.state_dict, checkpoint.config
+
+
+def _read(path: str | os.PathLike[str], param_keys: tuple[str, ...], required: bool) -> Checkpoint:
+    try:
+        content = read_file(Path(path))
+        found, key = find_state_dict(content.root, param_keys, required)
+        state, released = rename_released(clean_tensors(found))
+        config = infer_config(state)
+        _check_metadata(content.metadata or {}, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    kind = "released SMSR weights" if released else "SMSR state dict"
+    kind += f" under {key!r}" if key else ""
+    kind += ", safetensors" if content.metadata is not None else ""
+    return Checkpoint(state, config, kind, content.metadata or {})
+
+
+def load(path: str | os.PathLike[str], *, param_key: str | None = None) -> SMSR:
+    """Load a network from a checkpoint of any kind that `read` knows.
+
+    Whatever the value range of the checkpoint, the network returned has img_range 1: see
+    `fold_img_range`, by which it is the same function up to rounding.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU. It takes and returns 0…1.
+
+    Raises:
+        CheckpointError: As `read`.
+    """
+    checkpoint = read(path, param_key=param_key)
+    config = replace(checkpoint.config, img_range=1.0)
+    # Built without memory, so that no random weights are drawn from the caller's generator.
+    with torch.device("meta"):
+        net = SMSR.from_config(config)
+    net.load_state_dict(fold_img_range(checkpoint.state_dict, config.img_range), assign=True)
+    return net.eval()
+
+
+def save(
+    net: SMSR, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Save a network as safetensors, float32, with its configuration in the header.
+
+    An existing file is replaced whole or, if anything fails, not at all.
+
+    Args:
+        net: The network, of any img_range and on any device.
+        path: Must end in .safetensors.
+        metadata: Strings to keep in the header beside ours (`format`, `smsr_plugin`, `config`).
+
+    Raises:
+        CheckpointError: If the path does not end in .safetensors or cannot be written, the
+            metadata are not strings or use a name of ours, or the weights are not finite.
+    """
+    if not isinstance(net, SMSR):
+        raise CheckpointError(f"save takes an SMSR, got a {type(net).__name__}")
+    extra = dict(metadata or {})
+    for key, value in extra.items():
+        if not isinstance(key, str) or not isinstance(value, str) or key in RESERVED:
+            raise CheckpointError(
+                f"metadata must map strings other than {', '.join(RESERVED)} to strings, "
+                f"got {key!r}: {value!r}"
+            )
+    try:
+        if Path(path).suffix != SUFFIX:
+            raise CheckpointError(f"must end in {SUFFIX}")
+        state = clean_tensors(net.state_dict())
+        header = {"smsr_plugin": smsr_plugin.__version__}
+        header["config"] = json.dumps(infer_config(state).to_dict())
+        write_file(Path(path), state, {**extra, **FORMAT, **header})
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def _check_metadata(metadata: Mapping[str, str], config: SMSRConfig) -> None:
+    """Raise CheckpointError if a header of ours describes another network than the tensors."""
+    if metadata.get("format") != FORMAT["format"]:
+        return
+    try:
+        stored = SMSRConfig.from_dict(json.loads(metadata["config"]))
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"its header holds no valid configuration: {error}") from error
+    if stored != config:
+        raise CheckpointError(
+            f"its header describes {stored}, but its tensors are those of {config}"
+        )

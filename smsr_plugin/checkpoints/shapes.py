@@ -1,0 +1,125 @@
+"""The configuration a state dict's shapes imply, and what is wrong when they imply none."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Size, Tensor
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.keys import shortened
+from smsr_plugin.config import SMSRConfig
+
+#: A key that only this network has.
+OTHER_NETWORKS = (
+    (r"^block_\d+\.c1_r\.", "RLFN"),
+    (r"^IMDB\d+\.", "IMDN"),
+    (r"^SCPA_trunk\.", "PAN"),
+    (r"^b\d\.b\d\.body\.", "CARN"),
+    (r"^backbone\.\d+\.conv1x1_sbx\.", "ECBSR"),
+    (r"^body\.\d+\.rdb1\.", "RRDBNet (ESRGAN)"),
+    (r"^body\.\d+\.residual_group\.", "RCAN"),
+    (r"^layers\.\d+\.residual_group\.", "SwinIR"),
+    (r"^upconv1\.", "MSRResNet"),
+    (r"^conv_after_body\.", "EDSR"),
+    (r"^body\.\d+\.weight$", "SRVGGNetCompact"),
+)
+
+
+def infer_config(state: Mapping[str, Tensor]) -> SMSRConfig:
+    """Return the configuration of the SMSR that `state` (our key names) belongs to.
+
+    num_in_ch and num_feat come from the head, upscale from the tail, num_block and num_layer from
+    the number of blocks and of their convolutions, the rest from the buffers; then every tensor
+    is checked against the network they describe.
+
+    Raises:
+        CheckpointError: If `state` is not exactly such a network: what is missing, unexpected or
+            of another shape, and the likely cause.
+    """
+    config = _guess(state)
+    expected = expected_shapes(config or SMSRConfig())
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    wrong = [
+        f"{key} is {tuple(state[key].shape)}, expected {tuple(shape)}"
+        for key, shape in expected.items()
+        if key in state and state[key].shape != shape
+    ]
+    if config is None or missing or unexpected or wrong:
+        raise CheckpointError(_mismatch(missing, unexpected, wrong))
+    return config
+
+
+def expected_shapes(config: SMSRConfig) -> dict[str, Size]:
+    """Return the shape of each entry of the state dict of the network that `config` describes."""
+    with torch.device("meta"):
+        return {key: value.shape for key, value in SMSR.from_config(config).state_dict().items()}
+
+
+def _guess(state: Mapping[str, Tensor]) -> SMSRConfig | None:
+    """Return the configuration that the shapes suggest, None where too little is there."""
+    needed = ("head.0.weight", "tail.0.weight", "rgb_mean", "img_range")
+    blocks = _indices(state, r"^blocks\.(\d+)\.")
+    layers = _indices(state, r"^blocks\.0\.convs\.(\d+)\.")
+    if any(key not in state for key in needed) or not blocks or not layers:
+        return None
+    head, tail = state["head.0.weight"], state["tail.0.weight"]
+    if head.ndim != 4 or tail.ndim != 4 or state["img_range"].numel() != 1:
+        return None
+    num_feat, num_in_ch = head.shape[:2]
+    upscale = math.isqrt(tail.shape[0] // num_in_ch)
+    if tail.shape[0] != num_in_ch * upscale**2:
+        raise CheckpointError(
+            f"tail.0.weight has {tail.shape[0]} output channels, which is not num_in_ch × "
+            f"upscale² for the {num_in_ch} input channels of head.0.weight"
+        )
+    try:
+        return SMSRConfig(
+            num_in_ch=num_in_ch,
+            num_out_ch=num_in_ch,
+            num_feat=num_feat,
+            num_layer=len(layers),
+            num_block=len(blocks),
+            upscale=upscale,
+            img_range=_shortest(state["img_range"])[0],
+            rgb_mean=tuple(_shortest(state["rgb_mean"])),
+        )
+    except ValueError as error:
+        raise CheckpointError(f"describes no SMSR: {error}") from error
+
+
+def _indices(state: Mapping[str, Tensor], pattern: str) -> set[str]:
+    return {match[1] for match in map(re.compile(pattern).match, state) if match}
+
+
+def _shortest(tensor: Tensor) -> list[float]:
+    """Return float32 values as the shortest decimals that round to them: 0.4488, not 0.44880001."""
+    return [float(str(np.float32(value))) for value in tensor.flatten().tolist()]
+
+
+def _mismatch(missing: list[str], unexpected: list[str], wrong: list[str]) -> str:
+    parts = [
+        f"{len(names)} {what}: {shortened(names)}"
+        for names, what in (
+            (missing, "keys missing"),
+            (unexpected, "keys unexpected"),
+            (wrong, "tensors of another shape"),
+        )
+        if names
+    ]
+    return f"{_likely_cause(missing, unexpected)} ({'; '.join(parts)})"
+
+
+def _likely_cause(missing: list[str], unexpected: list[str]) -> str:
+    for pattern, name in OTHER_NETWORKS:
+        if any(re.match(pattern, key) for key in unexpected):
+            return f"holds another network, {name}, not an SMSR"
+    if missing and not unexpected:
+        return "holds only part of an SMSR"
+    return "does not fit SMSR"

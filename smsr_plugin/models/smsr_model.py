@@ -1,0 +1,195 @@
+"""Training and validation of SMSR in BasicSR: L1 plus the sparsity loss, τ and λ schedules."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from basicsr.losses import build_loss
+from basicsr.metrics import calculate_metric
+from basicsr.models.sr_model import SRModel
+from basicsr.utils import get_root_logger, imwrite, tensor2img
+from torch import nn
+from tqdm import tqdm
+
+from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
+from smsr_plugin.checkpoints import fold_img_range, read_state_dict
+from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.losses.sparsity_loss import kept_computation
+from smsr_plugin.models.converters import convert
+from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
+from smsr_plugin.sparse import SparseSMSR
+
+
+class SMSRModel(SRModel):
+    """SRModel for SMSR.
+
+    Options beyond SRModel's: `train.sparsity_opt` (a loss), the keys of `TrainOptions`, and
+    `val.converter` (see `smsr_plugin.models.converters`): without it validation runs the
+    masked-dense oracle. With `train.ema_decay` the averaged weights are validated and converted.
+
+    Each validation set reports `spa_density` (mean share of important pixels) and `macs_kept`
+    (share of the dense multiply-adds that the masks keep) beside the metrics.
+    """
+
+    def init_training_settings(self) -> None:
+        train = self.opt["train"]
+        if train.get("perceptual_opt"):
+            raise ValueError("SMSRModel trains with pixel_opt and sparsity_opt, not perceptual_opt")
+        self.train_options = TrainOptions.from_train_section(train)
+        super().init_training_settings()
+        if not train.get("sparsity_opt"):
+            raise ValueError("train.sparsity_opt is missing, e.g. {type: SparsityLoss, ...}")
+        self.cri_sparsity = build_loss(train["sparsity_opt"]).to(self.device)
+        if self.train_options.channels_last:
+            self.net_g.to(memory_format=torch.channels_last)
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
+    ) -> None:
+        """Load any checkpoint that `smsr_plugin.load` reads, whatever its value range.
+
+        As in BasicSR, `param_key` falls back to `params` where the file does not hold it.
+        """
+        bare = self.get_bare_model(net)
+        if not isinstance(bare, SMSR):
+            raise ValueError(f"SMSRModel works with network_g type SMSR, got {type(bare).__name__}")
+        state_dict, config = read_state_dict(load_path, param_key=param_key)
+        if config.img_range != bare.config.img_range:
+            state_dict = fold_img_range(state_dict, bare.config.img_range)
+        get_root_logger().info(f"Loading SMSR from {load_path} [{param_key}].")
+        self._print_different_keys_loading(bare, state_dict, strict)
+        bare.load_state_dict(state_dict, strict=strict)
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        """Take one step on L1 + λ_t·L_reg with soft masks at τ_t."""
+        options = self.train_options
+        tau, warmup = options.tau(current_iter), options.warmup(current_iter)
+        self.optimizer_g.zero_grad()
+        with self._autocast():
+            lq = self.lq
+            if options.channels_last:
+                lq = lq.contiguous(memory_format=torch.channels_last)
+            out = cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True))
+        self.output = out.sr
+
+        loss_dict: OrderedDict[str, torch.Tensor] = OrderedDict()
+        if self.cri_pix:
+            loss_dict["l_pix"] = self.cri_pix(self.output.float(), self.gt)
+        loss_dict["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
+        total = torch.stack(list(loss_dict.values())).sum()
+        total.backward()
+        self.optimizer_g.step()
+
+        with torch.no_grad():
+            loss_dict["spa_density"] = out.spa_mask.float().mean()
+            loss_dict["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
+        self.log_dict = self.reduce_loss_dict(loss_dict)
+        self.log_dict["tau"] = tau
+        self.log_dict["lambda"] = warmup * self.cri_sparsity.loss_weight
+        if self.ema_decay > 0:
+            self.model_ema(decay=self.ema_decay)
+
+    def _autocast(self) -> Any:
+        name = self.train_options.autocast
+        if name is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=AUTOCAST_DTYPES[name])
+
+    def inference_network(self) -> nn.Module:
+        """Return the network that validation runs: averaged if EMA is on, converted if asked."""
+        net = self.get_bare_model(getattr(self, "net_g_ema", self.net_g))
+        converter = self.opt["val"].get("converter")
+        return convert(net, converter) if converter else net
+
+    def test(self) -> None:
+        """Super-resolve `self.lq` with the network of this validation, or a fresh one."""
+        self._infer(self.inference_network())
+
+    @torch.no_grad()
+    def _infer(self, net: nn.Module) -> dict[str, float]:
+        """Set `self.output` and return the image's density and kept multiply-adds."""
+        pixels = self.lq.shape[-2] * self.lq.shape[-1]
+        if isinstance(net, SparseSMSR):
+            self.output, stats = net(self.lq, return_stats=True)
+            density, kept = stats.spa_density.mean().item(), stats.kept
+        else:
+            was_training = net.training
+            out = net.eval()(self.lq, return_masks=True)
+            net.train(was_training)
+            self.output = out.sr
+            per_block = out.spa_mask.float().mean((0, 2, 3)).tolist()
+            cost = SMSRCost(net.config, dense_channels(net))
+            density = sum(per_block) / len(per_block)
+            kept = cost.macs(per_block, pixels) / cost.dense_macs(pixels)
+        return {"spa_density": density, "macs_kept": kept}
+
+    def nondist_validation(
+        self, dataloader: Any, current_iter: int | str, tb_logger: Any, save_img: bool
+    ) -> None:
+        """Run a validation set; log metrics, density and kept multiply-adds."""
+        dataset_name = dataloader.dataset.opt["name"]
+        metrics = self._metrics_for(dataloader.dataset)
+        net = self.inference_network()
+        totals: defaultdict[str, float] = defaultdict(float)
+        bar = tqdm(dataloader, unit="image", disable=not self.opt["val"].get("pbar", False))
+        for val_data in bar:
+            img_name = Path(val_data["lq_path"][0]).stem
+            bar.set_description(f"Test {img_name}")
+            self.feed_data(val_data)
+            sparsity = self._infer(net)
+            images = {"img": tensor2img([self.output.float().cpu()])}
+            if save_img:
+                imwrite(images["img"], str(self._image_path(dataset_name, img_name, current_iter)))
+            if metrics:
+                images["img2"] = tensor2img([self.gt.cpu()])
+            for name, opt in metrics.items():
+                totals[name] += float(calculate_metric(images, opt))
+            for name, value in sparsity.items():
+                totals[name] += value
+        results = {name: value / len(dataloader) for name, value in totals.items()}
+        self._report(dataset_name, results, metrics, current_iter, tb_logger)
+
+    def _metrics_for(self, dataset: Any) -> dict[str, Any]:
+        metrics = self.opt["val"].get("metrics") or {}
+        if metrics and dataset.opt.get("dataroot_gt") is None:
+            get_root_logger().warning(
+                f"{dataset.opt['name']} has no dataroot_gt: {', '.join(metrics)} are skipped."
+            )
+            return {}
+        if metrics:
+            self._initialize_best_metric_results(dataset.opt["name"])
+        return metrics
+
+    def _image_path(self, dataset_name: str, img_name: str, current_iter: int | str) -> Path:
+        """Return where BasicSR puts a validation image."""
+        folder = Path(self.opt["path"]["visualization"])
+        if self.opt["is_train"]:
+            return folder / img_name / f"{img_name}_{current_iter}.png"
+        suffix = self.opt["val"].get("suffix") or self.opt["name"]
+        return folder / dataset_name / f"{img_name}_{suffix}.png"
+
+    def _report(
+        self,
+        dataset_name: str,
+        results: dict[str, float],
+        metrics: dict[str, Any],
+        current_iter: int | str,
+        tb_logger: Any,
+    ) -> None:
+        """Keep the results in `self.metric_results` and write them to the log and TensorBoard."""
+        self.metric_results = results
+        lines = [f"Validation {dataset_name}"]
+        for name, value in results.items():
+            line = f"\t # {name}: {value:.4f}"
+            if name in metrics:
+                self._update_best_metric_result(dataset_name, name, value, current_iter)
+                best = self.best_metric_results[dataset_name][name]
+                line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
+            lines.append(line)
+            if tb_logger:
+                tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
+        get_root_logger().info("\n".join(lines) + "\n")

@@ -1,0 +1,54 @@
+"""From a trained SMSR to a network that infers sparsely."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.sparse.network import SparseSMSR
+
+PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
+BACKENDS = ("auto", "reference")
+
+
+def to_sparse(
+    net: nn.Module, precision: str = "fp32", threshold: float = 0.0, backend: str = "auto"
+) -> SparseSMSR:
+    """Convert an SMSR to sparse inference; `net` itself is left as it is.
+
+    Every kernel is split into D→D, D→S, S→D and S→S by the hard channel masks (sec. 3.3), the
+    mean shifts and the value range are folded into the first and last convolutions.
+
+    Args:
+        net: An `SMSR`, on any device, in any mode.
+        precision: "fp32", "fp64" or "bf16": the dtype of weights and features. The bicubic
+            upsample is computed in the dtype of the input.
+        threshold: A pixel is important where logit 1 − logit 0 exceeds this. 0 is what the
+            network was trained for; above it fewer pixels are computed, below it more.
+        backend: "reference" runs in plain PyTorch; "auto" takes the fastest there is.
+
+    Returns:
+        A frozen network in evaluation mode on the device of `net`.
+
+    Raises:
+        TypeError: If `net` is not an SMSR.
+        ValueError: If an option is unknown or the weights are not finite.
+    """
+    if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        net = net.module
+    if not isinstance(net, SMSR):
+        raise TypeError(f"to_sparse converts an SMSR, got {type(net).__name__}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {sorted(PRECISIONS)}, got {precision!r}")
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {list(BACKENDS)}, got {backend!r}")
+    bad = [name for name, value in net.state_dict().items() if not value.isfinite().all()]
+    if bad:
+        raise ValueError(f"cannot convert: {len(bad)} tensors are not finite, first {bad[0]}")
+    # Folding is done in float64, so that it costs no accuracy whatever the precision.
+    with torch.no_grad():
+        sparse = SparseSMSR(copy.deepcopy(net).double(), precision, float(threshold), "reference")
+    return sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)

@@ -1,0 +1,127 @@
+"""SparseSMSR: the frozen network that infers with skipped computation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smsr_plugin.archs.smsr_arch import SMSR, check_input
+from smsr_plugin.complexity import SMSRCost
+from smsr_plugin.sparse.block import SparseBlock
+from smsr_plugin.sparse.stats import SparseStats
+
+
+class SparseSMSR(nn.Module):
+    """Takes and returns what `SMSR` does in evaluation. Made by `to_sparse`.
+
+    The weights are split and packed copies and cannot be trained. Mean and range are folded away:
+    the head sees [x, 1] in place of x − mean (a channel of ones, zero outside the image, so that
+    the fold is exact at the border too), and the bicubic upsample of x − mean plus the mean is
+    that of x, because the weights of the interpolation sum to 1.
+
+    Attributes:
+        config: The configuration of the network it was made from.
+        precision: "fp32", "fp64" or "bf16".
+        threshold: A pixel is important where logit 1 − logit 0 exceeds this.
+        backend: What runs the operations; "reference" is plain PyTorch.
+    """
+
+    def __init__(self, net: SMSR, precision: str, threshold: float, backend: str) -> None:
+        super().__init__()
+        self.config = net.config
+        self.precision, self.threshold, self.backend = precision, threshold, backend
+        self.head_first = _fold_input_shift(net)
+        self.head_second = net.head[2]
+        self.blocks = nn.ModuleList(SparseBlock(block) for block in net.blocks)
+        self.collect_first, self.collect_second = net.collect[0], net.collect[2]
+        self.tail = net.tail[0]
+        with torch.no_grad():
+            self.tail.weight /= net.img_range
+            self.tail.bias /= net.img_range
+        self.cost = SMSRCost(self.config, self.dense_channels)
+        self.requires_grad_(False).eval()
+
+    @property
+    def dense_channels(self) -> list[list[int]]:
+        """The number of dense output channels of each layer of each block, K lists of L."""
+        return [[layer.d2d.shape[0] for layer in block.layers] for block in self.blocks]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the weights."""
+        return self.head_second.weight.dtype
+
+    def train(self, mode: bool = True) -> SparseSMSR:
+        """Refuse to train: packed weights are copies.
+
+        Raises:
+            RuntimeError: If `mode` is True.
+        """
+        if mode:
+            raise RuntimeError("SparseSMSR only infers; train the SMSR it was made from")
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(
+        self, x: Tensor, spa_mask: Tensor | None = None, return_stats: bool = False
+    ) -> Tensor | tuple[Tensor, SparseStats]:
+        """Super-resolve a batch.
+
+        Args:
+            x: lq images, (B, num_in_ch, H, W), 0…1, any H and W from 1, on the network's device.
+            spa_mask: Hard spatial masks (B, K, H, W) to use in place of the predicted ones.
+            return_stats: Return `(sr, SparseStats)`.
+
+        Returns:
+            (B, num_out_ch, H·upscale, W·upscale) in the dtype of `x`, not clamped.
+
+        Raises:
+            ValueError: If the shape of `x` or `spa_mask` does not fit.
+        """
+        check_input(x, self.config, spa_mask)
+        first = torch.cat([x, torch.ones_like(x[:, :1])], 1).to(self.dtype)
+        first = first.contiguous(memory_format=torch.channels_last)
+        head = feature = self.head_second(F.relu(self.head_first(first)))
+        collected: Tensor | float = self.collect_first.bias.view(-1, 1, 1)
+        collect_weights = self.collect_first.weight.split(self.config.num_feat, 1)
+        densities = []
+        for k, block in enumerate(self.blocks):
+            if spa_mask is None:
+                block_mask = block.predict_mask(feature, self.threshold)
+            else:
+                block_mask = spa_mask[:, k : k + 1]
+            feature = block(feature, block_mask)
+            collected = collected + F.conv2d(feature, collect_weights[k])
+            densities.append(block_mask.float().mean((1, 2, 3)))
+        residual = self.tail(self.collect_second(F.relu(collected)) + head)
+        residual = F.pixel_shuffle(residual, self.config.upscale).to(x.dtype)
+        sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
+        if not return_stats:
+            return sr
+        return sr, self._stats(torch.stack(densities, 1), x.shape[-2] * x.shape[-1])
+
+    def _stats(self, density: Tensor, pixels: int) -> SparseStats:
+        macs = tuple(self.cost.macs(image, pixels) for image in density.tolist())
+        return SparseStats(density, macs, self.cost.dense_macs(pixels))
+
+    def extra_repr(self) -> str:
+        return (
+            f"precision={self.precision}, threshold={self.threshold}, backend={self.backend}, "
+            f"dense_channels={self.dense_channels}"
+        )
+
+
+def _fold_input_shift(net: SMSR) -> nn.Conv2d:
+    """Return the first convolution over [x, 1] that equals the one over (x − mean)·range."""
+    first = net.head[0]
+    weight = first.weight * net.img_range
+    shift = -(weight * net.rgb_mean).sum(1, keepdim=True)
+    folded = nn.Conv2d(first.in_channels + 1, first.out_channels, 3, padding=1)
+    folded = folded.to(device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        folded.weight.copy_(torch.cat([weight, shift], 1))
+        folded.bias.copy_(first.bias)
+    return folded
+
+

@@ -1,0 +1,73 @@
+"""Small networks and the paper's formulas, spelled out, as the tests' oracle."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smsr_plugin.archs.smsr_arch import SMSR
+
+
+def tiny_smsr(seed: int = 0, **options) -> SMSR:
+    """Return a small float64 SMSR in eval mode whose masks are neither empty nor full."""
+    torch.manual_seed(seed)
+    net = SMSR(**{"num_feat": 6, "num_layer": 3, "num_block": 2, **options}).double().eval()
+    with torch.no_grad():  # logits of a fresh network barely leave zero
+        for block in net.blocks:
+            block.spa_mask.deconv.weight *= 30
+    return net
+
+
+def split_channels(net: SMSR, dense: list[list[list[int]]]) -> SMSR:
+    """Make exactly the channels `dense[block][layer]` dense."""
+    with torch.no_grad():
+        for block, layers in zip(net.blocks, dense, strict=True):
+            block.ch_mask[..., 0], block.ch_mask[..., 1] = -1, 1
+            for layer, channels in enumerate(layers):
+                block.ch_mask[0, channels, layer, 0] = 2
+    return net
+
+
+def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -> Tensor:
+    """Evaluate the network by the paper's four-term formula, term by term.
+
+    Args:
+        net: The network whose weights to use.
+        x: (B, 3, H, W), 0…1.
+        spa_masks: m, (B, K, H, W).
+        ch_masks: s, (1, K, C, L).
+    """
+    state = net.state_dict()
+    mean = state["rgb_mean"]
+    x0 = (x - mean) * state["img_range"]
+
+    def conv(name, value, padding=1):
+        return F.conv2d(value, state[f"{name}.weight"], state.get(f"{name}.bias"), padding=padding)
+
+    f0 = conv("head.2", conv("head.0", x0).relu())
+    feature, outputs = f0, []
+    for k in range(net.config.num_block):
+        block, m = f"blocks.{k}", spa_masks[:, k : k + 1]
+        value, layers = feature, []
+        for layer in range(net.config.num_layer):
+            s = ch_masks[0, k, :, layer].view(1, -1, 1, 1)
+            d = 1 - s
+            if layer == 0:
+                value = conv(f"{block}.convs.0", value) * (d + m * s)
+            else:
+                g_d = conv(f"{block}.convs.{layer}", d_in * value)
+                g_s = conv(f"{block}.convs.{layer}", s_in * value)
+                value = d * g_d + m * s * g_d + m * d * g_s + m * s * g_s
+            value = value.relu()
+            layers.append(value)
+            d_in, s_in = d, s
+        fused = conv(f"{block}.fuse", torch.cat(layers, 1), 0)
+        pooled = fused.mean((2, 3), keepdim=True)
+        hidden = conv(f"{block}.attention.squeeze", pooled, 0).relu()
+        feature = feature + fused * conv(f"{block}.attention.excite", hidden, 0).sigmoid()
+        outputs.append(feature)
+    collected = conv("collect.2", conv("collect.0", torch.cat(outputs, 1), 0).relu()) + f0
+    residual = F.pixel_shuffle(conv("tail.0", collected), net.config.upscale)
+    base = F.interpolate(x0, scale_factor=net.config.upscale, mode="bicubic", align_corners=False)
+    return (residual + base) / state["img_range"] + mean
