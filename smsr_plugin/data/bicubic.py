@@ -81,8 +81,6 @@ def upscale(lr: Image, scale: int) -> Image:
         ValueError: If the image is not 2-D or 3-D or is empty, or the scale is out of range.
     """
     _check(lr, scale)
-    if not lr.size:
-        raise ValueError(f"the image is empty: its shape is {lr.shape}")
     return _resize(lr, _enlarging_kernel(scale))
 
 
@@ -92,6 +90,8 @@ def _check(image: Image, scale: int) -> None:
         raise TypeError(f"the image must be a numpy array of uint8 values, got {kind}")
     if image.ndim not in (2, 3):
         raise ValueError(f"the image must have shape (H, W) or (H, W, C), got {image.shape}")
+    if not image.size:
+        raise ValueError(f"the image is empty: its shape is {image.shape}")
     if not isinstance(scale, (int, np.integer)) or isinstance(scale, bool):
         raise TypeError(f"the scale must be an integer, got {scale!r}")
     if not 2 <= scale <= MAX_SCALE:
@@ -100,9 +100,10 @@ def _check(image: Image, scale: int) -> None:
 
 @dataclass(frozen=True)
 class _Kernel:
-    """Output row q·len(phases) + r is the sum of input rows q·stride + first + k, k = 0, 1, …
+    """Integer weights of a resize along one axis.
 
-    weighted by phases[r][k] / total.
+    Output row q·len(phases) + r is the sum over k of phases[r][k] / total times input row
+    q·stride + first + k.
     """
 
     stride: int
@@ -146,14 +147,12 @@ def _reduced(stride: int, first: int, phases: list[list[int]]) -> _Kernel:
 
 
 def _resize(image: Image, kernel: _Kernel) -> Image:
-    # Each pass works on rows; turning the image makes its columns rows.
-    turned = image.swapaxes(0, 1) if image.ndim == 2 else image.transpose(1, 0, 2)
-    del turned
     rows_done = _resize_rows(image, kernel)
     return np.ascontiguousarray(_resize_rows(rows_done.swapaxes(0, 1), kernel).swapaxes(0, 1))
 
 
 def _resize_rows(image: Image, kernel: _Kernel) -> Image:
+    # MATLAB mirrors the image at its borders, the border row included; so does "symmetric".
     rows = np.ascontiguousarray(image).reshape(image.shape[0], -1)
     count = rows.shape[0] // kernel.stride
     taps = len(kernel.phases[0])

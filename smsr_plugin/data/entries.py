@@ -1,0 +1,141 @@
+"""What one HR image contributes to the LMDBs, and the processes that work it out."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.config import UPSCALES
+from smsr_plugin.data.bicubic import downscale
+from smsr_plugin.data.image_files import DataError, decode, encode_png
+from smsr_plugin.data.lmdb_store import Entry, Shape
+from smsr_plugin.data.sources import Source
+from smsr_plugin.data.sub_images import Grid
+
+#: The scale of the HR images themselves, next to those of LR images.
+HR_SCALE = 1
+#: HR is cut to multiples of this before sub-images are placed, whichever scales are asked for.
+#: Sub-images then lie on whole LR pixels, and LMDBs of scales made at different times fit.
+ALIGNMENT = math.lcm(*UPSCALES)
+
+#: Of one image, by scale.
+Entries = dict[int, list[Entry]]
+
+
+def min_hr_size(grid: Grid | None, scales: Sequence[int]) -> int:
+    """Return the least height and width of an HR image that gives at least one entry."""
+    return math.ceil(grid.crop_size / ALIGNMENT) * ALIGNMENT if grid else max(scales)
+
+
+def entry_shapes(source: Source, scale: int, grid: Grid | None) -> dict[str, Shape]:
+    """Return key and (H, W, C) of the entries that `make_entries` gives for a scale."""
+    if grid is None:
+        return {source.key: (source.height // scale, source.width // scale, 3)}
+    count = grid.count(_aligned(source.height), _aligned(source.width))
+    size = grid.crop_size // scale
+    return dict.fromkeys(_sub_keys(source.key, count), (size, size, 3))
+
+
+def make_entries(source: Source, scales: Sequence[int], grid: Grid | None) -> Entries:
+    """Read an image, shrink, cut and encode it.
+
+    Args:
+        source: The image.
+        scales: `HR_SCALE` for the HR image itself, others for LR images.
+        grid: The sub-images on HR; None keeps images whole, then HR is not cropped to a multiple
+            of the scales.
+
+    Raises:
+        DataError: If a file cannot be decoded.
+        OSError: If a file cannot be read.
+    """
+    hr = decode(source.hr.read_bytes(), str(source.hr))
+    entries: Entries = {}
+    for scale in scales:
+        if scale == HR_SCALE:
+            image = hr
+        elif scale in source.lr:
+            image = decode(source.lr[scale].read_bytes(), str(source.lr[scale]))
+        else:
+            image = downscale(hr, scale)
+        pieces = _cut(source, image, scale, grid)
+        entries[scale] = [
+            (key, encode_png(piece), (piece.shape[0], piece.shape[1], piece.shape[2]))
+            for key, piece in pieces
+        ]
+    return entries
+
+
+def stream_entries(
+    sources: Sequence[Source], scales: Sequence[int], grid: Grid | None, workers: int
+) -> Generator[Entries | DataError, None, None]:
+    """Yield for each source, in order, its entries, or the error if it cannot be used.
+
+    Only a few images per worker are held in memory. With one worker all is done in this process.
+
+    Raises:
+        ChildProcessError: If a worker process is killed.
+    """
+    work = partial(_entries_or_error, scales=scales, grid=grid)
+    workers = min(workers, len(sources))
+    if workers == 1:
+        yield from map(work, sources)
+        return
+    pending: deque[Future[Entries | DataError]] = deque()
+    # Threads of the caller (progress bars, torch) make "fork" unsafe.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_ctrl_c_to_parent)
+    try:
+        for source in sources:
+            pending.append(pool.submit(work, source))
+            if len(pending) > workers + 2:  # each holds an image in pieces, in memory
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise ChildProcessError(
+            "a worker process was killed, perhaps for want of memory; try fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _entries_or_error(
+    source: Source, scales: Sequence[int], grid: Grid | None
+) -> Entries | DataError:
+    try:
+        return make_entries(source, scales, grid)
+    except (DataError, OSError) as error:
+        return DataError(str(error))
+
+
+def _leave_ctrl_c_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _cut(
+    source: Source, image: NDArray[np.uint8], scale: int, grid: Grid | None
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    if grid is None:
+        yield source.key, image
+        return
+    aligned = image[: _aligned(source.height) // scale, : _aligned(source.width) // scale]
+    pieces = list(grid.shrunk(scale).cut(aligned))
+    yield from zip(_sub_keys(source.key, len(pieces)), pieces, strict=True)
+
+
+def _sub_keys(key: str, count: int) -> list[str]:
+    return [f"{key}_s{index:03d}" for index in range(1, count + 1)]
+
+
+def _aligned(size: int) -> int:
+    return size - size % ALIGNMENT

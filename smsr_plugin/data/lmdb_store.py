@@ -1,0 +1,186 @@
+"""LMDBs of PNG images in BasicSR's layout: writing, checking, reading.
+
+An LMDB is a folder `name.lmdb` with `data.mdb` and `meta_info.txt`. The database maps a key to the
+bytes of a PNG; each line of `meta_info.txt` is `key.png (h,w,c) compress_level`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from weakref import WeakValueDictionary
+
+import lmdb
+
+from smsr_plugin.data.image_files import PNG_COMPRESS_LEVEL, DataError, png_shape
+
+DATA = "data.mdb"
+META_INFO = "meta_info.txt"
+FILES = frozenset({DATA, "lock.mdb", META_INFO})
+
+#: (H, W, C).
+Shape = tuple[int, int, int]
+#: Key, bytes of the PNG, its shape.
+Entry = tuple[str, bytes, Shape]
+
+_META_LINE = re.compile(r"(?P<key>[^.]+)\.\w+ \((?P<shape>\d+,\d+,\d+)\) \d+")
+#: Grown as needed; some systems reserve the whole map on disk.
+_FIRST_MAP_SIZE = 1 << 26
+_open_environments: WeakValueDictionary[tuple[int, int, str], lmdb.Environment] = (
+    WeakValueDictionary()
+)
+_opening = threading.Lock()
+
+
+class LmdbWriter:
+    """Fills a new LMDB in an existing, empty folder; a context manager.
+
+    The folder is a readable LMDB only after the block has ended without an exception.
+
+    Raises:
+        OSError: If it cannot be written, at construction and at the end of the block as well.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._meta_info: list[str] = []
+        # Durable at the end is enough: until then the folder does not have its final name.
+        try:
+            self._env = lmdb.open(str(folder), map_size=_FIRST_MAP_SIZE, sync=False, lock=False)
+        except lmdb.Error as error:
+            raise OSError(f"cannot write to {folder}: {error}") from error
+
+    def __enter__(self) -> LmdbWriter:
+        return self
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Add the entries in one transaction.
+
+        Raises:
+            OSError: If they cannot be written, as when the disk is full.
+        """
+        entries = list(entries)
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    for key, png, _ in entries:
+                        txn.put(key.encode("ascii"), png)
+                break
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+            except lmdb.Error as error:
+                raise OSError(f"cannot write to {self._folder}: {error}") from error
+        for key, _, (height, width, channels) in entries:
+            line = f"{key}.png ({height},{width},{channels}) {PNG_COMPRESS_LEVEL}\n"
+            self._meta_info.append(line)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._env.sync(True)
+        except lmdb.Error as sync_error:
+            raise OSError(f"cannot write to {self._folder}: {sync_error}") from sync_error
+        finally:
+            self._env.close()
+        if kind is None:
+            (self._folder / META_INFO).write_text("".join(self._meta_info), encoding="ascii")
+
+
+def read_meta_info(folder: Path) -> dict[str, Shape]:
+    """Return the shape (H, W, C) of each key that `meta_info.txt` lists.
+
+    Raises:
+        DataError: If the file is missing, empty, or a line is not understood or repeats a key.
+    """
+    path = folder / META_INFO
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{folder} is not a usable LMDB: cannot read {path} ({error})") from error
+    shapes: dict[str, Shape] = {}
+    for number, line in enumerate(lines, start=1):
+        match = _META_LINE.fullmatch(line)
+        if not match or match["key"] in shapes:
+            raise DataError(
+                f"{path}, line {number}: expected a new 'key.png (h,w,c) compress_level', "
+                f"got {line!r}"
+            )
+        height, width, channels = map(int, match["shape"].split(","))
+        shapes[match["key"]] = (height, width, channels)
+    if not shapes:
+        raise DataError(f"{path} is empty")
+    return shapes
+
+
+def open_lmdb(folder: Path) -> lmdb.Environment:
+    """Open an LMDB for reading; all users of one process share one environment.
+
+    LMDB refuses to open a database twice in a process. The environment closes when its last user
+    lets go of it.
+
+    Raises:
+        DataError: If the folder holds no database, a cut or damaged one, or one that other code
+            of this process has opened.
+    """
+    data = folder / DATA
+    if not data.is_file():
+        raise DataError(f"{folder} is not an LMDB: it holds no {DATA}")
+    status = data.stat()
+    identity = (status.st_dev, status.st_ino, str(data.resolve()))
+    with _opening:
+        env = _open_environments.get(identity)
+        if env is None:
+            try:
+                env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
+            except lmdb.Error as error:
+                raise DataError(f"{folder}: cannot open the LMDB ({error})") from error
+            _open_environments[identity] = env
+    # Reading beyond the end of a cut file would end the process with a bus error.
+    if status.st_size < (env.info()["last_pgno"] + 1) * env.stat()["psize"]:
+        raise DataError(f"{folder}: {DATA} is cut short; make or download the LMDB again")
+    return env
+
+
+def read_entry(env: lmdb.Environment, key: str) -> bytes | None:
+    """Return the value of a key, or None if there is none.
+
+    Raises:
+        DataError: If the database is damaged.
+    """
+    try:
+        with env.begin() as txn:
+            return txn.get(key.encode())
+    except lmdb.Error as error:
+        raise DataError(f"{env.path()}: cannot read {key!r} ({error})") from error
+
+
+def find_fault(folder: Path) -> str | None:
+    """Say what is wrong with an LMDB, or return None if it is whole.
+
+    Each entry must be a PNG, complete from its first to its last bytes, and of the shape that
+    `meta_info.txt` gives; the pixels are not decoded.
+    """
+    try:
+        shapes = read_meta_info(folder)
+        env = open_lmdb(folder)
+    except DataError as error:
+        return str(error)
+    try:
+        with env.begin(buffers=True) as txn:
+            if txn.stat()["entries"] != len(shapes):
+                return f"{folder} does not hold the entries that {META_INFO} lists"
+            for key, shape in shapes.items():
+                value = txn.get(key.encode())
+                if value is None or png_shape(value, value) != shape:
+                    return f"{folder}: the entry {key!r} is missing or damaged"
+    except lmdb.Error as error:
+        return f"{folder}: cannot read the LMDB ({error})"
+    return None

@@ -1,0 +1,107 @@
+"""The LMDBs and folders that preparation makes, named as BasicSR's DIV2K options expect them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from pathlib import Path
+
+from smsr_plugin.data.entries import HR_SCALE
+from smsr_plugin.data.folder_store import read_shapes, write_images
+from smsr_plugin.data.image_files import DataError
+from smsr_plugin.data.lmdb_store import FILES, Entry, LmdbWriter, Shape, find_fault, read_meta_info
+from smsr_plugin.data.staging import staged
+
+Write = Callable[[Iterable[Entry]], None]
+
+
+class State(Enum):
+    """How an output is found before preparation."""
+
+    MISSING = "not there"
+    WHOLE = "complete and readable"
+    BROKEN = "incomplete or damaged"
+    FOREIGN = "holds something else"
+
+
+@dataclass(frozen=True)
+class Output:
+    """One LMDB, or one folder of PNGs.
+
+    Attributes:
+        path: Its folder; an LMDB ends in `.lmdb`.
+        split: "train" or "valid".
+        scale: `HR_SCALE` or that of its LR images.
+        shapes: (H, W, C) of each image by key.
+    """
+
+    path: Path
+    split: str
+    scale: int
+    shapes: Mapping[str, Shape]
+
+    @property
+    def is_lmdb(self) -> bool:
+        """Whether this is an LMDB rather than a folder of files."""
+        return self.path.suffix == ".lmdb"
+
+    def state(self) -> State:
+        """Look at what is there under the output's name."""
+        if not self.path.exists():
+            return State.MISSING
+        if not self.path.is_dir():
+            return State.FOREIGN
+        return self._lmdb_state() if self.is_lmdb else self._folder_state()
+
+    def _lmdb_state(self) -> State:
+        if not {path.name for path in self.path.iterdir()} <= FILES:
+            return State.FOREIGN
+        try:
+            found = read_meta_info(self.path)
+        except DataError:
+            return State.BROKEN
+        if not found.items() <= self.shapes.items():
+            return State.FOREIGN
+        if len(found) < len(self.shapes) or find_fault(self.path):
+            return State.BROKEN
+        return State.WHOLE
+
+    def _folder_state(self) -> State:
+        found = read_shapes(self.path)
+        whole = {key: shape for key, shape in found.items() if shape}
+        if not found.keys() <= self.shapes.keys() or not whole.items() <= self.shapes.items():
+            return State.FOREIGN
+        return State.WHOLE if len(whole) == len(self.shapes) else State.BROKEN
+
+    @contextmanager
+    def writing(self) -> Iterator[Write]:
+        """Give a function that adds entries; the output is in place only after the block.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        with staged(self.path) as folder:
+            if self.is_lmdb:
+                with LmdbWriter(folder) as writer:
+                    yield writer.put
+            else:
+                yield partial(write_images, folder)
+
+
+def output_path(root: Path, split: str, scale: int, *, lmdb: bool) -> Path:
+    """Return the path of an output; those of training are of sub-images.
+
+    Args:
+        root: The folder of the data set.
+        split: "train" or "valid".
+        scale: `HR_SCALE`, 2, 3 or 4.
+        lmdb: An LMDB, or else a folder of files.
+    """
+    sub = "_sub" if split == "train" else ""
+    hr, lr = root / f"DIV2K_{split}_HR", root / f"DIV2K_{split}_LR_bicubic"
+    if scale == HR_SCALE:
+        return hr.with_name(f"{hr.name}{sub}.lmdb" if lmdb else f"{hr.name}{sub}")
+    return lr.with_name(f"{lr.name}_X{scale}{sub}.lmdb") if lmdb else lr / f"X{scale}{sub}"

@@ -1,0 +1,151 @@
+"""From folders of HR images to the LMDBs of lq/gt pairs that BasicSR trains and validates on.
+
+Training images are cut into sub-images, validation images are kept whole; BasicSR itself crops gt
+to the multiple of the scale that lq stands for. LR images come from MATLAB's bicubic unless they
+are given. Images stream from worker processes straight into the LMDBs; no files lie in between.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from smsr_plugin.config import UPSCALES
+from smsr_plugin.data.entries import HR_SCALE, entry_shapes, min_hr_size, stream_entries
+from smsr_plugin.data.image_files import DataError
+from smsr_plugin.data.outputs import Output, State, output_path
+from smsr_plugin.data.sources import Source, find_sources, raise_faults
+from smsr_plugin.data.sub_images import Grid
+
+DIV2K_GRID = Grid(crop_size=480, step=240)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to prepare.
+
+    Attributes:
+        root: Gets the outputs. The official folders DIV2K_train_HR, DIV2K_valid_HR and
+            DIV2K_{train,valid}_LR_bicubic/X{scale} are looked for here.
+        scales: Some of 2, 3, 4.
+        train_hr: Folder of HR images to train on, in place of the official one.
+        valid_hr: Folder of HR images to validate on, in place of the official one.
+        grid: The sub-images of training, on HR.
+        folders: Also write the sub-images as files.
+        workers: Number of processes.
+        overwrite: Replace outputs that hold other images than those asked for, and make all anew.
+        progress: Show progress bars, if there is a terminal.
+    """
+
+    root: Path
+    scales: tuple[int, ...] = UPSCALES
+    train_hr: Path | None = None
+    valid_hr: Path | None = None
+    grid: Grid = DIV2K_GRID
+    folders: bool = False
+    workers: int = 1
+    overwrite: bool = False
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.scales or not set(self.scales) <= set(UPSCALES):
+            raise ValueError(f"scales must be some of {UPSCALES}, got {self.scales}")
+        if self.workers < 1:
+            raise ValueError(f"workers must be at least 1, got {self.workers}")
+        for scale in self.scales:
+            self.grid.shrunk(scale)
+
+
+@dataclass(frozen=True)
+class _Split:
+    sources: list[Source]
+    grid: Grid | None
+    outputs: list[Output]
+
+
+def prepare(request: Request) -> list[tuple[Output, State]]:
+    """Make the outputs that are not there yet; keep those that are whole.
+
+    Returns:
+        Each output with the state in which it was found.
+
+    Raises:
+        DataError: If there is nothing to prepare, images cannot be used (all of them are named),
+            or other images are found under the name of an output.
+        OSError: If a file cannot be read or written, or a worker process is killed.
+    """
+    splits = [split for name in ("train", "valid") if (split := _plan(request, name))]
+    if not splits:
+        raise DataError(
+            f"nothing to prepare: {request.root} holds neither DIV2K_train_HR nor "
+            "DIV2K_valid_HR, and no other folder of HR images was named"
+        )
+    found = {output.path: output.state() for split in splits for output in split.outputs}
+    if not request.overwrite:
+        _refuse_foreign(found)
+    for split in splits:
+        kept = () if request.overwrite else (State.WHOLE,)
+        todo = [output for output in split.outputs if found[output.path] not in kept]
+        if todo:
+            _make(split, todo, request)
+    return [(output, found[output.path]) for split in splits for output in split.outputs]
+
+
+def _plan(request: Request, name: str) -> _Split | None:
+    official = request.root / f"DIV2K_{name}_HR"
+    folder = (request.train_hr if name == "train" else request.valid_hr) or official
+    if folder is official and not official.is_dir():
+        return None
+    scales = sorted(set(request.scales))
+    lr_folders: dict[int, Path] = {}
+    if folder.resolve() == official.resolve():
+        lr_root = request.root / f"DIV2K_{name}_LR_bicubic"
+        lr_folders = {scale: lr_root / f"X{scale}" for scale in scales}
+        lr_folders = {scale: path for scale, path in lr_folders.items() if path.is_dir()}
+    grid = request.grid if name == "train" else None
+    advice = "take a smaller crop size, or remove it" if grid else "remove it"
+    sources = find_sources(folder, lr_folders, min_hr_size(grid, scales), advice)
+    outputs: list[Output] = []
+    for scale in (HR_SCALE, *scales):
+        shapes = {k: v for source in sources for k, v in entry_shapes(source, scale, grid).items()}
+        for lmdb in (True, False) if grid and request.folders else (True,):
+            path = output_path(request.root, name, scale, lmdb=lmdb)
+            outputs.append(Output(path, name, scale, shapes))
+    return _Split(sources, grid, outputs)
+
+
+def _refuse_foreign(found: dict[Path, State]) -> None:
+    foreign = [str(path) for path, state in found.items() if state is State.FOREIGN]
+    if foreign:
+        raise DataError(
+            f"{', '.join(foreign)}: there already, with other images or sub-images than those "
+            "asked for; remove, overwrite, or choose another root"
+        )
+
+
+def _make(split: _Split, outputs: list[Output], request: Request) -> None:
+    scales = sorted({output.scale for output in outputs})
+    faults: list[str] = []
+    with ExitStack() as stack:
+        writers = [(output.scale, stack.enter_context(output.writing())) for output in outputs]
+        results = stack.enter_context(
+            closing(stream_entries(split.sources, scales, split.grid, request.workers))
+        )
+        bar = tqdm(
+            results,
+            total=len(split.sources),
+            desc=f"{outputs[0].split} images",
+            unit="image",
+            disable=None if request.progress else True,  # None: only on a terminal
+        )
+        for entries in bar:
+            if isinstance(entries, DataError):
+                # Nothing will be kept, but all bad images shall be named at once.
+                faults.append(str(entries))
+            elif not faults:
+                for scale, write in writers:
+                    write(entries[scale])
+        raise_faults(faults)

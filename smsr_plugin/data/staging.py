@@ -1,0 +1,57 @@
+"""Folders that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def staged(final: Path) -> Iterator[Path]:
+    """Give a new folder that replaces `final` if the block succeeds and vanishes if it fails.
+
+    What a killed run has left behind is swept away first. Of two runs at the same time, one
+    fails; neither mixes its files with the other's.
+
+    Raises:
+        OSError: If the folder cannot be made or put in place.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(final)
+    new = _temporary(final)
+    new.mkdir()
+    try:
+        yield new
+        _replace(final, new)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _replace(final: Path, new: Path) -> None:
+    if not final.exists():
+        new.replace(final)
+        return
+    # A folder that is not empty cannot be replaced in one step.
+    old = _temporary(final)
+    final.replace(old)
+    try:
+        new.replace(final)
+    except OSError:
+        old.replace(final)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _temporary(final: Path) -> Path:
+    return final.with_name(f"{final.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _sweep(final: Path) -> None:
+    pattern = re.compile(re.escape(final.name) + r"\.[0-9a-f]{8}\.tmp")
+    for path in final.parent.iterdir():
+        if pattern.fullmatch(path.name):
+            shutil.rmtree(path)
