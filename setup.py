@@ -24,6 +24,7 @@ setup(
         "lmdb",
         "numpy",
         "opencv-python",
+        "pillow",
         "pyyaml",
         "safetensors",
         "scikit-image",

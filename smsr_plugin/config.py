@@ -57,7 +57,7 @@ class SMSRConfig:
         for name in ("num_in_ch", "num_out_ch", "num_feat", "num_layer", "num_block"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"SMSR: {name} must be a whole number of at least 1, got {value!r}")
+                raise ValueError(f"SMSR: {name} must be a whole number from 1, got {value!r}")
         if self.num_in_ch != self.num_out_ch:
             raise ValueError(
                 "SMSR: num_out_ch must equal num_in_ch, because the upsampled input is added to "

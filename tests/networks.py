@@ -50,16 +50,13 @@ def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -
     for k in range(net.config.num_block):
         block, m = f"blocks.{k}", spa_masks[:, k : k + 1]
         value, layers = feature, []
+        d_in, s_in = 1, 0  # the block's input is dense
         for layer in range(net.config.num_layer):
             s = ch_masks[0, k, :, layer].view(1, -1, 1, 1)
             d = 1 - s
-            if layer == 0:
-                value = conv(f"{block}.convs.0", value) * (d + m * s)
-            else:
-                g_d = conv(f"{block}.convs.{layer}", d_in * value)
-                g_s = conv(f"{block}.convs.{layer}", s_in * value)
-                value = d * g_d + m * s * g_d + m * d * g_s + m * s * g_s
-            value = value.relu()
+            g_d = conv(f"{block}.convs.{layer}", d_in * value)
+            g_s = conv(f"{block}.convs.{layer}", s_in * value)
+            value = (d * g_d + m * s * g_d + m * d * g_s + m * s * g_s).relu()
             layers.append(value)
             d_in, s_in = d, s
         fused = conv(f"{block}.fuse", torch.cat(layers, 1), 0)

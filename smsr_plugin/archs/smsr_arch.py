@@ -88,9 +88,7 @@ class SparseMaskModule(nn.Module):
         feature, features, dense_in = x, [], None
         for layer, conv in enumerate(self.convs):
             dense_out = 1 - ch_mask[:, layer]
-            feature = F.relu(
-                sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in)
-            )
+            feature = F.relu(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
             features.append(feature)
             dense_in = dense_out
         return x + self.attention(self.fuse(torch.cat(features, 1)))

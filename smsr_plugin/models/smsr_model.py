@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections import OrderedDict, defaultdict
 from contextlib import nullcontext
 from pathlib import Path
@@ -31,9 +33,15 @@ class SMSRModel(SRModel):
     `val.converter` (see `smsr_plugin.models.converters`): without it validation runs the
     masked-dense oracle. With `train.ema_decay` the averaged weights are validated and converted.
 
-    Each validation set reports `spa_density` (mean share of important pixels) and `macs_kept`
-    (share of the dense multiply-adds that the masks keep) beside the metrics.
+    Beside the metrics, each validation set reports `spa_density` (mean share of important pixels),
+    `gmacs` and `gmacs_dense` (10⁹ multiply-adds per image, as the masks keep them and dense),
+    `macs_kept` (their ratio) and `seconds` per image. Testing writes all of it to `metrics.json`
+    in the folder of the results.
     """
+
+    def __init__(self, opt: dict[str, Any]) -> None:
+        self.test_results: dict[str, dict[str, float]] = {}
+        super().__init__(opt)
 
     def init_training_settings(self) -> None:
         train = self.opt["train"]
@@ -58,6 +66,13 @@ class SMSRModel(SRModel):
         if not isinstance(bare, SMSR):
             raise ValueError(f"SMSRModel works with network_g type SMSR, got {type(bare).__name__}")
         state_dict, config = read_state_dict(load_path, param_key=param_key)
+        differing = [
+            f"{name} {getattr(config, name)} in the file, {getattr(bare.config, name)} in network_g"
+            for name in ("upscale", "num_feat", "num_layer", "num_block", "num_in_ch")
+            if getattr(config, name) != getattr(bare.config, name)
+        ]
+        if differing:
+            raise ValueError(f"{load_path} does not fit network_g: {'; '.join(differing)}")
         if config.img_range != bare.config.img_range:
             state_dict = fold_img_range(state_dict, bare.config.img_range)
         get_root_logger().info(f"Loading SMSR from {load_path} [{param_key}].")
@@ -106,26 +121,34 @@ class SMSRModel(SRModel):
         return convert(net, converter) if converter else net
 
     def test(self) -> None:
-        """Super-resolve `self.lq` with the network of this validation, or a fresh one."""
+        """Super-resolve `self.lq` with the network that validation would run."""
         self._infer(self.inference_network())
 
     @torch.no_grad()
     def _infer(self, net: nn.Module) -> dict[str, float]:
-        """Set `self.output` and return the image's density and kept multiply-adds."""
-        pixels = self.lq.shape[-2] * self.lq.shape[-1]
+        """Set `self.output`; return the batch's figures that `nondist_validation` adds up."""
+        start = time.perf_counter()
         if isinstance(net, SparseSMSR):
             self.output, stats = net(self.lq, return_stats=True)
-            density, kept = stats.spa_density.mean().item(), stats.kept
+            densities, macs, dense_macs = stats.spa_density, sum(stats.macs), stats.macs_dense
         else:
             was_training = net.training
             out = net.eval()(self.lq, return_masks=True)
             net.train(was_training)
             self.output = out.sr
-            per_block = out.spa_mask.float().mean((0, 2, 3)).tolist()
+            densities = out.spa_mask.float().mean((2, 3))
             cost = SMSRCost(net.config, dense_channels(net))
-            density = sum(per_block) / len(per_block)
-            kept = cost.macs(per_block, pixels) / cost.dense_macs(pixels)
-        return {"spa_density": density, "macs_kept": kept}
+            pixels = self.lq.shape[-2] * self.lq.shape[-1]
+            macs = sum(cost.macs(image, pixels) for image in densities.tolist())
+            dense_macs = cost.dense_macs(pixels)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return {
+            "spa_density": densities.mean().item(),
+            "gmacs": macs / len(densities) / 1e9,
+            "gmacs_dense": dense_macs / 1e9,
+            "seconds": (time.perf_counter() - start) / len(densities),
+        }
 
     def nondist_validation(
         self, dataloader: Any, current_iter: int | str, tb_logger: Any, save_img: bool
@@ -151,6 +174,7 @@ class SMSRModel(SRModel):
             for name, value in sparsity.items():
                 totals[name] += value
         results = {name: value / len(dataloader) for name, value in totals.items()}
+        results["macs_kept"] = results["gmacs"] / results["gmacs_dense"]
         self._report(dataset_name, results, metrics, current_iter, tb_logger)
 
     def _metrics_for(self, dataset: Any) -> dict[str, Any]:
@@ -193,3 +217,7 @@ class SMSRModel(SRModel):
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
         get_root_logger().info("\n".join(lines) + "\n")
+        if not self.opt["is_train"]:
+            self.test_results[dataset_name] = results
+            text = json.dumps(self.test_results, indent=2)
+            (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")

@@ -123,5 +123,3 @@ def _fold_input_shift(net: SMSR) -> nn.Conv2d:
         folded.weight.copy_(torch.cat([weight, shift], 1))
         folded.bias.copy_(first.bias)
     return folded
-
-

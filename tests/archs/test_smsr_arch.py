@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -45,9 +47,7 @@ def test_gradients_equal_those_of_the_papers_formula():
     d_col, d_in_col = d.view(1, -1, 1, 1), d_in.view(1, -1, 1, 1)
     g_d = torch.nn.functional.conv2d(d_in_col * x, weight, padding=1)
     g_s = torch.nn.functional.conv2d((1 - d_in_col) * x, weight, padding=1)
-    literal = (
-        d_col * g_d + m * (1 - d_col) * g_d + m * d_col * g_s + m * (1 - d_col) * g_s
-    )
+    literal = d_col * g_d + m * (1 - d_col) * g_d + m * d_col * g_s + m * (1 - d_col) * g_s
     seed = torch.rand_like(ours)
     expected = torch.autograd.grad(literal, list(values.values()), seed)
     got = torch.autograd.grad(ours, list(values.values()), seed)
@@ -84,8 +84,7 @@ def test_threshold_is_monotone_and_moves_only_the_spatial_masks():
     masks = [net(x, threshold=t, return_masks=True).spa_mask for t in (-1e9, -1.0, 0.0, 1.0, 1e9)]
     assert masks[0].min() == 1
     assert masks[-1].max() == 0
-    for low, high in zip(masks, masks[1:], strict=False):
-        assert (low >= high).all()
+    assert all((low >= high).all() for low, high in pairwise(masks))
 
 
 def test_given_masks_are_used():

@@ -18,8 +18,10 @@ def test_taps_point_at_the_neighbours(batch, height, width, seed):
         assert active.pixels[i] == (b * height + y) * width + x
         near = [(b, y + dy, x + dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
         inside = [0 <= v < height and 0 <= u < width for _, v, u in near]
-        rows = [(b * height + v) * width + u if ok else total
-                for (_, v, u), ok in zip(near, inside, strict=True)]
+        rows = [
+            (b * height + v) * width + u if ok else total
+            for (_, v, u), ok in zip(near, inside, strict=True)
+        ]
         assert active.map_taps[i].tolist() == rows
         ranks = [order.index(p) if p in order else len(order) for p in near]
         assert active.active_taps[i].tolist() == ranks

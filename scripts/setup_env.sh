@@ -1,0 +1,35 @@
+# Sourced by quickstart.sh and test.sh, from the root of the repository: makes .venv, or reuses it,
+# and leaves its programs first in PATH. PYTHON chooses the interpreter of a new one.
+
+fail() { echo "error: $1" >&2; exit 1; }
+
+supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+
+if [ ! -x .venv/bin/python ]; then
+  for python in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+    supported "$python" && break
+    python=
+  done
+  [ -n "$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed; name it with PYTHON=/path/to/python3.x"
+  echo "Making .venv with $("$python" --version)"
+  "$python" -m venv .venv ||
+    fail "cannot make .venv; on Debian and Ubuntu: apt install $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
+else
+  echo "Reusing .venv ($(.venv/bin/python --version))"
+fi
+PATH="$PWD/.venv/bin:$PATH"
+
+# What is installed already costs a second to check; a change of setup.py installs again.
+installed=.venv/smsr_plugin.installed
+if ! cmp -s setup.py "$installed" || ! python -c 'import torch, basicsr.version, smsr_plugin' 2>/dev/null; then
+  # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
+  # .venv; with it, pip would fetch another torch just to build.
+  echo "Installing torch and torchvision (the longest step: minutes, and gigabytes with CUDA)"
+  python -m pip install --quiet "torch>=2.2" "torchvision>=0.17"
+  echo "Installing BasicSR"
+  python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy
+  python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"
+  echo "Installing smsr_plugin and its test tools"
+  python -m pip install --quiet --no-build-isolation --editable ".[test]"
+  cp setup.py "$installed"
+fi

@@ -1,0 +1,30 @@
+"""Inference must not need BasicSR, which takes seconds to import and forces its dependencies."""
+
+import subprocess
+import sys
+
+SCRIPT = """
+import sys
+sys.modules["basicsr"] = None  # importing it raises ModuleNotFoundError
+import torch
+import smsr_plugin
+
+net = smsr_plugin.SMSR(num_feat=4, num_layer=2, num_block=1).eval()
+smsr_plugin.save(net, sys.argv[1])
+net = smsr_plugin.load(sys.argv[1])
+x = torch.rand(1, 3, 6, 5)
+with torch.no_grad():
+    assert torch.allclose(smsr_plugin.to_sparse(net)(x), net(x), atol=1e-5)
+print(sorted(smsr_plugin.__all__))
+"""
+
+
+def test_import_load_and_sparse_inference(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "net.safetensors")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "SparseSMSR" in result.stdout
