@@ -18,14 +18,14 @@ prepare=(python scripts/prepare_div2k.py --root $out/datasets --scales 2
 "${prepare[@]}" | grep images
 
 say "2/5  Training to iteration 500, where it stops (full log: $out/experiments/SMSR_x2_demo/)"
-smsr-train -opt $options --root $out --force_yml train:total_iter=500
+smsr-train -opt $options --root $out --quiet --force_yml train:total_iter=500
 
 say "3/5  Training resumed, to iteration 1000"
-smsr-train -opt $options --root $out --auto_resume
+smsr-train -opt $options --root $out --quiet --auto_resume
 
 say "4/5  Testing: dense, then converted to sparse inference"
-smsr-test -opt $test_options --root $out --force_yml name=dense val:converter=~
-smsr-test -opt $test_options --root $out --force_yml name=sparse
+smsr-test -opt $test_options --root $out --quiet --force_yml name=dense val:converter=~
+smsr-test -opt $test_options --root $out --quiet --force_yml name=sparse
 
 say "5/5  Result"
 python scripts/quickstart_table.py $out/photos/valid $out/results/{dense,sparse}/metrics.json

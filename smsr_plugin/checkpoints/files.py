@@ -60,9 +60,10 @@ def _read_safetensors(path: Path) -> FileContent:
 
 def _read_pickle(path: Path) -> object:
     try:
-        with warnings.catch_warnings():
+        # An open file, because torch.load judges a path by its suffix.
+        with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(file, map_location="cpu", weights_only=True)
     # Broken bytes make the unpickler fail in any way: EOFError, KeyError, struct.error, ...
     except Exception as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from smsr_plugin.checkpoints.errors import CheckpointError
 
 #: How each tensor scales when the range is multiplied by r: by r to this power.
-RANGE_POWERS = {"head.0.weight": -1, "tail.0.weight": 1, "tail.0.bias": 1, "img_range": 1}
+RANGE_POWERS = {"head.0.weight": -1, "tail.0.weight": 1, "tail.0.bias": 1}
 
 
 def fold_img_range(state_dict: Mapping[str, Tensor], img_range: float) -> dict[str, Tensor]:
@@ -33,7 +32,7 @@ def fold_img_range(state_dict: Mapping[str, Tensor], img_range: float) -> dict[s
     Raises:
         CheckpointError: If `img_range` is not above 0 or `state_dict` is not an SMSR's.
     """
-    absent = [key for key in RANGE_POWERS if key not in state_dict]
+    absent = [key for key in (*RANGE_POWERS, "img_range") if key not in state_dict]
     if absent:
         raise CheckpointError(f"not the state dict of an SMSR: {', '.join(absent)} missing")
     if not 0 < img_range < float("inf"):
@@ -44,5 +43,5 @@ def fold_img_range(state_dict: Mapping[str, Tensor], img_range: float) -> dict[s
         tensor = state_dict[key]
         # In double, so that each value is rounded once.
         folded[key] = (tensor.detach().double() * ratio**power).to(tensor.dtype)
-    folded["img_range"] = torch.full_like(state_dict["img_range"], img_range)
+    folded["img_range"] = state_dict["head.0.weight"].new_tensor(img_range)
     return folded

@@ -13,8 +13,8 @@ from smsr_plugin.config import DIV2K_RGB_MEAN
 
 #: Where a state dict may be kept inside a checkpoint, preferred first.
 CONTAINERS = ("params_ema", "params", "state_dict")
-#: What wrappers put before every key: DataParallel and torch.compile.
-WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+#: What DataParallel and torch.compile put before every key, in any order.
+WRAPPER_PREFIX = re.compile(r"((module|_orig_mod)\.)+")
 #: What BasicSR's training states hold.
 TRAINING_STATE = {"epoch", "iter", "optimizers", "schedulers"}
 
@@ -80,9 +80,8 @@ def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If a value is not an ordinary real tensor, or holds NaN or infinity.
     """
-    for prefix in WRAPPER_PREFIXES:
-        if all(isinstance(key, str) and key.startswith(prefix) for key in state):
-            state = {key[len(prefix) :]: value for key, value in state.items()}
+    if all(isinstance(key, str) and WRAPPER_PREFIX.match(key) for key in state):
+        state = {WRAPPER_PREFIX.sub("", key, count=1): value for key, value in state.items()}
     tensors, not_finite = {}, []
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):

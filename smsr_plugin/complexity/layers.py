@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.utils.flop_counter import FlopCounterMode
 
 from smsr_plugin.archs.smsr_arch import SparseMaskModule
 
-#: Layers that count; thop's rules for all others are set to zero (see the package's convention).
+#: Layers that count, by thop's own rules, which leave biases out. Its rules for all others are
+#: set to zero (see the package's convention).
 COUNTED = (_ConvNd, nn.Linear, nn.RNNBase, nn.RNNCellBase)
 
 
@@ -55,6 +55,9 @@ def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Com
     Raises:
         ValueError: If the network cannot take such an input.
     """
+    # Deferred: it imports triton, which those who use the formula alone need not wait for.
+    from torch.utils.flop_counter import FlopCounterMode
+
     net = _deployed(copy.deepcopy(net).to("meta")).eval()
     modules = [module for module in net.modules() if isinstance(module, SparseMaskModule)]
     thop_profile, rules = _thop(net)

@@ -1,0 +1,68 @@
+"""`smsr-convert`: any SMSR checkpoint to a safetensors file for values in 0…1."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints import Checkpoint, CheckpointError, load, read, save
+from smsr_plugin.complexity import dense_channels
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
+    args = _parser().parse_args(argv)
+    try:
+        if args.output.exists() and not args.force:
+            raise CheckpointError(f"{args.output} exists; --force replaces it")
+        checkpoint = read(args.input, param_key=args.param_key)
+        net = load(args.input, param_key=args.param_key)
+        save(net, args.output, {"source": args.input.name})
+    except CheckpointError as error:
+        print(f"smsr-convert: {error}", file=sys.stderr)
+        return 2
+    print(f"read   {args.input}: {checkpoint.kind}")
+    print(describe(checkpoint, net))
+    print(f"wrote  {args.output}: safetensors, values in 0…1")
+    return 0
+
+
+def describe(checkpoint: Checkpoint, net: SMSR) -> str:
+    """Return a few lines on the configuration, the size and the channels of a network."""
+    config = checkpoint.config
+    masks = sum(value.numel() for key, value in net.named_parameters() if "ch_mask" in key)
+    params = sum(value.numel() for value in net.parameters()) - masks
+    lines = [
+        f"  upscale {config.upscale}, num_feat {config.num_feat}, num_block {config.num_block}, "
+        f"num_layer {config.num_layer}, num_in_ch {config.num_in_ch}",
+        f"  img_range {config.img_range:g}, rgb_mean {', '.join(map(str, config.rgb_mean))}",
+        f"  {params:,} parameters and {masks:,} channel mask logits",
+        f"  dense channels of {config.num_feat} in each layer:",
+    ]
+    for number, counts in enumerate(dense_channels(net), 1):
+        lines.append(f"    block {number}: " + " ".join(f"{count:3d}" for count in counts))
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="smsr-convert",
+        description="Read an SMSR checkpoint (the released weights, BasicSR's net_g_*.pth, a "
+        "state dict or safetensors) and write it as safetensors for values in 0…1.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="checkpoint to read")
+    parser.add_argument("output", metavar="OUT", type=Path, help="file to write, *.safetensors")
+    parser.add_argument(
+        "--param-key",
+        metavar="KEY",
+        help="entry that holds the weights (default: params_ema, params or state_dict)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

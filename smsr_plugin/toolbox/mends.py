@@ -1,0 +1,109 @@
+"""What stands in the place of BasicSR's functions while one of its pipelines runs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from logging import Logger
+from typing import Any
+from unittest.mock import patch
+
+import basicsr.data
+import basicsr.test
+import basicsr.train
+from basicsr.data import prefetch_dataloader
+from basicsr.models import build_model as basicsr_build_model
+from basicsr.utils import get_root_logger as basicsr_get_root_logger
+
+from smsr_plugin.toolbox.dataloaders import Loaders, build_dataset, create_train_val_dataloader
+from smsr_plugin.toolbox.interrupt import save_on_interrupt, worker_init_fn
+from smsr_plugin.toolbox.mendable import mendable
+from smsr_plugin.toolbox.option_file import Options
+from smsr_plugin.toolbox.options import parse_options
+from smsr_plugin.toolbox.prefetch import RaisingPrefetchGenerator
+from smsr_plugin.toolbox.progress import progress_bar
+from smsr_plugin.toolbox.resume import load_resume_state
+from smsr_plugin.toolbox.root_logger import fresh_root_logger, get_quiet_root_logger
+
+
+@contextmanager
+def mended_basicsr(args: Namespace) -> Iterator[None]:
+    """Mend BasicSR's pipelines for one run, and restore everything afterwards.
+
+    Args:
+        args: The command line as `smsr_plugin.toolbox.entry` parses it.
+    """
+    parse = partial(parse_options, args)
+    get_root_logger = get_quiet_root_logger if args.quiet else basicsr_get_root_logger
+    with ExitStack() as stack:
+        training = Training(stack)
+        train_mends = patch.multiple(
+            basicsr.train,
+            parse_options=parse,
+            load_resume_state=training.load_resume_state,
+            create_train_val_dataloader=training.create_train_val_dataloader,
+            build_model=training.build_model,
+            get_root_logger=get_root_logger,
+        )
+        test_mends = patch.multiple(
+            basicsr.test,
+            parse_options=parse,
+            build_dataset=build_dataset,
+            build_model=build_model,
+            get_root_logger=get_root_logger,
+        )
+        for mend in (
+            train_mends,
+            test_mends,
+            patch.object(basicsr.data, "worker_init_fn", worker_init_fn),
+            patch.object(prefetch_dataloader, "PrefetchGenerator", RaisingPrefetchGenerator),
+            fresh_root_logger(),
+        ):
+            stack.enter_context(mend)
+        yield
+
+
+class Training:
+    """The replacements in `basicsr.train`, in the order of their calls; each tells the next.
+
+    Args:
+        stack: Holds what lasts until the end of the run.
+    """
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.start_epoch = 0
+        self.start_iter = 0
+        self.sampler: Any = None
+
+    def load_resume_state(self, opt: Options) -> dict[str, Any] | None:
+        state = load_resume_state(opt)
+        if state is not None:
+            self.start_epoch, self.start_iter = state["epoch"], state["iter"]
+        return state
+
+    def create_train_val_dataloader(self, opt: Options, logger: Logger) -> Loaders:
+        loaders = create_train_val_dataloader(opt, logger, self.start_epoch, self.start_iter)
+        self.sampler = loaders[1]
+        return loaders
+
+    def build_model(self, opt: Options) -> Any:
+        model = build_model(opt)
+        total_iter = int(opt["train"]["total_iter"])
+        if opt["rank"] == 0:
+            self.stack.enter_context(progress_bar(model, total_iter, self.start_iter))
+        if not opt["dist"]:  # else each process would stop at another iteration
+            self.stack.enter_context(save_on_interrupt(model, self.sampler, self.start_iter))
+        return model
+
+
+def build_model(opt: Options) -> Any:
+    """Build a model from the options, as BasicSR does.
+
+    Raises:
+        OptionError: If the plugin's own model or network refuses its options.
+    """
+    with mendable():
+        return basicsr_build_model(opt)

@@ -1,0 +1,108 @@
+"""Resuming: the newest training state that can be read together with its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from basicsr.utils import check_resume
+from basicsr.utils.dist_util import master_only
+
+from smsr_plugin.toolbox.option_error import wrong
+from smsr_plugin.toolbox.option_file import Options
+
+STATE_KEYS = frozenset({"epoch", "iter", "optimizers", "schedulers"})
+
+
+class UnreadableError(Exception):
+    """A training state, or a network that belongs to it, cannot be used; the text says why."""
+
+
+def load_resume_state(opt: Options) -> dict[str, Any] | None:
+    """Return the training state to resume from, on the device of the run, or None to start afresh.
+
+    Takes the place of BasicSR's function, which needs CUDA and looks below the current folder.
+    `--auto_resume` takes the newest usable state of the experiment; where there is none, and
+    without it, `path.resume_state` counts. Sets the paths of the networks to load in `opt`.
+
+    Raises:
+        OptionError: If `path.resume_state` is not usable.
+    """
+    found = _newest_usable(opt) if opt["auto_resume"] else None
+    explicit = opt["path"].get("resume_state")
+    if found is None and explicit:
+        try:
+            found = Path(explicit), read_state(Path(explicit), opt)
+        except UnreadableError as error:
+            advice = "name another state, or remove the key and use --auto_resume"
+            raise wrong(
+                "path.resume_state", f"a usable state ({error})", explicit, advice
+            ) from error
+    if found is None:
+        return None
+    path, state = found
+    _say(f"Resuming from {path}, iteration {state['iter']}.")
+    opt["path"]["resume_state"] = str(path)
+    check_resume(opt, state["iter"])
+    return state
+
+
+def _newest_usable(opt: Options) -> tuple[Path, dict[str, Any]] | None:
+    folder = Path(opt["path"]["training_states"])
+    for path in states_newest_first(folder):
+        try:
+            return path, read_state(path, opt)
+        except UnreadableError as error:
+            _say(f"Cannot resume from {path}: {error}.")
+    _say(f"Nothing to resume in {folder}: starting afresh.")
+    return None
+
+
+def states_newest_first(folder: Path) -> list[Path]:
+    """Return the files `<iteration>.state` of a folder, which need not exist."""
+    states = [path for path in folder.glob("*.state") if path.stem.isdecimal()]
+    return sorted(states, key=lambda path: int(path.stem), reverse=True)
+
+
+def read_state(path: Path, opt: Options) -> dict[str, Any]:
+    """Read a training state and make sure that the networks saved with it can be read too.
+
+    Raises:
+        UnreadableError: If one of them is missing, damaged or something else.
+    """
+    device = torch.device("cpu" if opt["num_gpu"] == 0 else "cuda")
+    state = _load(path, device)
+    if not isinstance(state, dict) or not state.keys() >= STATE_KEYS:
+        raise UnreadableError(f"it is no training state: {', '.join(sorted(STATE_KEYS))} expected")
+    for network in _network_files(opt, state["iter"]):
+        _load(network, torch.device("cpu"))
+    return state
+
+
+def _network_files(opt: Options, iteration: int) -> Iterator[Path]:
+    """Yield the files that BasicSR's `check_resume` makes the model load."""
+    ignored = opt["path"].get("ignore_resume_networks") or ()
+    for key in opt:
+        if key.startswith("network_") and key not in ignored:
+            label = key.removeprefix("network_")
+            yield Path(opt["path"]["models"]) / f"net_{label}_{iteration}.pth"
+
+
+def _load(path: Path, device: torch.device) -> Any:
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except FileNotFoundError as error:
+        raise UnreadableError(f"{path} does not exist") from error
+    except Exception as error:  # torch raises many kinds on damaged files
+        first_line = next(iter(str(error).splitlines()), "")
+        raise UnreadableError(
+            f"{path} cannot be read: {type(error).__name__} {first_line}"
+        ) from error
+
+
+@master_only
+def _say(message: str) -> None:
+    # BasicSR's log does not exist yet, and asking for it now would start it without its file.
+    print(message, flush=True)

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from checkpoint_files import released_form
+from networks import split_channels, tiny_smsr
+
+from smsr_plugin.checkpoints import load, read
+from smsr_plugin.cli.convert import main
+
+
+@pytest.fixture
+def net():
+    counts = [[[0, 1], [], [5]], [[], [], []]]
+    return split_channels(tiny_smsr(img_range=255.0), counts).float()
+
+
+@pytest.fixture
+def released(net, tmp_path):
+    path = tmp_path / "released.pt"
+    torch.save(released_form(net), path)
+    return path
+
+
+def test_conversion_reports_and_keeps_the_function(net, released, tmp_path, capsys):
+    out, params = tmp_path / "net.safetensors", sum(p.numel() for p in net.parameters())
+    assert main([str(released), str(out)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert printed.out.splitlines() == [
+        f"read   {released}: released SMSR weights",
+        "  upscale 2, num_feat 6, num_block 2, num_layer 3, num_in_ch 3",
+        "  img_range 255, rgb_mean 0.4488, 0.4371, 0.404",
+        f"  {params - 72:,} parameters and 72 channel mask logits",
+        "  dense channels of 6 in each layer:",
+        "    block 1:   2   0   1",
+        "    block 2:   0   0   0",
+        f"wrote  {out}: safetensors, values in 0…1",
+    ]
+    checkpoint = read(out)
+    assert checkpoint.config.img_range == 1
+    assert checkpoint.metadata["source"] == "released.pt"
+    image = torch.rand(1, 3, 5, 7)
+    with torch.no_grad():
+        assert torch.allclose(load(out)(image), net(image), rtol=0, atol=1e-5)
+
+
+def test_param_key_is_used(net, tmp_path, capsys):
+    torch.save({"params": net.state_dict(), "other": net.state_dict()}, tmp_path / "net.pth")
+    argv = [str(tmp_path / "net.pth"), str(tmp_path / "a.safetensors")]
+    assert main([*argv, "--param-key", "other"]) == 0
+    assert "SMSR state dict under 'other'" in capsys.readouterr().out
+    assert main([*argv, "--param-key", "third", "--force"]) == 2
+
+
+def test_existing_file_is_kept_unless_forced(released, tmp_path, capsys):
+    out = tmp_path / "net.safetensors"
+    out.write_text("precious")
+    assert main([str(released), str(out)]) == 2
+    assert capsys.readouterr().err == f"smsr-convert: {out} exists; --force replaces it\n"
+    assert out.read_text() == "precious"
+    assert main([str(released), str(out), "--force"]) == 0
+    assert main([str(out), str(out), "--force"]) == 0  # in place
+    assert load(out).config.num_feat == 6
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net"])
+def test_other_suffixes_are_refused(name, released, tmp_path, capsys):
+    assert main([str(released), str(tmp_path / name)]) == 2
+    assert "must end in .safetensors" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [released]
+
+
+def test_errors_are_one_line_and_nothing_is_written(tmp_path, capsys):
+    for content in (b"", b"hello", None):
+        source = tmp_path / "in.pth"
+        source.unlink(missing_ok=True)
+        if content is not None:
+            source.write_bytes(content)
+        assert main([str(source), str(tmp_path / "out.safetensors")]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith(f"smsr-convert: {source}: ")
+        assert printed.err.count("\n") == 1
+        assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_help_fits_a_screen(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) <= 24
+
+
+def test_wrong_arguments_exit_with_2():
+    with pytest.raises(SystemExit) as caught:
+        main([])
+    assert caught.value.code == 2

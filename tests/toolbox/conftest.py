@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from option_files import train_options, write_options, write_pairs
+
+from smsr_plugin.toolbox import train
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Networks of 4 features only get slower with more threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 11 image pairs; do not change it."""
+    return write_pairs(tmp_path_factory.mktemp("pairs"), 11)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a training left in its folder."""
+
+    folder: Path
+
+    @property
+    def states(self) -> list[int]:
+        return sorted(int(path.stem) for path in self.folder.glob("training_states/*.state"))
+
+    @property
+    def log(self) -> str:
+        """The newest log."""
+        logs = self.folder.glob("train_*.log")
+        return max(logs, key=lambda path: path.stat().st_mtime_ns).read_text()
+
+    @property
+    def learning_rates(self) -> dict[int, float]:
+        """The learning rate at each iteration that the newest log holds."""
+        lines = re.findall(r"iter: *(\d+), lr:\(([^,]+),\)", self.log)
+        return {int(iteration): float(lr) for iteration, lr in lines}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    """Return what `run_training` leaves behind."""
+    return Experiment(tmp_path / "experiments" / "tiny")
+
+
+@pytest.fixture
+def run_training(tmp_path: Path, pairs: Path) -> Callable[..., int]:
+    """Return a function that runs `smsr-train` and returns its exit code."""
+
+    def run(changes: Mapping[str, Any] | None = None, *arguments: str) -> int:
+        option_file = write_options(tmp_path / "tiny.yml", train_options(pairs, changes))
+        return train.main(["-opt", str(option_file), "--root", str(tmp_path), *arguments])
+
+    return run

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+ALL = list(range(1, 21))
+
+
+@pytest.fixture
+def at_10(run_training):
+    """Leave a training that stopped after 10 of 20 iterations, with states of 5 and 10."""
+    assert run_training({"train:total_iter": 10}) == 0
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def test_resumed_training_goes_on_as_if_it_had_not_stopped(
+    run_training, experiment, tmp_path, monkeypatch, capsys
+):
+    assert run_training({"name": "whole"}) == 0
+    (log,) = (tmp_path / "experiments" / "whole").glob("*.log")
+    whole = dict(re.findall(r"iter: *(\d+), lr:\(([^,]+),\)", log.read_text()))
+    assert run_training({"train:total_iter": 10}) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert run_training(None, "--auto_resume") == 0
+    state = experiment.folder / "training_states" / "10.state"
+    assert f"Resuming from {state}, iteration 10." in capsys.readouterr().out
+    assert experiment.learning_rates == {i: float(whole[str(i)]) for i in ALL if i > 10}
+    assert experiment.states == [5, 10, 15, 20]
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_resumed_training_starts_from_the_saved_network(
+    run_training, experiment, at_10, monkeypatch
+):
+    saved = torch.load(experiment.folder / "models" / "net_g_10.pth", weights_only=True)["params"]
+    seen = []
+
+    def stop(model, current_iter):
+        seen.append((current_iter, model.net_g.state_dict(), len(model.optimizer_g.state)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("basicsr.models.sr_model.SRModel.optimize_parameters", stop)
+    assert run_training(None, "--auto_resume") == 130
+    ((current_iter, state_dict, moments),) = seen
+    assert current_iter == 11
+    assert all(torch.equal(state_dict[key], saved[key]) for key in saved)
+    assert moments == len(saved)
+
+
+@pytest.mark.parametrize("damaged", ["training_states/10.state", "models/net_g_10.pth"])
+@pytest.mark.parametrize("damage", [truncate, lambda path: path.unlink()])
+def test_the_newest_usable_state_is_taken(run_training, experiment, at_10, capsys, damaged, damage):
+    file = experiment.folder / damaged
+    damage(file)
+    was_there = (experiment.folder / "training_states" / "10.state").exists()
+    capsys.readouterr()
+    assert run_training(None, "--auto_resume") == 0
+    out = capsys.readouterr().out
+    assert "5.state, iteration 5." in out
+    skipped = bool(re.search(rf"Cannot resume from .*10\.state: .*{file.name}", out))
+    assert skipped == was_there
+    assert list(experiment.learning_rates) == list(range(6, 21))
+    assert experiment.learning_rates[9] == pytest.approx(5e-4)
+
+
+def test_a_state_that_runs_code_is_not_used(run_training, experiment, at_10, tmp_path, capsys):
+    class Evil:
+        def __reduce__(self):
+            return (type(tmp_path).touch, (tmp_path / "marker",))
+
+    torch.save({"iter": 11, "x": Evil()}, experiment.folder / "training_states" / "11.state")
+    torch.save([1, 2], experiment.folder / "training_states" / "12.state")
+    assert run_training(None, "--auto_resume") == 0
+    out = capsys.readouterr().out
+    assert "11.state cannot be read" in out
+    assert "12.state: it is no training state" in out
+    assert "10.state, iteration 10." in out
+    assert not (tmp_path / "marker").exists()
+
+
+def test_files_that_are_no_states_do_not_disturb(run_training, experiment, at_10, capsys):
+    for name in ("best.state", "99.state.tmp", "nan.state"):
+        (experiment.folder / "training_states" / name).touch()
+    assert run_training(None, "--auto_resume") == 0
+    assert "Cannot resume" not in (out := capsys.readouterr().out)
+    assert "10.state, iteration 10." in out
+
+
+def test_nothing_to_resume_starts_afresh_and_says_so(run_training, experiment, capsys):
+    assert run_training(None, "--auto_resume") == 0
+    out = capsys.readouterr().out
+    assert f"Nothing to resume in {experiment.folder / 'training_states'}: starting afresh" in out
+    assert list(experiment.learning_rates) == ALL
+
+
+def test_a_folder_without_a_usable_state_is_archived(run_training, experiment, at_10, capsys):
+    for network in experiment.folder.glob("models/net_g_*.pth"):
+        truncate(network)
+    assert run_training({"train:total_iter": 5}, "--auto_resume") == 0
+    assert "Nothing to resume" in capsys.readouterr().out
+    (archived,) = experiment.folder.parent.glob("tiny_archived_*")
+    assert (archived / "training_states" / "10.state").exists()
+    assert experiment.states == [5]
+
+
+def test_a_named_state_is_resumed(run_training, experiment, at_10):
+    state = experiment.folder / "training_states" / "5.state"
+    assert run_training({"path:resume_state": str(state)}) == 0
+    assert list(experiment.learning_rates) == list(range(6, 21))
+
+
+@pytest.mark.parametrize(
+    ("damaged", "reason"),
+    [
+        (None, "does not exist"),
+        ("training_states/5.state", "5.state cannot be read"),
+        ("models/net_g_5.pth", "net_g_5.pth cannot be read"),
+    ],
+)
+def test_a_named_state_that_cannot_be_used_is_an_error(
+    run_training, experiment, at_10, capsys, damaged, reason
+):
+    state = experiment.folder / "training_states" / ("5.state" if damaged else "7.state")
+    if damaged:
+        truncate(experiment.folder / damaged)
+    before = sorted(experiment.folder.rglob("*"))
+    assert run_training({"path:resume_state": str(state)}) == 2
+    (error,) = capsys.readouterr().err.splitlines()[-1:]
+    assert error.startswith("smsr-train: error: path.resume_state: expected a usable state")
+    assert reason in error
+    assert sorted(experiment.folder.rglob("*")) == before
+
+
+def test_more_iterations_in_an_epoch_than_before_do_not_end_training(
+    run_training, experiment, at_10
+):
+    # Ten iterations of two per epoch end in epoch 4; with 11 per epoch, 20 iterations are 2.
+    assert run_training({"datasets:train:batch_size_per_gpu": 1}, "--auto_resume") == 0
+    assert list(experiment.learning_rates) == list(range(11, 21))
+
+
+def test_a_finished_training_is_not_continued(run_training, experiment, at_10):
+    assert run_training({"train:total_iter": 10}, "--auto_resume") == 0
+    assert experiment.learning_rates == {}
+    assert experiment.states == [5, 10]
