@@ -28,6 +28,7 @@ setup(
         "pyyaml",
         "safetensors",
         "scikit-image",
+        "setuptools; python_version >= '3.12'",  # thop imports distutils
         "thop",
         "torch>=2.2",
         "torchvision>=0.17",

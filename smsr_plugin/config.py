@@ -6,6 +6,7 @@ CVPR 2021, arXiv 2006.09603.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -65,9 +66,13 @@ class SMSRConfig:
             )
         if self.upscale not in UPSCALES:
             raise ValueError(f"SMSR: upscale must be one of {UPSCALES}, got {self.upscale!r}")
-        if not self.img_range > 0:
-            raise ValueError(f"SMSR: img_range must be above 0, got {self.img_range!r}")
+        # YAML may give whole numbers and lists.
+        object.__setattr__(self, "img_range", float(self.img_range))
         object.__setattr__(self, "rgb_mean", tuple(float(v) for v in self.rgb_mean))
+        if not 0 < self.img_range < math.inf:
+            raise ValueError(f"SMSR: img_range must be above 0, got {self.img_range!r}")
+        if not all(math.isfinite(value) for value in self.rgb_mean):
+            raise ValueError(f"SMSR: rgb_mean must be numbers in 0…1, got {self.rgb_mean}")
         if len(self.rgb_mean) != self.num_in_ch:
             raise ValueError(
                 f"SMSR: rgb_mean needs one value for each of the {self.num_in_ch} input channels, "

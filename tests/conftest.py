@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +15,13 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("SMSR_TEST_DATA is not set: the reference data and weights are not here")
     return Path(folder)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Networks of a few features only get slower with more threads; real ones keep them."""
+    threads = torch.get_num_threads()
+    if "reference" not in request.keywords:
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

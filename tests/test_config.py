@@ -10,6 +10,12 @@ def test_config_survives_json():
     assert SMSRConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_whole_numbers_and_lists_from_yaml_become_what_the_network_needs():
+    config = SMSRConfig(img_range=255, rgb_mean=[0, 0, 1])  # type: ignore[arg-type]
+    assert repr(config.img_range) == "255.0"
+    assert repr(config.rgb_mean) == "(0.0, 0.0, 1.0)"
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -18,7 +24,9 @@ def test_config_survives_json():
         {"num_block": True},
         {"upscale": 8},
         {"img_range": 0},
+        {"img_range": float("inf")},
         {"rgb_mean": (0.5,)},
+        {"rgb_mean": (0.5, 0.5, float("nan"))},
         {"num_out_ch": 1},
     ],
 )

@@ -3,7 +3,6 @@ import re
 from statistics import mean
 
 import pytest
-import torch
 from networks import tiny_smsr
 from option_files import (
     evaluation_options,
@@ -24,14 +23,6 @@ SMSR_TRAINING = {
     "train:iters_per_epoch": 2,
     "train:sparsity_opt": {"type": "SparsityLoss", "loss_weight": 0.001},
 }
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
