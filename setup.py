@@ -30,8 +30,8 @@ setup(
         "scikit-image",
         "setuptools; python_version >= '3.12'",  # thop imports distutils
         "thop",
-        "torch>=2.2",
-        "torchvision>=0.17",
+        "torch>=2.6",
+        "torchvision>=0.21",
         "tqdm",
     ],
     extras_require={

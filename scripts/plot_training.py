@@ -37,7 +37,7 @@ def main(folder: Path, out: Path) -> None:
             density.plot(*curve(tag), marker="o", label=f"spatial density, hard masks, {name}")
     density.set_ylim(0, 1)
     density.set_xlabel("iteration")
-    density.legend(loc="upper right")
+    density.legend(loc="lower right")
     for axes in (quality, density):
         axes.grid(alpha=0.3)
     plt.savefig(out, dpi=120)

@@ -25,7 +25,7 @@ if ! cmp -s setup.py "$installed" || ! python -c 'import torch, basicsr.version,
   # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
   # .venv; with it, pip would fetch another torch just to build.
   echo "Installing torch and torchvision (the longest step: minutes, and gigabytes with CUDA)"
-  python -m pip install --quiet "torch>=2.2" "torchvision>=0.17"
+  python -m pip install --quiet "torch>=2.6" "torchvision>=0.21"
   echo "Installing BasicSR"
   python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy
   python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"

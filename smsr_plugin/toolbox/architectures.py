@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from smsr_plugin.toolbox.option_error import OptionError, suggestion
+from smsr_plugin.toolbox.option_names import BASICSR_SUFFIX
 from smsr_plugin.toolbox.registration import ARCH_REGISTRY, register_all
 
 #: Options where a constructor has no default, or not that of the published network.
@@ -29,8 +30,6 @@ STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {
 #: What constructors call the scale, and the channels of the lq image.
 UPSCALE_OPTIONS = ("upscale", "scale")
 IN_CHANNEL_OPTIONS = ("num_in_ch", "in_channels", "in_chans")
-#: BasicSR registers some names with this suffix.
-BASICSR_SUFFIX = "_basicsr"
 
 
 class Architecture(NamedTuple):

@@ -56,7 +56,8 @@ def _newest_usable(opt: Options) -> tuple[Path, dict[str, Any]] | None:
             return path, read_state(path, opt)
         except UnreadableError as error:
             _say(f"Cannot resume from {path}: {error}.")
-    _say(f"Nothing to resume in {folder}: starting afresh.")
+    archived = " The folder that is there is archived." if folder.parent.exists() else ""
+    _say(f"Nothing to resume in {folder}: starting afresh.{archived}")
     return None
 
 

@@ -96,7 +96,8 @@ def test_files_that_are_no_states_do_not_disturb(run_training, experiment, at_10
 def test_nothing_to_resume_starts_afresh_and_says_so(run_training, experiment, capsys):
     assert run_training(None, "--auto_resume") == 0
     out = capsys.readouterr().out
-    assert f"Nothing to resume in {experiment.folder / 'training_states'}: starting afresh" in out
+    folder = experiment.folder / "training_states"
+    assert f"Nothing to resume in {folder}: starting afresh.\n" in out
     assert list(experiment.learning_rates) == ALL
 
 
@@ -104,7 +105,7 @@ def test_a_folder_without_a_usable_state_is_archived(run_training, experiment, a
     for network in experiment.folder.glob("models/net_g_*.pth"):
         truncate(network)
     assert run_training({"train:total_iter": 5}, "--auto_resume") == 0
-    assert "Nothing to resume" in capsys.readouterr().out
+    assert "starting afresh. The folder that is there is archived." in capsys.readouterr().out
     (archived,) = experiment.folder.parent.glob("tiny_archived_*")
     assert (archived / "training_states" / "10.state").exists()
     assert experiment.states == [5]
