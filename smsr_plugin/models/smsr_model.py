@@ -158,7 +158,8 @@ class SMSRModel(SRModel):
         metrics = self._metrics_for(dataloader.dataset)
         net = self.inference_network()
         totals: defaultdict[str, float] = defaultdict(float)
-        bar = tqdm(dataloader, unit="image", disable=not self.opt["val"].get("pbar", False))
+        shown = self.opt["val"].get("pbar", False)
+        bar = tqdm(dataloader, unit="image", disable=None if shown else True)  # None: on a terminal
         for val_data in bar:
             img_name = Path(val_data["lq_path"][0]).stem
             bar.set_description(f"Test {img_name}")
@@ -212,7 +213,8 @@ class SMSRModel(SRModel):
             if name in metrics:
                 self._update_best_metric_result(dataset_name, name, value, current_iter)
                 best = self.best_metric_results[dataset_name][name]
-                line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
+                if self.opt["is_train"]:
+                    line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
             lines.append(line)
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
