@@ -210,11 +210,10 @@ class SMSRModel(SRModel):
         lines = [f"Validation {dataset_name}"]
         for name, value in results.items():
             line = f"\t # {name}: {value:.4f}"
-            if name in metrics:
+            if name in metrics and self.opt["is_train"]:
                 self._update_best_metric_result(dataset_name, name, value, current_iter)
                 best = self.best_metric_results[dataset_name][name]
-                if self.opt["is_train"]:
-                    line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
+                line += f"\tBest: {best['val']:.4f} @ {best['iter']} iter"
             lines.append(line)
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
