@@ -1,4 +1,4 @@
-"""The network's hyper-parameters and the paper's constants, each with its section.
+"""The network's hyper-parameters and the paper's constants.
 
 Paper: Wang et al., "Exploring Sparsity in Image Super-Resolution for Efficient Inference",
 CVPR 2021, arXiv 2006.09603.
@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 UPSCALES = (2, 3, 4)
-#: Mean RGB of DIV2K in 0…1, subtracted before the head and added after the tail (sec. 4.1).
+#: Mean RGB of DIV2K in 0…1, subtracted before the head and added after the tail.
 DIV2K_RGB_MEAN = (0.4488, 0.4371, 0.4040)
-#: Channels of the spatial mask predictor, as a fraction of num_feat (fig. 2).
+#: Channels of the spatial mask predictor, as a fraction of num_feat.
 MASK_SQUEEZE = 4
 #: Channels of the attention's bottleneck, as a fraction of num_feat.
 ATTENTION_SQUEEZE = 16
 
-#: Schedules (sec. 4.1); one epoch of the released trainer is 1000 iterations of batch 16.
+#: Schedules; one epoch of the released trainer is 1000 iterations of batch 16.
 ITERS_PER_EPOCH = 1000
 TAU_MIN = 0.4
 TAU_EPOCHS = 500
@@ -36,9 +36,9 @@ class SMSRConfig:
         num_in_ch: Channels of the lq image.
         num_out_ch: Channels of the output; must equal num_in_ch, because the bicubic
             upsample of the input is added to it.
-        num_feat: Feature channels C (sec. 4.1: 64).
-        num_layer: Sparse mask convolutions per block, L (sec. 4.1: 4).
-        num_block: Sparse mask modules, K (sec. 4.1: 5).
+        num_feat: Feature channels C (the paper: 64).
+        num_layer: Sparse mask convolutions per block, L (the paper: 4).
+        num_block: Sparse mask modules, K (the paper: 5).
         upscale: 2, 3 or 4.
         img_range: The network takes and returns 0…1 and works on values scaled by this inside,
             as BasicSR's EDSR does. 1 by default; weights trained on 0…255 need 255.

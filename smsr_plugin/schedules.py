@@ -1,4 +1,4 @@
-"""The temperature τ and the sparsity weight λ as pure functions of the iteration (sec. 4.1).
+"""The temperature τ and the sparsity weight λ as pure functions of the iteration.
 
 Both take the 1-based iteration that BasicSR counts and an explicit `iters_per_epoch`, so that
 nothing has to be restored on resume. Epochs are fractional: the schedules move every iteration.

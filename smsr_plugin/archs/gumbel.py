@@ -1,4 +1,4 @@
-"""Two-class masks: soft with Gumbel noise for training, hard for inference (sec. 3.1).
+"""Two-class masks: soft with Gumbel noise for training, hard for inference.
 
 Both classes' logits enter only through their difference, so every function here takes
 `logit_1 − logit_0`. With G_0, G_1 drawn from the Gumbel distribution,

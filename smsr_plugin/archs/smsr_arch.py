@@ -1,4 +1,4 @@
-"""SMSR: a network that learns where it need not compute (fig. 2 of the paper).
+"""SMSR: a network that learns where it need not compute.
 
 Channel masks: 1 = sparse (computed at important pixels only), 0 = dense.
 Spatial masks: 1 = important.
@@ -28,7 +28,7 @@ class SMSROutput(NamedTuple):
 
 
 class SpatialMask(nn.Module):
-    """Hourglass that predicts a block's spatial mask logits from its input (sec. 3.1)."""
+    """Hourglass that predicts a block's spatial mask logits from its input."""
 
     def __init__(self, config: SMSRConfig) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class ChannelAttention(nn.Module):
 
 
 class SparseMaskModule(nn.Module):
-    """SMM: mask prediction, L sparse mask convolutions, fuse, attention, residual (fig. 2)."""
+    """SMM: mask prediction, L sparse mask convolutions, fuse, attention, residual."""
 
     def __init__(self, config: SMSRConfig) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class SparseMaskModule(nn.Module):
 def sparse_mask_conv(
     x: Tensor, weight: Tensor, spa_mask: Tensor, dense_out: Tensor, dense_in: Tensor | None
 ) -> Tensor:
-    """Sparse mask convolution before its ReLU (eq. 4; D→D + D→S + S→D + S→S).
+    """Sparse mask convolution before its ReLU (D→D + D→S + S→D + S→S).
 
     With d, s = 1 − d for the output channels and d', s' for the input channels, the paper's sum
     d·(W∗d'x) + m·s·(W∗d'x) + m·d·(W∗s'x) + m·s·(W∗s'x) is, since s + d = 1,

@@ -1,4 +1,4 @@
-"""The multiply-adds of SMSR as a formula of its dense channels and spatial densities (sec. 3.3).
+"""The multiply-adds of SMSR as a formula of its dense channels and spatial densities.
 
 The paper counts the mask predictor's transposed convolution (stride 2) at its output's pixels,
 four times what it computes: 224.1G for the dense x2 network where this formula gives 223.8G.

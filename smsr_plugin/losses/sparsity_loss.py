@@ -1,4 +1,4 @@
-"""The sparsity regularisation of SMSR (eq. 6 and 7)."""
+"""The sparsity regularisation of SMSR."""
 
 from __future__ import annotations
 

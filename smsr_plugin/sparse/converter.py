@@ -19,7 +19,7 @@ def to_sparse(
 ) -> SparseSMSR:
     """Convert an SMSR to sparse inference; `net` itself is left as it is.
 
-    Every kernel is split into D→D, D→S, S→D and S→S by the hard channel masks (sec. 3.3), the
+    Every kernel is split into D→D, D→S, S→D and S→S by the hard channel masks, the
     mean shifts and the value range are folded into the first and last convolutions.
 
     Args:
