@@ -26,7 +26,10 @@ STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {
         "with_idt": True,
         "act_type": "prelu",
     },
+    "RLFN-S": {"num_feat": 48},
 }
+#: Published networks that are another registered network in another size.
+VARIANTS = {"RLFN-S": "RLFN"}
 #: What constructors call the scale, and the channels of the lq image.
 UPSCALE_OPTIONS = ("upscale", "scale")
 IN_CHANNEL_OPTIONS = ("num_in_ch", "in_channels", "in_chans")
@@ -46,7 +49,7 @@ def build_architecture(
     """Build a network in its standard size.
 
     Args:
-        name: As in `network_g: type` of an option file.
+        name: As in `network_g: type` of an option file, or one of `VARIANTS`.
         options: Constructor arguments that take the place of the standard ones.
         upscale: The scale where `options` do not say it, whatever the constructor calls it; a
             network that knows no scale is built without.
@@ -87,10 +90,11 @@ def build_architecture(
 
 def _find(name: str) -> type[nn.Module]:
     register_all()
-    for key in (name, name + BASICSR_SUFFIX):
+    registered = VARIANTS.get(name, name)
+    for key in (registered, registered + BASICSR_SUFFIX):
         if key in ARCH_REGISTRY:
             return ARCH_REGISTRY.get(key)
-    known = sorted(key for key, _ in ARCH_REGISTRY)
+    known = sorted([*VARIANTS, *(key for key, _ in ARCH_REGISTRY)])
     raise OptionError(
         f"no network is called {name!r}{suggestion(name, known)}; known are: {', '.join(known)}"
     )

@@ -1,4 +1,4 @@
-"""The one place where SMSR's classes enter BasicSR's registries."""
+"""The one place where this package's classes enter BasicSR's registries."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from basicsr.utils.registry import (
     Registry,
 )
 
+from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.data.paired_dataset import CheckedPairedImageDataset
 from smsr_plugin.losses.sparsity_loss import SparsityLoss
@@ -22,6 +23,7 @@ from smsr_plugin.sparse import to_sparse
 #: (registry, object); each is found in option files under its own `__name__`.
 ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, SMSR),
+    (ARCH_REGISTRY, RLFN),
     (MODEL_REGISTRY, SMSRModel),
     (LOSS_REGISTRY, SparsityLoss),
     (DATASET_REGISTRY, CheckedPairedImageDataset),

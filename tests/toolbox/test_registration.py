@@ -15,6 +15,7 @@ def test_every_entry_is_found_under_its_name():
         assert registry.get(entry.__name__) is entry
     assert [entry.__name__ for _, entry in ENTRIES] == [
         "SMSR",
+        "RLFN",
         "SMSRModel",
         "SparsityLoss",
         "CheckedPairedImageDataset",
