@@ -1,13 +1,63 @@
-"""Package metadata."""
+"""Package metadata, and the native kernels, which are optional."""
 
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
+
+try:
+    import pybind11
+except ImportError:  # without build isolation: the package installs without kernels
+    pybind11 = None
 
 ROOT = Path(__file__).parent
 INIT = (ROOT / "smsr_plugin" / "__init__.py").read_text(encoding="utf-8")
 VERSION = re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE).group(1)
+
+CSRC = Path("smsr_plugin", "csrc")
+# Instruction sets are chosen by pragmas in the sources, and at run time; never by flags.
+FLAGS = [
+    *("-std=c++17", "-O3", "-fvisibility=hidden"),
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12's own immintrin.h
+]
+
+
+class BuildKernels(build_ext):
+    """Builds the kernels with OpenMP, else without; if neither works, the package does without."""
+
+    def build_extension(self, ext):
+        for openmp in (["-fopenmp"], []):
+            ext.extra_compile_args, ext.extra_link_args = FLAGS + openmp, openmp
+            try:
+                return super().build_extension(ext)
+            except Exception as error:
+                reason = error
+        message = (
+            f"smsr_plugin: the native kernels were not built ({reason}). Sparse inference will run "
+            "in plain PyTorch. They need a C++17 compiler (GCC or Clang) and Python's headers."
+        )
+        print(message, file=sys.stderr)
+        return None
+
+
+def extensions():
+    if pybind11 is None:
+        print("smsr_plugin: without pybind11 the native kernels are not built", file=sys.stderr)
+        return []
+    return [
+        Extension(
+            "smsr_plugin._kernels",
+            sources=sorted(map(str, CSRC.glob("*.cpp"))),
+            depends=sorted(str(path) for kind in ("*.h", "*.inl") for path in CSRC.glob(kind)),
+            include_dirs=[pybind11.get_include()],
+            language="c++",
+            optional=True,
+        )
+    ]
+
 
 setup(
     name="smsr_plugin",
@@ -18,6 +68,8 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["smsr_plugin", "smsr_plugin.*"]),
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",
     install_requires=[
         "basicsr>=1.4.2,<1.5",

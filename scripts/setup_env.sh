@@ -19,17 +19,19 @@ else
 fi
 PATH="$PWD/.venv/bin:$PATH"
 
-# What is installed already costs a second to check; a change of setup.py installs again.
+# What is installed already costs a second to check; a change of what it was built from installs
+# again.
 installed=.venv/smsr_plugin.installed
-if ! cmp -s setup.py "$installed" || ! python -c 'import torch, basicsr.version, smsr_plugin' 2>/dev/null; then
+sources=$(cat setup.py smsr_plugin/csrc/* | cksum)
+if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import torch, basicsr.version, smsr_plugin' 2>/dev/null; then
   # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
   # .venv; with it, pip would fetch another torch just to build.
   echo "Installing torch and torchvision (the longest step: minutes, and gigabytes with CUDA)"
   python -m pip install --quiet "torch>=2.6" "torchvision>=0.21"
   echo "Installing BasicSR"
-  python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy
+  python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy pybind11
   python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"
-  echo "Installing smsr_plugin and its test tools"
+  echo "Building and installing smsr_plugin and its test tools"
   python -m pip install --quiet --no-build-isolation --editable ".[test]"
-  cp setup.py "$installed"
+  echo "$sources" > "$installed"
 fi

@@ -17,6 +17,7 @@ from smsr_plugin.sparse.reference import (
     conv3x3,
     conv3x3_at,
     pack3x3,
+    unpack3x3,
     with_zero_row,
 )
 
@@ -53,6 +54,16 @@ class SparseConv(nn.Module):
         self.register_buffer("s2s", pack3x3(s_weight[:, sparse_in]))
         self.register_buffer("fuse_d", fuse[:, ~sparse_out].t().contiguous())
         self.register_buffer("fuse_s", fuse[:, sparse_out].t().contiguous())
+
+    def kernel(self) -> Tensor:
+        """Put the parts together again: (C_out, C_in, 3, 3), dense channels first in both."""
+        dense = torch.cat([self.d2d, unpack3x3(self.s2d)], 1)
+        sparse = torch.cat([unpack3x3(self.d2s), unpack3x3(self.s2s)], 1)
+        return torch.cat([dense, sparse])
+
+    def fuse(self) -> Tensor:
+        """The layer's share of the fuse, (C_in, C_out), dense channels first."""
+        return torch.cat([self.fuse_d, self.fuse_s])
 
     def forward(
         self, dense: Tensor, sparse: Tensor, active: ActiveSet, shape: tuple[int, int, int]

@@ -11,7 +11,7 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.sparse.network import SparseSMSR
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
-BACKENDS = ("auto", "reference")
+BACKENDS = ("auto", "native", "reference")
 
 
 def to_sparse(
@@ -24,11 +24,13 @@ def to_sparse(
 
     Args:
         net: An `SMSR`, on any device, in any mode.
-        precision: "fp32", "fp64" or "bf16": the dtype of weights and features. The bicubic
-            upsample is computed in the dtype of the input.
+        precision: "fp32", "fp64" or "bf16": the dtype of weights and features; the native
+            kernels sum up in float32. The bicubic upsample is computed in the dtype of the input,
+            by the native kernels in float32.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this. 0 is what the
             network was trained for; above it fewer pixels are computed, below it more.
-        backend: "reference" runs in plain PyTorch; "auto" takes the fastest there is.
+        backend: "native" runs on the native kernels, "reference" in plain PyTorch on any device;
+            "auto" takes the native kernels wherever they can run.
 
     Returns:
         A frozen network in evaluation mode on the device of `net`.
@@ -50,5 +52,5 @@ def to_sparse(
         raise ValueError(f"cannot convert: {len(bad)} tensors are not finite, first {bad[0]}")
     # Folding is done in float64, so that it costs no accuracy whatever the precision.
     with torch.no_grad():
-        sparse = SparseSMSR(copy.deepcopy(net).double(), precision, float(threshold), "reference")
+        sparse = SparseSMSR(copy.deepcopy(net).double(), precision, float(threshold), backend)
     return sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)

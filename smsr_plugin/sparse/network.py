@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smsr_plugin.archs.smsr_arch import SMSR, check_input
 from smsr_plugin.complexity import SMSRCost
+from smsr_plugin.sparse import operator
 from smsr_plugin.sparse.block import SparseBlock
+from smsr_plugin.sparse.native import bfloat16, float32
+from smsr_plugin.sparse.native.kernels import load_kernels
+from smsr_plugin.sparse.native.network import NativeNetwork
+from smsr_plugin.sparse.native.timer import Timer
 from smsr_plugin.sparse.stats import SparseStats
+
+#: The arithmetic of the native kernels for each dtype of the weights.
+ARITHMETIC = {torch.float32: float32, torch.bfloat16: bfloat16}
 
 
 class SparseSMSR(nn.Module):
@@ -24,7 +34,7 @@ class SparseSMSR(nn.Module):
         config: The configuration of the network it was made from.
         precision: "fp32", "fp64" or "bf16".
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
-        backend: What runs the operations; "reference" is plain PyTorch.
+        backend: "native", "reference" (plain PyTorch), or "auto": native where that can be.
     """
 
     def __init__(self, net: SMSR, precision: str, threshold: float, backend: str) -> None:
@@ -40,6 +50,9 @@ class SparseSMSR(nn.Module):
             self.tail.weight /= net.img_range
             self.tail.bias /= net.img_range
         self.cost = SMSRCost(self.config, self.dense_channels)
+        self._native: NativeNetwork | None = None
+        self._handle = operator.register(self)
+        self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
         self.requires_grad_(False).eval()
 
     @property
@@ -51,6 +64,11 @@ class SparseSMSR(nn.Module):
     def dtype(self) -> torch.dtype:
         """The dtype of the weights."""
         return self.head_second.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights."""
+        return self.head_second.weight.device
 
     def train(self, mode: bool = True) -> SparseSMSR:
         """Refuse to train: packed weights are copies.
@@ -78,8 +96,67 @@ class SparseSMSR(nn.Module):
 
         Raises:
             ValueError: If the shape of `x` or `spa_mask` does not fit.
+            RuntimeError: If the backend is "native" and the kernels cannot run this.
         """
         check_input(x, self.config, spa_mask)
+        sr, density = operator.sparse_smsr(x, spa_mask, self._handle)
+        if not return_stats:
+            return sr
+        return sr, self._stats(density, x.shape[-2] * x.shape[-1])
+
+    def infer(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Compute what `forward` returns, with inputs known to fit; sr and density (B, K)."""
+        native = self._native_for(x)
+        if native is None:
+            return self._reference(x, spa_mask)
+        sr, density = native(x.float(), spa_mask)
+        return sr.to(x.dtype), density
+
+    @torch.no_grad()
+    def breakdown(self, x: Tensor, spa_mask: Tensor | None = None) -> dict[str, float]:
+        """Return the seconds that each part of one run took, on the native kernels.
+
+        Raises:
+            RuntimeError: If the native kernels cannot run this.
+        """
+        check_input(x, self.config, spa_mask)
+        native = self._native_for(x)
+        if native is None:
+            raise RuntimeError("only the native backend can be broken down into parts")
+        timer = Timer()
+        native(x.float(), spa_mask, timer)
+        return dict(timer.seconds)
+
+    def _native_for(self, x: Tensor) -> NativeNetwork | None:
+        """Return the native form of this network if it can take `x` and is wanted."""
+        obstacle = "the backend is the reference"
+        if self.backend != "reference":
+            obstacle = self._native_obstacle(x)
+            if not obstacle:
+                if self._native is None:
+                    arithmetic = ARITHMETIC[self.dtype]
+                    self._native = NativeNetwork(self, load_kernels(), arithmetic)
+                return self._native
+        if self.backend == "native":
+            raise RuntimeError(f'backend="native" cannot be used: {obstacle}')
+        return None
+
+    def _native_obstacle(self, x: Tensor) -> str:
+        """Say what keeps `x` from the native kernels, or nothing."""
+        if x.device.type != "cpu" or self.device.type != "cpu":
+            return f"the kernels run on the CPU, and the input is on {x.device}"
+        if x.dtype == torch.float64 or self.dtype not in ARITHMETIC:
+            return f"there are no kernels for weights in {self.dtype} and an input in {x.dtype}"
+        kernels = load_kernels()
+        if kernels is None:
+            return "they were not built when smsr_plugin was installed"
+        if self.dtype == torch.bfloat16 and not kernels.has_half():
+            return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
+        if self.config.num_feat > kernels.MAX_CHANNELS // 2:
+            return f"num_feat = {self.config.num_feat} is more than {kernels.MAX_CHANNELS // 2}"
+        return ""
+
+    def _reference(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         first = torch.cat([x, torch.ones_like(x[:, :1])], 1).to(self.dtype)
         first = first.contiguous(memory_format=torch.channels_last)
         head = feature = self.head_second(F.relu(self.head_first(first)))
@@ -93,13 +170,30 @@ class SparseSMSR(nn.Module):
                 block_mask = spa_mask[:, k : k + 1]
             feature = block(feature, block_mask)
             collected = collected + F.conv2d(feature, collect_weights[k])
-            densities.append(block_mask.float().mean((1, 2, 3)))
+            densities.append((block_mask > 0).float().mean((1, 2, 3)))
         residual = self.tail(self.collect_second(F.relu(collected)) + head)
         residual = F.pixel_shuffle(residual, self.config.upscale).to(x.dtype)
         sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
-        if not return_stats:
-            return sr
-        return sr, self._stats(torch.stack(densities, 1), x.shape[-2] * x.shape[-1])
+        return sr, torch.stack(densities, 1)
+
+    # Packed weights are a cache: copies and other devices or dtypes make their own.
+
+    def _forget_packed(self, *_: object) -> None:
+        self._native = None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseSMSR:
+        self._forget_packed()
+        return super()._apply(fn, recurse)
+
+    def __getstate__(self) -> dict[str, object]:
+        return {
+            key: value for key, value in self.__dict__.items() if key not in ("_native", "_handle")
+        }
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        super().__setstate__(state)
+        self._native = None
+        self._handle = operator.register(self)
 
     def _stats(self, density: Tensor, pixels: int) -> SparseStats:
         macs = tuple(self.cost.macs(image, pixels) for image in density.tolist())

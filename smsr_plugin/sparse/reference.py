@@ -64,3 +64,8 @@ def conv3x3(rows: Tensor, shape: tuple[int, int, int], weight: Tensor) -> Tensor
 def pack3x3(weight: Tensor) -> Tensor:
     """Reorder a (C_out, C_in, 3, 3) kernel for `conv3x3_at`: (9·C_in, C_out), taps outermost."""
     return weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous()
+
+
+def unpack3x3(weight: Tensor) -> Tensor:
+    """Undo `pack3x3`."""
+    return weight.unflatten(0, (3, 3, -1)).permute(3, 2, 0, 1)

@@ -1,0 +1,156 @@
+// What a kernel computes: parameter blocks and the table of one instruction set's kernels.
+//
+// A plane holds the features of one image, a row of channels per pixel, inside a border of zeros:
+// height and width are rounded up to whole tiles, then one pixel is added on every side.
+// A pixel is named by its index in that padded plane, so that its neighbours are at fixed offsets.
+#pragma once
+
+#include <cstdint>
+
+namespace smsr {
+
+constexpr int kTile = 4;              // Winograd F(4x4, 3x3): output tiles of 4x4
+constexpr int kPatch = kTile + 2;     // that read patches of 6x6
+constexpr int kFrequencies = kPatch * kPatch;
+constexpr int kLine = 16;             // fp32 channels to a cache line; channel counts are padded to it
+constexpr int kTileBlock = 12;        // tiles of one work item: transforms and products stay in L2
+constexpr int kRowBlock = 48;         // pixels of one work item
+constexpr int kMaxChannels = 1024;    // length of the row of zeros
+
+enum Activity : uint8_t { kOutside = 0, kInactive = 1, kActive = 2 };
+
+struct Geometry {
+  int height, width;  // of the image
+  int tile_rows() const { return (height + kTile - 1) / kTile; }
+  int tile_cols() const { return (width + kTile - 1) / kTile; }
+  int64_t stride() const { return int64_t(tile_cols()) * kTile + 2; }
+  int64_t pixels() const { return stride() * (int64_t(tile_rows()) * kTile + 2); }
+  int64_t index(int y, int x) const { return (y + 1) * stride() + x + 1; }
+};
+
+// What becomes of an output row: act(value + bias + residual), stored at active pixels. At inactive
+// ones only the first `dense_lines` lines are stored, times `dense_lanes` (1 for dense channels, 0
+// for the others). Without `activity` every pixel inside the image is active.
+struct Store {
+  float* out;
+  int64_t stride;              // floats from one pixel to the next
+  const float* bias;           // or null
+  const float* residual;       // plane of the same stride to add, or null
+  bool relu;
+  bool pool;                   // store means of 2x2 pixels, into a plane of half the size
+  const uint8_t* activity;     // or null
+  int dense_lines;
+  const float* dense_lanes;
+  double* sums;                // [work items][n]: channel sums of what was stored, or null
+};
+
+// 3x3 convolution of a plane at a list of tiles.
+struct Winograd {
+  Geometry geometry;
+  const int32_t* tiles;
+  int count;
+  const float* in;
+  int64_t in_stride;
+  int k;                       // input channels, multiple of kLine
+  int k_dense;                 // lines up to this channel are valid at every pixel,
+  const uint8_t* activity;     // the others are read as zero unless the pixel is kActive
+  const float* weights;        // [36][n / 16][k][16]
+  int n;                       // output channels, multiple of kLine
+  Store store;
+};
+
+// One term of a sum of products over the rows of a list of pixels.
+struct Source {
+  const void* base;
+  int64_t stride;              // elements from one pixel to the next
+  int64_t offset;              // pixels from the output pixel to the input pixel
+  int k;                       // input channels
+  const uint8_t* activity;     // where not kActive, read zeros; or null
+};
+
+// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at a list of pixels.
+struct Rows {
+  const int32_t* pixels;
+  int count;
+  const Source* sources;
+  int num_sources;
+  const float* weights;        // [n / 16][sum of k][16]
+  int n;
+  Store store;
+  // A second product over the finished row, accumulated in its own plane: act(acc + out W2).
+  const float* chain_weights;  // [chain_n / 16][n][16], or null
+  const float* chain_bias;     // starts the accumulation; null adds to what is there
+  float* chain_out;
+  int64_t chain_stride;
+  int chain_n;
+  bool chain_relu;
+};
+
+// Bicubic upsampling plus the pixel-shuffled residual.
+struct Compose {
+  Geometry geometry;
+  const float* lq;             // (channels, height, width)
+  float* sr;                   // (channels, height * scale, width * scale)
+  const float* residual;       // plane, channel (c * scale + i) * scale + j
+  int64_t residual_stride;
+  int channels, scale;
+  const float* taps;           // [scale][5]: weights of x - 2 ... x + 2 for each phase
+};
+
+// Features in bfloat16: lines of 32 channels, the matrix products in float.
+constexpr int kHalfLine = 32;
+constexpr int kHalfBlock = 32;        // pixels of one work item: two matrix tiles of 16
+
+struct HalfSource {
+  const uint16_t* base;
+  int64_t stride;              // elements from one pixel to the next
+  int64_t offset;              // pixels from the output pixel to the input pixel
+  int lines;                   // lines of input channels
+  int dense_lines;             // valid at every pixel; the others are read as zero where `bit` of
+  int bit;                     // the output pixel's `neighbours` is clear; -1: valid everywhere
+};
+
+enum class HalfOut : int {
+  kHalf,                       // lines of bfloat16
+  kFloat,                      // floats
+  kPooled,                     // floats, means of 2x2 pixels, in a plane of half the size; the pixels
+};                             // must come as patches of 2x16
+
+// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at a list of pixels.
+struct HalfRows {
+  Geometry geometry;
+  const int32_t* pixels;
+  const uint16_t* neighbours;  // for each pixel a bit for each source; or null
+  int count;
+  const HalfSource* sources;
+  int num_sources;
+  const uint16_t* weights;     // [n / 16][sum of lines][16 pairs of channels][16][2]
+  int n;
+  HalfOut kind;
+  void* out;
+  int64_t stride;              // elements from one pixel to the next
+  int lines;                   // lines that are stored, if kHalf; zero beyond n
+  const float* bias;           // or null
+  const uint16_t* residual;    // plane of the same stride, or null; only if kHalf
+  bool relu;
+  double* sums;                // [work items][n], or null
+};
+
+// Each computes work items [first, last) of its operation on one thread.
+template <class Operation>
+using Kernel = void (*)(const Operation&, int first, int last, float* scratch);
+
+struct FloatKernels {
+  Kernel<Winograd> winograd;
+  Kernel<Rows> rows;
+  Kernel<Compose> compose;
+};
+
+// The kernels that one instruction set runs.
+struct Kernels {
+  const char* name;
+  const FloatKernels* floats;
+  Kernel<HalfRows> half_rows;  // or null
+};
+
+}  // namespace smsr

@@ -1,0 +1,27 @@
+// From mask logits to the pixels and tiles that have to be computed.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace smsr {
+
+// The last layer of the mask predictor, a transposed 3x3 convolution of stride 2 to one channel:
+// `products` is a plane of half the size (rounded up) whose rows hold the 9 products of a pixel with
+// the kernel's taps; `activity` becomes kActive where their sum plus `bias` exceeds `threshold`,
+// kInactive elsewhere in the image. The border of `activity` is not touched.
+void decide(const Geometry& geometry, const float* products, int64_t products_stride, float bias,
+            float threshold, uint8_t* activity, int threads);
+
+struct Lists {
+  std::vector<int32_t> active, inactive;              // pixels
+  std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with an active pixel, and without
+  std::vector<uint16_t> neighbours;  // of each active pixel: bit 3 (dy + 1) + dx + 1 if it is active
+};
+
+// The ascending lists of what `activity` marks.
+Lists list(const Geometry& geometry, const uint8_t* activity, int threads);
+
+}  // namespace smsr

@@ -1,0 +1,441 @@
+// smsr_plugin._kernels: the boundary. Everything that comes from Python is checked here; a bad call
+// raises ValueError (or TypeError for a wrong dtype), nothing below can be made to crash.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "isa.h"
+#include "kernels.h"
+#include "masks.h"
+#include "parallel.h"
+
+namespace py = pybind11;
+
+namespace smsr {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Bytes = py::array_t<uint8_t, py::array::c_style>;
+using Indices = py::array_t<int32_t, py::array::c_style>;
+template <class T>
+using Optional = std::optional<T>;
+
+void require(bool fits, const std::string& message) {
+  if (!fits) throw py::value_error(message);
+}
+
+std::string shape_of(const py::array& array) {
+  std::string text = "(";
+  for (py::ssize_t i = 0; i < array.ndim(); ++i)
+    text += (i ? ", " : "") + std::to_string(array.shape(i));
+  return text + ")";
+}
+
+void require_shape(const py::array& array, const std::vector<int64_t>& shape, const char* name) {
+  bool fits = array.ndim() == py::ssize_t(shape.size());
+  std::string expected;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    fits = fits && array.shape(i) == shape[i];
+    expected += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  require(fits, std::string(name) + " must have shape (" + expected + "), got " + shape_of(array));
+}
+
+Geometry geometry_of(int height, int width) {
+  require(height > 0 && width > 0, "height and width must be positive, got " +
+                                       std::to_string(height) + " and " + std::to_string(width));
+  require(int64_t(height + 6) * (width + 6) < INT32_MAX, "the image has too many pixels");
+  return {height, width};
+}
+
+// Channels of a plane of the geometry: (rows, stride, channels).
+int plane_channels(const py::array& plane, const Geometry& g, const char* name) {
+  require(plane.ndim() == 3 && plane.shape(2) > 0, std::string(name) + " must be a plane (rows, stride, channels)");
+  require_shape(plane, {g.pixels() / g.stride(), g.stride(), plane.shape(2)}, name);
+  require(plane.shape(2) <= kMaxChannels, std::string(name) + " has too many channels");
+  return int(plane.shape(2));
+}
+
+const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometry& g) {
+  if (!activity) return nullptr;
+  require_shape(*activity, {g.pixels() / g.stride(), g.stride()}, "activity");
+  return activity->data();
+}
+
+// A vector of `n` floats, or null.
+const float* vector_of(const Optional<Floats>& vector, int n, const char* name) {
+  if (!vector) return nullptr;
+  require_shape(*vector, {n}, name);
+  return vector->data();
+}
+
+int padded_channels(int64_t panels) {
+  require(panels > 0 && panels * kLine <= kMaxChannels, "weights have too few or too many outputs");
+  return int(panels) * kLine;
+}
+
+void require_range(const Indices& indices, int64_t low, int64_t high, const char* name) {
+  require(indices.ndim() == 1, std::string(name) + " must have one dimension");
+  int32_t least = INT32_MAX, most = INT32_MIN;
+  const int32_t* const data = indices.data();
+  for (py::ssize_t i = 0; i < indices.size(); ++i) {
+    least = data[i] < least ? data[i] : least;
+    most = data[i] > most ? data[i] : most;
+  }
+  require(indices.size() == 0 || (least >= low && most < high),
+          std::string(name) + " must be in " + std::to_string(low) + " ... " +
+              std::to_string(high - 1) + ", got " + std::to_string(least) + " ... " +
+              std::to_string(most));
+}
+
+void require_threads(int threads) {
+  require(threads > 0, "threads must be positive, got " + std::to_string(threads));
+}
+
+const Kernels& kernels_named(const Optional<std::string>& isa) {
+  if (!isa) {
+    static const Kernels& kernels = chosen();
+    return kernels;
+  }
+  for (const Kernels* kernels : available())
+    if (kernels->name == *isa) return *kernels;
+  throw py::value_error("this processor has no kernels named " + *isa);
+}
+
+template <class Parameters>
+struct Call {
+  void (*kernel)(const Parameters&, int, int, float*);
+  const Parameters& parameters;
+};
+
+template <class Parameters>
+void run(void (*kernel)(const Parameters&, int, int, float*), const Parameters& parameters,
+         int items, int grain, int threads, int64_t scratch_floats) {
+  const Call<Parameters> call{kernel, parameters};
+  py::gil_scoped_release release;
+  parallel_for(
+      items, grain, threads, scratch_floats * int64_t(sizeof(float)),
+      [](const void* context, int first, int last, float* scratch) {
+        const auto& call = *static_cast<const Call<Parameters>*>(context);
+        call.kernel(call.parameters, first, last, scratch);
+      },
+      &call);
+}
+
+// Adds up the channel sums of the work items, always in the same order.
+py::object reduced(const std::vector<double>& partial, int items, int n, bool wanted) {
+  if (!wanted) return py::none();
+  py::array_t<double> sums(n);
+  double* const total = sums.mutable_data();
+  for (int c = 0; c < n; ++c) total[c] = 0;
+  for (int i = 0; i < items; ++i)
+    for (int c = 0; c < n; ++c) total[c] += partial[size_t(i) * n + c];
+  return std::move(sums);
+}
+
+void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional<Floats>& bias,
+                 const Optional<Floats>& residual, bool relu) {
+  const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
+  const int channels = plane_channels(out, s.pool ? half : g, "out");
+  require(channels >= n, "out has fewer channels than the weights have outputs");
+  s.out = out.mutable_data();
+  s.stride = channels;
+  s.bias = vector_of(bias, n, "bias");
+  s.relu = relu;
+  if (residual) {
+    require(!s.pool, "a residual cannot be pooled");
+    require(plane_channels(*residual, g, "residual") == channels,
+            "residual and out must have the same channels");
+    s.residual = residual->data();
+  }
+}
+
+py::object call_winograd(int height, int width, const Indices& tiles, const Floats& in,
+                         const Floats& weights, Floats& out, const Optional<Floats>& bias,
+                         const Optional<Floats>& residual, bool relu, bool pool,
+                         const Optional<Bytes>& activity_in, int k_dense,
+                         const Optional<Bytes>& activity_out, const Optional<Floats>& dense_lanes,
+                         bool sums, int threads, const Optional<std::string>& isa) {
+  Winograd p{};
+  p.geometry = geometry_of(height, width);
+  const Geometry& g = p.geometry;
+  require_threads(threads);
+  require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
+  p.tiles = tiles.data();
+  p.count = int(tiles.size());
+  p.in_stride = plane_channels(in, g, "in");
+  p.in = in.data();
+  require(weights.ndim() == 4, "weights must have four dimensions");
+  p.k = int(weights.shape(2));
+  p.n = padded_channels(weights.shape(1));
+  require_shape(weights, {kFrequencies, p.n / kLine, p.k, kLine}, "weights");
+  require(p.k > 0 && p.k % kLine == 0 && p.k <= p.in_stride,
+          "weights must take a multiple of 16 channels, and no more than `in` has");
+  require(k_dense >= 0 && k_dense <= p.k && k_dense % kLine == 0,
+          "k_dense must be a multiple of 16 in 0 ... k");
+  p.k_dense = k_dense;
+  p.weights = weights.data();
+  p.activity = activity_of(activity_in, g);
+  require(!pool || (height % 2 == 0 && width % 2 == 0 && !activity_out && !sums),
+          "pooling needs an even size and takes neither a mask nor sums");
+  p.store.pool = pool;
+  check_store(p.store, g, out, p.n, bias, residual, relu);
+  require(out.data() != in.data(), "a 3x3 convolution cannot be done in place");
+  p.store.activity = activity_of(activity_out, g);
+  if (dense_lanes) {
+    require(dense_lanes->ndim() == 1 && dense_lanes->size() % kLine == 0 &&
+                dense_lanes->size() <= p.n,
+            "dense_lanes must have a multiple of 16 values, and no more than there are outputs");
+    p.store.dense_lines = int(dense_lanes->size()) / kLine;
+    p.store.dense_lanes = dense_lanes->data();
+  }
+  const int items = (p.count + kTileBlock - 1) / kTileBlock;
+  std::vector<double> partial(sums ? size_t(items) * p.n : 0);
+  p.store.sums = sums ? partial.data() : nullptr;
+  run(kernels_named(isa).floats->winograd, p, items, 1, threads,
+      int64_t(kFrequencies) * kTileBlock * (p.k + p.n) + p.n);
+  return reduced(partial, items, p.n, sums);
+}
+
+// (plane, dy, dx, first channel, channels, activity or None)
+using SourceTuple = std::tuple<Floats, int, int, int, int, Optional<Bytes>>;
+// (weights, bias or None, out, relu)
+using ChainTuple = std::tuple<Floats, Optional<Floats>, Floats, bool>;
+
+py::object call_rows(int height, int width, const Indices& pixels,
+                     const std::vector<SourceTuple>& sources, const Floats& weights, Floats& out,
+                     const Optional<Floats>& bias, const Optional<Floats>& residual, bool relu,
+                     bool sums, Optional<ChainTuple> chain, int threads,
+                     const Optional<std::string>& isa) {
+  const Geometry g = geometry_of(height, width);
+  require_threads(threads);
+  // Neighbours of every pixel named here lie within the plane.
+  require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
+  Rows p{};
+  p.pixels = pixels.data();
+  p.count = int(pixels.size());
+  std::vector<Source> terms;
+  int64_t k = 0;
+  for (const auto& [plane, dy, dx, first, channels, activity] : sources) {
+    const int available = plane_channels(plane, g, "source");
+    require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
+    require(first >= 0 && channels > 0 && channels <= available - first,
+            "a source's channels must lie within its plane");
+    terms.push_back({plane.data() + first, available, dy * g.stride() + dx, channels,
+                     activity_of(activity, g)});
+    k += channels;
+  }
+  p.sources = terms.data();
+  p.num_sources = int(terms.size());
+  require(weights.ndim() == 3, "weights must have three dimensions");
+  p.n = padded_channels(weights.shape(0));
+  require_shape(weights, {p.n / kLine, k, kLine}, "weights");
+  p.weights = weights.data();
+  check_store(p.store, g, out, p.n, bias, residual, relu);
+  if (chain) {
+    auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
+    require(chain_weights.ndim() == 3, "chain weights must have three dimensions");
+    p.chain_n = padded_channels(chain_weights.shape(0));
+    require_shape(chain_weights, {p.chain_n / kLine, p.n, kLine}, "chain weights");
+    p.chain_weights = chain_weights.data();
+    p.chain_bias = vector_of(chain_bias, p.chain_n, "chain bias");
+    p.chain_stride = plane_channels(chain_out, g, "chain out");
+    require(p.chain_stride >= p.chain_n, "chain out has too few channels");
+    p.chain_out = chain_out.mutable_data();
+    p.chain_relu = chain_relu;
+  }
+  const int items = (p.count + kRowBlock - 1) / kRowBlock;
+  std::vector<double> partial(sums ? size_t(items) * p.n : 0);
+  p.store.sums = sums ? partial.data() : nullptr;
+  run(kernels_named(isa).floats->rows, p, items, 1, threads, int64_t(kRowBlock + 1) * p.n);
+  return reduced(partial, items, p.n, sums);
+}
+
+using Halves = py::array_t<uint16_t, py::array::c_style>;
+// (plane, dy, dx, lines, dense lines, bit or -1)
+using HalfSourceTuple = std::tuple<Halves, int, int, int, int, int>;
+
+py::object call_half_rows(int height, int width, const Indices& pixels,
+                          const std::vector<HalfSourceTuple>& sources, const Halves& weights,
+                          py::array& out, const Optional<Halves>& neighbours,
+                          const Optional<Floats>& bias, const Optional<Halves>& residual, bool relu,
+                          bool pool, bool sums, int threads, const Optional<std::string>& isa) {
+  HalfRows p{};
+  p.geometry = geometry_of(height, width);
+  const Geometry& g = p.geometry;
+  const Kernels& kernels = kernels_named(isa);
+  require(kernels.half_rows, std::string("there is no bfloat16 kernel for ") + kernels.name);
+  require_threads(threads);
+  require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
+  p.pixels = pixels.data();
+  p.count = int(pixels.size());
+  if (neighbours) require_shape(*neighbours, {p.count}, "neighbours");
+  p.neighbours = neighbours ? neighbours->data() : nullptr;
+  std::vector<HalfSource> terms;
+  int lines = 0, widest = 0;
+  for (const auto& [plane, dy, dx, count, dense, bit] : sources) {
+    const int available = plane_channels(plane, g, "source");
+    require(available % kHalfLine == 0, "a source must have a multiple of 32 channels");
+    require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
+    require(count > 0 && count <= available / kHalfLine && dense >= 0 && dense <= count,
+            "a source's lines must lie within its plane");
+    require(bit >= -1 && bit < 16 && (bit < 0 || neighbours),
+            "a source's bit must be in -1 ... 15, and needs `neighbours`");
+    terms.push_back({plane.data(), available, dy * g.stride() + dx, count, dense, bit});
+    lines += count;
+    widest = count > widest ? count : widest;
+  }
+  require(terms.size() <= 16, "there may be at most 16 sources");
+  p.sources = terms.data();
+  p.num_sources = int(terms.size());
+  require(weights.ndim() == 5, "weights must have five dimensions");
+  p.n = padded_channels(weights.shape(0));
+  require_shape(weights, {p.n / kLine, lines, kHalfLine / 2, kLine, 2}, "weights");
+  p.weights = weights.data();
+  const bool floats = py::isinstance<Floats>(out);
+  require(floats || py::isinstance<Halves>(out), "out must hold float32 or uint16, C-contiguous");
+  require(floats || !pool, "pooled rows are floats");
+  p.kind = pool ? HalfOut::kPooled : floats ? HalfOut::kFloat : HalfOut::kHalf;
+  require(!pool || (height % 2 == 0 && width % 2 == 0 && p.count % kHalfBlock == 0 && !sums),
+          "pooling needs an even size and whole patches of 2x16 pixels, and takes no sums");
+  const Geometry half{(height + 1) / 2, (width + 1) / 2};
+  p.stride = plane_channels(out, pool ? half : g, "out");
+  require(p.stride >= p.n, "out has fewer channels than the weights have outputs");
+  p.lines = (p.n + kHalfLine - 1) / kHalfLine;
+  require(floats || p.lines * kHalfLine <= p.stride, "out must have whole lines of 32 channels");
+  p.out = out.mutable_data();
+  p.bias = vector_of(bias, p.n, "bias");
+  if (residual) {
+    require(!floats, "only bfloat16 rows take a residual");
+    require(plane_channels(*residual, g, "residual") == p.stride,
+            "residual and out must have the same channels");
+    p.residual = residual->data();
+  }
+  p.relu = relu;
+  const int items = (p.count + kHalfBlock - 1) / kHalfBlock;
+  std::vector<double> partial(sums ? size_t(items) * p.n : 0);
+  p.sums = sums ? partial.data() : nullptr;
+  constexpr int kGrain = 8;
+  run(kernels.half_rows, p, items, kGrain, threads,
+      int64_t(kHalfBlock) * p.n + int64_t(kHalfBlock) * kHalfLine * (widest > 6 ? widest : 6));
+  return reduced(partial, items, p.n, sums);
+}
+
+void call_compose(const Floats& lq, const Floats& residual, const Floats& taps, Floats& sr,
+                  int threads, const Optional<std::string>& isa) {
+  require(lq.ndim() == 3, "lq must have shape (channels, height, width)");
+  Compose p{};
+  p.geometry = geometry_of(int(lq.shape(1)), int(lq.shape(2)));
+  require_threads(threads);
+  p.channels = int(lq.shape(0));
+  require(taps.ndim() == 2 && taps.shape(0) > 0 && taps.shape(0) <= 64,
+          "taps must have shape (scale, 5)");
+  p.scale = int(taps.shape(0));
+  require_shape(taps, {p.scale, 5}, "taps");
+  p.residual_stride = plane_channels(residual, p.geometry, "residual");
+  require(p.residual_stride >= int64_t(p.channels) * p.scale * p.scale,
+          "residual has too few channels");
+  require_shape(sr,
+                {p.channels, int64_t(p.geometry.height) * p.scale,
+                 int64_t(p.geometry.width) * p.scale},
+                "sr");
+  p.lq = lq.data();
+  p.sr = sr.mutable_data();
+  p.residual = residual.data();
+  p.taps = taps.data();
+  run(kernels_named(isa).floats->compose, p, p.geometry.height, 1, threads,
+      p.geometry.width + 4);
+}
+
+void call_decide(int height, int width, const Floats& products, float bias, float threshold,
+                 Bytes& activity, int threads) {
+  const Geometry g = geometry_of(height, width);
+  const Geometry half{(height + 1) / 2, (width + 1) / 2};
+  require_threads(threads);
+  const int stride = plane_channels(products, half, "products");
+  require(stride >= 9, "products must have at least 9 channels");
+  activity_of(activity, g);
+  uint8_t* const out = activity.mutable_data();
+  const float* const in = products.data();
+  py::gil_scoped_release release;
+  decide(g, in, stride, bias, threshold, out, threads);
+}
+
+template <class T>
+py::array_t<T> as_array(std::vector<T>&& values) {
+  auto* const kept = new std::vector<T>(std::move(values));
+  py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  return py::array_t<T>({py::ssize_t(kept->size())}, kept->data(), owner);
+}
+
+py::tuple call_list(int height, int width, const Bytes& activity, int threads) {
+  const Geometry g = geometry_of(height, width);
+  require_threads(threads);
+  const uint8_t* const data = activity_of(activity, g);
+  Lists lists;
+  {
+    py::gil_scoped_release release;
+    lists = list(g, data, threads);
+  }
+  return py::make_tuple(as_array(std::move(lists.active)), as_array(std::move(lists.inactive)),
+                        as_array(std::move(lists.active_tiles)),
+                        as_array(std::move(lists.inactive_tiles)),
+                        as_array(std::move(lists.neighbours)));
+}
+
+}  // namespace
+}  // namespace smsr
+
+PYBIND11_MODULE(_kernels, m) {
+  using namespace smsr;
+  using py::arg;
+  m.doc() = "Native kernels of sparse inference; smsr_plugin.sparse.native describes and calls them.";
+  m.attr("TILE") = kTile;
+  m.attr("LINE") = kLine;
+  m.attr("HALF_LINE") = kHalfLine;
+  m.attr("HALF_BLOCK") = kHalfBlock;
+  m.attr("MAX_CHANNELS") = kMaxChannels;
+  m.attr("ACTIVE") = int(kActive);
+  m.attr("INACTIVE") = int(kInactive);
+  m.def("isa", [] { return std::string(kernels_named({}).name); },
+        "The instruction set in use: the fastest one, or what SMSR_ISA named.");
+  m.def("available", [] {
+    std::vector<std::string> names;
+    for (const Kernels* kernels : available()) names.push_back(kernels->name);
+    return names;
+  }, "The instruction sets that this processor has kernels for, slowest first.");
+  m.def("has_half", [](const Optional<std::string>& isa) { return kernels_named(isa).half_rows != nullptr; },
+        arg("isa") = py::none(), "Whether the instruction set has bfloat16 kernels.");
+  m.def("winograd", call_winograd, arg("height"), arg("width"), arg("tiles").noconvert(),
+        arg("x").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
+        arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
+        arg("relu") = false, arg("pool") = false, arg("activity_in").noconvert() = py::none(),
+        arg("k_dense") = 0, arg("activity_out").noconvert() = py::none(),
+        arg("dense_lanes").noconvert() = py::none(), arg("sums") = false, arg("threads") = 1,
+        arg("isa") = py::none(), "3x3 convolution at a list of tiles.");
+  m.def("rows", call_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
+        arg("sources"), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
+        arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
+        arg("relu") = false, arg("sums") = false, arg("chain") = py::none(), arg("threads") = 1,
+        arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
+  m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
+        arg("sources"), arg("weights").noconvert(), arg("out"), py::kw_only(),
+        arg("neighbours").noconvert() = py::none(), arg("bias").noconvert() = py::none(),
+        arg("residual").noconvert() = py::none(), arg("relu") = false, arg("pool") = false,
+        arg("sums") = false, arg("threads") = 1, arg("isa") = py::none(),
+        "Sum of products over the bfloat16 rows of a list of pixels.");
+  m.def("compose", call_compose, arg("lq").noconvert(), arg("residual").noconvert(),
+        arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("threads") = 1,
+        arg("isa") = py::none(), "Bicubic upsampling plus the pixel-shuffled residual.");
+  m.def("decide", call_decide, arg("height"), arg("width"), arg("products").noconvert(),
+        arg("bias"), arg("threshold"), arg("activity").noconvert(), py::kw_only(),
+        arg("threads") = 1, "Marks active and inactive pixels from the mask predictor's products.");
+  m.def("list_active", call_list, arg("height"), arg("width"), arg("activity").noconvert(),
+        py::kw_only(), arg("threads") = 1,
+        "Returns (active pixels, inactive pixels, active tiles, inactive tiles, neighbours).");
+}

@@ -1,0 +1,74 @@
+#include "parallel.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "kernels.h"
+
+namespace smsr {
+
+alignas(64) const float kZeros[kMaxChannels] = {};
+
+namespace {
+
+std::atomic<bool> forked{false};
+
+const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+class Scratch {
+ public:
+  ~Scratch() { std::free(data_); }
+  // Zeroed when it grows: what a kernel reads beyond the work at hand is finite.
+  float* reserve(int64_t bytes) {
+    if (bytes > size_ || !data_) {
+      std::free(data_);
+      size_ = (bytes / 4096 + 1) * 4096;
+      data_ = std::aligned_alloc(4096, size_);
+      if (!data_) size_ = 0;
+      if (data_) std::memset(data_, 0, size_);
+    }
+    return static_cast<float*>(data_);
+  }
+
+ private:
+  void* data_ = nullptr;
+  int64_t size_ = 0;
+};
+
+thread_local Scratch scratch_of_thread;
+
+}  // namespace
+
+void parallel_for(int items, int grain, int threads, int64_t bytes,
+                  void (*body)(const void*, int, int, float*), const void* context) {
+  (void)registered;
+  const int pieces = (items + grain - 1) / grain;
+  if (threads > pieces) threads = pieces;
+  if (forked || threads <= 1) {
+    float* const scratch = scratch_of_thread.reserve(bytes);
+    if (!scratch) throw std::bad_alloc();
+    body(context, 0, items, scratch);
+    return;
+  }
+  bool failed = false;
+#pragma omp parallel num_threads(threads)
+  {
+    float* const scratch = scratch_of_thread.reserve(bytes);
+    if (!scratch) {
+#pragma omp atomic write
+      failed = true;
+    }
+#pragma omp for schedule(dynamic, 1)
+    for (int piece = 0; piece < pieces; ++piece) {
+      const int first = piece * grain, last = items - first < grain ? items : first + grain;
+      if (scratch) body(context, first, last, scratch);
+    }
+  }
+  if (failed) throw std::bad_alloc();
+}
+
+}  // namespace smsr

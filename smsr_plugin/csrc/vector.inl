@@ -1,0 +1,74 @@
+// The vector type of one instruction set. SMSR_LANES floats; included inside its namespace.
+
+typedef float Vec __attribute__((vector_size(SMSR_LANES * 4), aligned(4), may_alias));
+
+constexpr int kVecs = kLine / SMSR_LANES;  // vectors of a line
+constexpr int kRows = SMSR_ROWS;           // rows and panels of accumulators that fill the registers
+constexpr int kWidePanels = SMSR_PANELS;
+
+SMSR_INLINE Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+SMSR_INLINE void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
+
+// acc[m][v] += sum over k of a[m][k] * w[panel v][k]: `Rows` rows by `Panels` panels of a line.
+template <int Rows, int Panels>
+SMSR_INLINE void multiply(Vec (&acc)[Rows][Panels * kVecs], const float* const (&a)[Rows],
+                          const float* w, int64_t panel_stride, int k) {
+  for (int i = 0; i < k; ++i) {
+    Vec b[Panels * kVecs];
+#pragma GCC unroll 16
+    for (int p = 0; p < Panels; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kVecs; ++v)
+        b[p * kVecs + v] = load(w + p * panel_stride + int64_t(i) * kLine + v * SMSR_LANES);
+#pragma GCC unroll 16
+    for (int m = 0; m < Rows; ++m)
+#pragma GCC unroll 16
+      for (int v = 0; v < Panels * kVecs; ++v) acc[m][v] += a[m][i] * b[v];
+  }
+}
+
+template <int N>
+struct Int {
+  static constexpr int value = N;
+};
+
+// Calls f(first panel, Int<number of panels>) until `panels` are done, as many at once as `Rows`
+// rows leave registers for.
+template <int Rows, class F>
+SMSR_INLINE void for_panels(int panels, F f) {
+  constexpr int widest = Rows == kRows ? kWidePanels : kWidePanels / 2;
+  for (int i = 0; i < panels;) {
+    const int left = panels - i;
+    if constexpr (widest >= 4) {
+      if (left >= 4) {
+        f(i, Int<4>{});
+        i += 4;
+        continue;
+      }
+      if (left == 3) {
+        f(i, Int<3>{});
+        i += 3;
+        continue;
+      }
+    }
+    if constexpr (widest >= 2) {
+      if (left >= 2) {
+        f(i, Int<2>{});
+        i += 2;
+        continue;
+      }
+    }
+    f(i, Int<1>{});
+    ++i;
+  }
+}
+
+// Calls f(Int<rows>) with the number of rows that suits `panels`.
+template <class F>
+SMSR_INLINE void with_rows(int panels, F f) {
+  if constexpr (kWidePanels >= 2) {
+    if (panels <= kWidePanels / 2) return f(Int<2 * kRows>{});
+  }
+  f(Int<kRows>{});
+}

@@ -1,0 +1,179 @@
+// Winograd F(4x4, 3x3): 36 products in place of 144 multiplications per output tile and channel
+// pair. Interpolation points 0, 1, -1, 2, -2 and infinity.
+
+SMSR_INLINE void input_transform(const Vec (&d)[kPatch], Vec (&t)[kPatch]) {
+  const Vec even = d[4] - 4.0f * d[2], odd = d[3] - 4.0f * d[1];
+  const Vec even2 = d[4] - d[2], odd2 = 2.0f * (d[3] - d[1]);
+  t[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+  t[1] = even + odd;
+  t[2] = even - odd;
+  t[3] = even2 + odd2;
+  t[4] = even2 - odd2;
+  t[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+SMSR_INLINE void output_transform(const Vec (&m)[kPatch], Vec (&y)[kTile]) {
+  const Vec sum = m[1] + m[2], difference = m[1] - m[2];
+  const Vec sum2 = m[3] + m[4], difference2 = m[3] - m[4];
+  y[0] = m[0] + sum + sum2;
+  y[1] = difference + 2.0f * difference2;
+  y[2] = sum + 4.0f * sum2;
+  y[3] = difference + 8.0f * difference2 + m[5];
+}
+
+// Transforms the patch of one tile; frequency f goes to v + f * stride.
+SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, float* v, int64_t stride) {
+  const int64_t row = p.geometry.stride();
+  const float* const patch = p.in + corner * p.in_stride;
+  bool every = true;  // every pixel of the patch is active
+  const float* active[kFrequencies];
+  if (p.activity) {
+    for (int y = 0; y < kPatch; ++y)
+      for (int x = 0; x < kPatch; ++x) {
+        const int64_t pixel = y * row + x;
+        const bool is_active = p.activity[corner + pixel] == kActive;
+        active[y * kPatch + x] = is_active ? patch + pixel * p.in_stride : kZeros;
+        every &= is_active;
+      }
+  }
+  for (int c = 0; c < p.k; c += SMSR_LANES) {
+    Vec half[kPatch][kPatch];  // [column][frequency]
+    const bool masked = p.activity && !every && c >= p.k_dense;
+    for (int x = 0; x < kPatch; ++x) {
+      Vec d[kPatch];
+      if (masked) {
+#pragma GCC unroll 6
+        for (int y = 0; y < kPatch; ++y) d[y] = load(active[y * kPatch + x] + c);
+      } else {
+#pragma GCC unroll 6
+        for (int y = 0; y < kPatch; ++y) d[y] = load(patch + (y * row + x) * p.in_stride + c);
+      }
+      input_transform(d, half[x]);
+    }
+#pragma GCC unroll 6
+    for (int f = 0; f < kPatch; ++f) {
+      Vec d[kPatch], t[kPatch];
+#pragma GCC unroll 6
+      for (int x = 0; x < kPatch; ++x) d[x] = half[x][f];
+      input_transform(d, t);
+#pragma GCC unroll 6
+      for (int x = 0; x < kPatch; ++x) store(v + (f * kPatch + x) * stride + c, t[x]);
+    }
+  }
+}
+
+template <int Rows, int Panels>
+SMSR_INLINE void multiply_tiles(const Winograd& p, const float* v, const float* u, float* m,
+                                int tiles) {
+  for (int t = 0; t < tiles; t += Rows) {
+    const float* a[Rows];
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) a[r] = v + int64_t(t + r) * p.k;
+    Vec acc[Rows][Panels * kVecs] = {};
+    multiply<Rows, Panels>(acc, a, u, int64_t(p.k) * kLine, p.k);
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 16
+      for (int i = 0; i < Panels * kVecs; ++i)
+        store(m + int64_t(t + r) * p.n + i * SMSR_LANES, acc[r][i]);
+  }
+}
+
+// Inverse transform of one tile, then bias, residual, ReLU, mask or pooling on the way out.
+SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t stride,
+                            float* sums) {
+  const Geometry& g = p.geometry;
+  const Store& s = p.store;
+  const int y0 = tile / g.tile_cols() * kTile, x0 = tile % g.tile_cols() * kTile;
+  uint8_t state[kTile][kTile];
+  int64_t pixel[kTile][kTile];
+  for (int y = 0; y < kTile; ++y)
+    for (int x = 0; x < kTile; ++x) {
+      pixel[y][x] = g.index(y0 + y, x0 + x);
+      const bool inside = y0 + y < g.height && x0 + x < g.width;
+      state[y][x] = kOutside;
+      if (inside) state[y][x] = s.activity ? s.activity[pixel[y][x]] : uint8_t(kActive);
+    }
+  for (int c = 0; c < p.n; c += SMSR_LANES) {
+    Vec half[kPatch][kTile];
+    for (int f = 0; f < kPatch; ++f) {
+      Vec row[kPatch];
+#pragma GCC unroll 6
+      for (int x = 0; x < kPatch; ++x) row[x] = load(m + (f * kPatch + x) * stride + c);
+      output_transform(row, half[f]);
+    }
+    const Vec bias = s.bias ? load(s.bias + c) : Vec{};
+    const bool dense = c < s.dense_lines * kLine;
+    const Vec lanes = dense ? load(s.dense_lanes + c) : Vec{};
+    Vec sum = {};
+    Vec pooled[kTile / 2] = {};
+    for (int x = 0; x < kTile; ++x) {
+      Vec column[kPatch], y[kTile];
+#pragma GCC unroll 6
+      for (int f = 0; f < kPatch; ++f) column[f] = half[f][x];
+      output_transform(column, y);
+#pragma GCC unroll 4
+      for (int i = 0; i < kTile; ++i) {
+        Vec value = y[i] + bias;
+        if (s.residual && state[i][x] != kOutside)
+          value += load(s.residual + pixel[i][x] * s.stride + c);
+        if (s.relu) value = relu(value);
+        if (s.pool) {
+          pooled[i / 2] += state[i][x] != kOutside ? value : Vec{};
+        } else if (state[i][x] == kActive) {
+          store(s.out + pixel[i][x] * s.stride + c, value);
+          sum += value;
+        } else if (state[i][x] == kInactive && dense) {
+          store(s.out + pixel[i][x] * s.stride + c, value * lanes);
+          sum += value * lanes;
+        }
+      }
+      if (s.pool && x % 2) {
+        const Geometry half_size{g.height / 2, g.width / 2};
+#pragma GCC unroll 2
+        for (int i = 0; i < kTile / 2; ++i) {
+          if (state[2 * i][x - 1] != kOutside)
+            store(s.out + half_size.index(y0 / 2 + i, (x0 + x) / 2) * s.stride + c,
+                  0.25f * pooled[i]);
+          pooled[i] = Vec{};
+        }
+      }
+    }
+    if (sums) store(sums + c, load(sums + c) + sum);
+  }
+}
+
+void winograd(const Winograd& p, int first, int last, float* scratch) {
+  const int64_t v_stride = int64_t(kTileBlock) * p.k, m_stride = int64_t(kTileBlock) * p.n;
+  float* const v = scratch;
+  float* const m = v + kFrequencies * v_stride;
+  float* const sums = m + kFrequencies * m_stride;
+  const Geometry& g = p.geometry;
+  for (int item = first; item < last; ++item) {
+    const int begin = item * kTileBlock;
+    const int tiles = p.count - begin < kTileBlock ? p.count - begin : kTileBlock;
+    for (int t = 0; t < tiles; ++t) {
+      const int tile = p.tiles[begin + t];
+      const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1,
+                                     tile % g.tile_cols() * kTile - 1);
+      load_tile(p, corner, v + int64_t(t) * p.k, v_stride);
+    }
+    for (int f = 0; f < kFrequencies; ++f) {
+      const float* const u = p.weights + int64_t(f) * p.k * p.n;
+      with_rows(p.n / kLine, [&](auto rows) {
+        constexpr int R = decltype(rows)::value;
+        for_panels<R>(p.n / kLine, [&](int panel, auto panels) {
+          multiply_tiles<R, decltype(panels)::value>(p, v + f * v_stride,
+                                                     u + int64_t(panel) * p.k * kLine,
+                                                     m + f * m_stride + panel * kLine, tiles);
+        });
+      });
+    }
+    for (int c = 0; c < p.n; ++c) sums[c] = 0;
+    for (int t = 0; t < tiles; ++t)
+      store_tile(p, p.tiles[begin + t], m + int64_t(t) * p.n, m_stride,
+                 p.store.sums ? sums : nullptr);
+    if (p.store.sums)
+      for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];
+  }
+}

@@ -1,0 +1,208 @@
+"""The operations of a network in float32: Winograd at tiles, products at pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.packing import Array, Floats, padded
+from smsr_plugin.sparse.native.plan import tiles_are_cheaper
+from smsr_plugin.sparse.native.planes import Planes
+from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Run, all_pixels, all_tiles
+
+
+def plane(planes: Planes, name: str, channels: int) -> Floats:
+    """Return a plane of features."""
+    return planes.plane(name, padded(channels))
+
+
+class FirstConv:
+    """The convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1."""
+
+    def __init__(self, kernel: Array, bias: Array) -> None:
+        self.weights, self.bias = packing.taps(kernel), packing.vector(bias)
+
+    def __call__(self, run: Run, lq: Floats, out: Floats) -> None:
+        """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
+        height, width = run.size
+        shifted = run.planes.plane("lq", lq.shape[0] + 1)
+        inside = shifted[1 : height + 1, 1 : width + 1]
+        inside[..., :-1] = lq.transpose(1, 2, 0)
+        inside[..., -1] = 1
+        sources = [(shifted, dy, dx, 0, shifted.shape[2], None) for dy, dx in NEIGHBOURS]
+        run.kernels.rows(
+            *run.size,
+            all_pixels(*run.size),
+            sources,
+            self.weights,
+            out,
+            bias=self.bias,
+            relu=True,
+            threads=run.threads,
+        )
+
+
+class MapConv:
+    """A 3×3 convolution at every pixel."""
+
+    def __init__(self, kernel: Array, bias: Array) -> None:
+        self.weights, self.bias = packing.winograd(kernel), packing.vector(bias)
+
+    def __call__(
+        self, run: Run, x: Floats, out: Floats, size: tuple[int, int] | None = None, **options: Any
+    ) -> None:
+        """Convolve a plane; options are the kernel's `relu`, `pool` and `residual`."""
+        size = size or run.size
+        run.kernels.winograd(
+            *size, all_tiles(*size), x, self.weights, out, bias=self.bias, threads=run.threads,
+            **options,
+        )  # fmt: skip
+
+
+class Layer:
+    """A sparse mask convolution; dense channels come first, among inputs and outputs.
+
+    Attributes:
+        channels: Output channels.
+        dense: Output channels that exist at inactive pixels too.
+    """
+
+    def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
+        """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
+        self.channels, self.dense, self.dense_in = len(kernel), dense, dense_in
+        self.tiles, self.pixels = packing.winograd(kernel), packing.taps(kernel)
+        self.depth = kernel.shape[1]
+        if dense:
+            dense_kernel = kernel[:dense, :dense_in]
+            self.dense_pixels = packing.taps(dense_kernel)
+            self.dense_tiles = packing.winograd(dense_kernel)
+            self.lanes = packing.vector(np.ones(dense))
+
+    def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
+        """Compute the layer from plane `x` into plane `out`; return each channel's sum."""
+        if tiles_are_cheaper(run.kernels, self.channels, len(mask.active_tiles), len(mask.active)):
+            sums = self._at_tiles(run, x, out, mask)
+        else:
+            sums = self._at_pixels(run, x, out, mask)
+        return sums[: self.channels]
+
+    def _at_tiles(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
+        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
+        masked: dict[str, Any] = {"activity_out": mask.activity}
+        if self.dense_in is not None:
+            masked |= {"activity_in": mask.activity, "k_dense": padded(self.dense_in)}
+        elif self.dense:
+            masked |= {"dense_lanes": self.lanes}
+        sums = run.kernels.winograd(
+            *run.size, mask.active_tiles, x, self.tiles, out, **masked, **options
+        )
+        if not self.dense:
+            return sums
+        if self.dense_in is None:  # what lies in active tiles is done already
+            dense_sums = run.kernels.winograd(
+                *run.size, mask.inactive_tiles, x, self.dense_tiles, out, **options
+            )
+        else:
+            dense_sums = self._dense_at_pixels(run, x, out, mask, options)
+        sums[: len(dense_sums)] += dense_sums
+        return sums
+
+    def _at_pixels(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
+        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
+        weights = self.pixels
+        if self.dense_in is None:
+            sources = [(x, dy, dx, 0, self.depth, None) for dy, dx in NEIGHBOURS]
+        else:
+            # Sources of dense inputs, valid everywhere, and of sparse ones, valid where active.
+            split = min(padded(self.dense_in), self.depth)
+            sources = []
+            for dy, dx in NEIGHBOURS:
+                if split:
+                    sources.append((x, dy, dx, 0, split, None))
+                if split < self.depth:
+                    sources.append((x, dy, dx, split, self.depth - split, mask.activity))
+        sums = run.kernels.rows(*run.size, mask.active, sources, weights, out, **options)
+        if self.dense:
+            dense_sums = self._dense_at_pixels(run, x, out, mask, options)
+            sums[: len(dense_sums)] += dense_sums
+        return sums
+
+    def _dense_at_pixels(
+        self, run: Run, x: Floats, out: Floats, mask: BlockMask, options: dict[str, Any]
+    ) -> Array:
+        depth = self.depth if self.dense_in is None else self.dense_in
+        sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
+        return run.kernels.rows(
+            *run.size, mask.inactive, sources, self.dense_pixels, out, **options
+        )
+
+
+class Fuse:
+    """A block's 1×1 product over the outputs of its layers, scaled, plus the block's input."""
+
+    def __init__(self, weights: list[Array], dense: list[int], bias: Array) -> None:
+        """Pack the layers' (C, C) weights; `dense` is how many channels of each are dense."""
+        self.channels, self.dense = [len(weight) for weight in weights], dense
+        self.weights = packing.product(np.concatenate(weights))
+        self.dense_weights = packing.product(
+            np.concatenate([weight[:count] for weight, count in zip(weights, dense, strict=True)])
+        )
+        self.bias = packing.vector(bias)
+
+    def __call__(
+        self, run: Run, x: Floats, layers: list[Floats], out: Floats, mask: BlockMask,
+        scale: Array, chain: Any,
+    ) -> None:  # fmt: skip
+        """Write x + scale·(layers·weights + bias) to `out`, which may be `x`."""
+        factor = packing.vector(scale)
+        for pixels, counts, weights in (
+            (mask.active, self.channels, self.weights),
+            (mask.inactive, self.dense, self.dense_weights),
+        ):
+            sources = [
+                (layer, 0, 0, 0, count, None)
+                for layer, count in zip(layers, counts, strict=True)
+                if count
+            ]
+            run.kernels.rows(
+                *run.size,
+                pixels,
+                sources,
+                weights * factor.reshape(-1, 1, packing.LINE),
+                out,
+                bias=self.bias * factor,
+                residual=x,
+                chain=chain,
+                threads=run.threads,
+            )
+
+
+class Collect:
+    """The final 1×1 product over all blocks' outputs, with ReLU.
+
+    It is accumulated while a block's output is at hand; the next block overwrites that.
+    """
+
+    def __init__(self, weights: list[Array], bias: Array) -> None:
+        """Pack the blocks' (C, C) weights."""
+        self.channels = weights[0].shape[1]
+        depth = padded(len(weights[0]))
+        self.weights = [packing.product(packing.pad(weight, 0, depth)) for weight in weights]
+        self.bias = packing.vector(bias)
+
+    def output(self, run: Run, block: int) -> Floats:
+        """Return the plane for the output of a block."""
+        return plane(run.planes, "feature", self.channels)
+
+    def chain(self, run: Run, block: int) -> tuple[NDArray, NDArray | None, NDArray, bool]:
+        """Return what `Fuse` has to do with each row of its output."""
+        start = self.bias if block == 0 else None
+        last = block + 1 == len(self.weights)
+        return self.weights[block], start, plane(run.planes, "collected", self.channels), last
+
+    def finish(self, run: Run) -> Floats:
+        """Return the plane of the product."""
+        return plane(run.planes, "collected", self.channels)

@@ -1,0 +1,102 @@
+"""Weights in the order in which the native kernels read them.
+
+A panel holds the weights of `LINE` output channels; channel counts are padded with zeros.
+Everything is computed in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+#: Output channels of a panel, and float32 channels of a cache line.
+LINE = 16
+#: bfloat16 channels of a cache line.
+HALF_LINE = 32
+
+#: G of Winograd's F(4, 3) for the points 0, 1, −1, 2, −2 and infinity: U = G g Gᵀ.
+WINOGRAD_G = np.array(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Halves = NDArray[np.uint16]
+
+
+def as_array(tensor: Tensor) -> Array:
+    """Return a tensor's values in float64."""
+    return tensor.detach().double().cpu().numpy()
+
+
+def padded(count: int, line: int = LINE) -> int:
+    """Round a number of channels up to whole lines."""
+    return -(-count // line) * line
+
+
+def pad(values: Array, axis: int, size: int) -> Array:
+    """Append zeros until `axis` is `size` long."""
+    widths = [(0, 0)] * values.ndim
+    widths[axis] = (0, size - values.shape[axis])
+    return np.pad(values, widths)
+
+
+def vector(values: Array) -> Floats:
+    """Pad a vector of output channels to whole panels."""
+    return pad(values, 0, padded(len(values))).astype(np.float32)
+
+
+def product(weight: Array) -> Floats:
+    """Pack (K, N) weights of a product over rows as (N / 16, K, 16)."""
+    depth, width = weight.shape
+    filled = pad(weight, 1, padded(width)).reshape(depth, padded(width) // LINE, LINE)
+    return np.ascontiguousarray(filled.transpose(1, 0, 2), np.float32)
+
+
+def taps(kernel: Array) -> Floats:
+    """Pack a (N, K, 3, 3) kernel as a product over the rows of the nine taps."""
+    return product(kernel.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0]))
+
+
+def winograd(kernel: Array) -> Floats:
+    """Transform and pack a (N, K, 3, 3) kernel as (36, N / 16, K padded, 16)."""
+    count, depth = kernel.shape[:2]
+    transformed = np.einsum("iy,nkyx,jx->ijkn", WINOGRAD_G, kernel, WINOGRAD_G)
+    transformed = pad(pad(transformed, 2, padded(depth)), 3, padded(count))
+    packed = transformed.reshape(36, padded(depth), -1, LINE).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(packed, np.float32)
+
+
+def half_product(weight: Array) -> Halves:
+    """Pack (K, N) weights in bfloat16 as (N / 16, K / 32, 16 pairs, 16, 2); K in whole lines."""
+    depth, width = weight.shape
+    filled = pad(weight, 1, padded(width))
+    pairs = filled.reshape(depth // HALF_LINE, HALF_LINE // 2, 2, padded(width) // LINE, LINE)
+    return half(pairs.transpose(3, 0, 1, 4, 2))
+
+
+def half_taps(kernel: Array) -> Halves:
+    """Pack a (N, K, 3, 3) kernel in bfloat16 as a product over the rows of the nine taps."""
+    count, depth = kernel.shape[:2]
+    filled = pad(kernel, 1, padded(depth, HALF_LINE))
+    return half_product(filled.transpose(2, 3, 1, 0).reshape(-1, count))
+
+
+def half(values: NDArray) -> Halves:
+    """Round to bfloat16, as its bits."""
+    rounded = torch.from_numpy(np.ascontiguousarray(values, np.float32)).bfloat16()
+    return rounded.view(torch.int16).numpy().view(np.uint16)
+
+
+def widened(values: Halves) -> Floats:
+    """Return bfloat16 numbers, given as their bits, as float32."""
+    return (values.astype(np.uint32) << 16).view(np.float32)

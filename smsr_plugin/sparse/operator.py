@@ -1,0 +1,50 @@
+"""The operator `smsr_plugin::sparse_smsr`: a whole sparse network as one node of a graph.
+
+What it computes depends on the masks that it finds, so that no compiler could trace through it.
+Blocks are no operators of their own: between them features lie in planes that are no tensors, and
+each block's share of the final product is computed while its output is in the cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+if TYPE_CHECKING:
+    from smsr_plugin.sparse.network import SparseSMSR
+
+_networks: WeakValueDictionary[int, SparseSMSR] = WeakValueDictionary()
+_handles = itertools.count()
+
+
+def register(net: SparseSMSR) -> int:
+    """Return a number by which the operator finds `net` for as long as it lives."""
+    handle = next(_handles)
+    _networks[handle] = net
+    return handle
+
+
+@torch.library.custom_op("smsr_plugin::sparse_smsr", mutates_args=())
+def sparse_smsr(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
+    """Super-resolve `x` with the network registered as `network`; return sr and density (B, K)."""
+    return _networks[network].infer(x, spa_mask)
+
+
+@sparse_smsr.register_fake
+def _(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
+    config = _networks[network].config
+    batch, _, height, width = x.shape
+    sr = x.new_empty(batch, config.num_out_ch, height * config.upscale, width * config.upscale)
+    return sr, x.new_empty(batch, config.num_block, dtype=torch.float32)
+
+
+@register_flop_formula(torch.ops.smsr_plugin.sparse_smsr, get_raw=True)
+def _flops(x: Any, spa_mask: Any, network: int, *, out_val: Any, **_: Any) -> int:
+    """Count what the masks of this very run kept, two operations for a multiply-add."""
+    cost, pixels = _networks[network].cost, x.shape[-2] * x.shape[-1]
+    return round(2 * sum(cost.macs(density, pixels) for density in out_val[1].tolist()))
