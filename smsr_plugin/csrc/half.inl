@@ -16,7 +16,9 @@ SMSR_INLINE HalfItem half_item(const HalfRows& p, int item) {
     it.pixel[i] = p.pixels[at];
     it.neighbours[i] = p.neighbours ? p.neighbours[at] : 0xffff;
   }
-  const uint16_t all = uint16_t((1u << p.num_sources) - 1);
+  unsigned all = 0;
+  for (int s = 0; s < p.num_sources; ++s)
+    if (p.sources[s].bit >= 0) all |= 1u << p.sources[s].bit;
   for (int m = 0; m < 2; ++m) {
     const int first = m * (kHalfBlock / 2);
     bool whole = true;
@@ -25,6 +27,23 @@ SMSR_INLINE HalfItem half_item(const HalfRows& p, int item) {
     it.in_place[m] = whole;
   }
   return it;
+}
+
+// Asks for the rows that the next item of a 1x1 product reads, one of each source: lists of pixels
+// are no pattern that the processor could foresee.
+SMSR_INLINE void prefetch_item(const HalfRows& p, int item) {
+  const int begin = item * kHalfBlock;
+  const int end = p.count - begin < kHalfBlock ? p.count : begin + kHalfBlock;
+  for (int i = begin; i < end; ++i) {
+    const int64_t pixel = p.pixels[i];
+    for (int s = 0; s < p.num_sources; ++s) {
+      const HalfSource& source = p.sources[s];
+      for (int line = 0; line < source.lines; ++line)
+        __builtin_prefetch(source.base + pixel * source.stride + line * kHalfLine);
+    }
+    for (int line = 0; line < p.lines; ++line)
+      __builtin_prefetch(p.residual + pixel * p.stride + line * kHalfLine);
+  }
 }
 
 SMSR_INLINE __m256i narrowed(Vec v) { return __m256i(_mm512_cvtneps_pbh(__m512(v))); }

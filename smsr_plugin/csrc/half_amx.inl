@@ -151,6 +151,7 @@ void half_rows(const HalfRows& p, int first, int last, float* scratch) {
   uint16_t* const gathered = reinterpret_cast<uint16_t*>(value + kHalfBlock * p.n);
   for (int item = first; item < last; ++item) {
     const HalfItem it = half_item(p, item);
+    if (p.residual) prefetch_item(p, item + 1);
     multiply_item(p, it, lines, value, gathered);
     finish_item(p, it, value, p.sums ? p.sums + int64_t(item) * p.n : nullptr);
   }

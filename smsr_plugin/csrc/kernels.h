@@ -28,9 +28,7 @@ struct Geometry {
   int64_t index(int y, int x) const { return (y + 1) * stride() + x + 1; }
 };
 
-// What becomes of an output row: act(value + bias + residual), stored at active pixels. At inactive
-// ones only the first `dense_lines` lines are stored, times `dense_lanes` (1 for dense channels, 0
-// for the others). Without `activity` every pixel inside the image is active.
+// What becomes of an output row: act(value + bias + residual).
 struct Store {
   float* out;
   int64_t stride;              // floats from one pixel to the next
@@ -38,9 +36,6 @@ struct Store {
   const float* residual;       // plane of the same stride to add, or null
   bool relu;
   bool pool;                   // store means of 2x2 pixels, into a plane of half the size
-  const uint8_t* activity;     // or null
-  int dense_lines;
-  const float* dense_lanes;
   double* sums;                // [work items][n]: channel sums of what was stored, or null
 };
 
@@ -53,9 +48,11 @@ struct Winograd {
   int64_t in_stride;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
-  const uint8_t* activity;     // the others are read as zero unless the pixel is kActive
+  const uint8_t* activity_in;  // the others are read as zero unless the pixel is kActive; or null
   const float* weights;        // [36][n / 16][k][16]
   int n;                       // output channels, multiple of kLine
+  const uint8_t* activity_out; // store only pixels whose activity is `stored`; or null: all
+  uint8_t stored;
   Store store;
 };
 

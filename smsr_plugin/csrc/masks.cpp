@@ -60,7 +60,7 @@ Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
   std::vector<std::vector<int32_t>> active_tiles(tile_rows), inactive_tiles(tile_rows);
   std::vector<std::vector<uint16_t>> neighbours(tile_rows);
   for_rows(tile_rows, threads, [&](int ty) {
-    std::vector<uint8_t> any(tile_cols, 0);
+    std::vector<uint8_t> any_on(tile_cols, 0), any_off(tile_cols, 0);
     const int last = (ty + 1) * kTile < geometry.height ? (ty + 1) * kTile : geometry.height;
     // One element more than there can be, so that every pixel may be written and only some kept.
     std::vector<int32_t> on((last - ty * kTile) * size_t(geometry.width) + 1), off(on.size());
@@ -72,7 +72,8 @@ Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
         on[num_on] = off[num_off] = int32_t(start + x);
         num_on += is_active;
         num_off += !is_active;
-        any[x / kTile] |= is_active;
+        any_on[x / kTile] |= is_active;
+        any_off[x / kTile] |= !is_active;
       }
     }
     on.resize(num_on);
@@ -88,8 +89,10 @@ Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
     }
     active[ty] = std::move(on);
     inactive[ty] = std::move(off);
-    for (int tx = 0; tx < tile_cols; ++tx)
-      (any[tx] ? active_tiles : inactive_tiles)[ty].push_back(ty * tile_cols + tx);
+    for (int tx = 0; tx < tile_cols; ++tx) {
+      if (any_on[tx]) active_tiles[ty].push_back(ty * tile_cols + tx);
+      if (any_off[tx]) inactive_tiles[ty].push_back(ty * tile_cols + tx);
+    }
   });
   return {join(active), join(inactive), join(active_tiles), join(inactive_tiles),
           join(neighbours)};

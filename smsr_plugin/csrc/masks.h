@@ -17,7 +17,7 @@ void decide(const Geometry& geometry, const float* products, int64_t products_st
 
 struct Lists {
   std::vector<int32_t> active, inactive;              // pixels
-  std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with an active pixel, and without
+  std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with such a pixel; with both, in both
   std::vector<uint16_t> neighbours;  // of each active pixel: bit 3 (dy + 1) + dx + 1 if it is active
 };
 

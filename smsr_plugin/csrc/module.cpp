@@ -49,7 +49,9 @@ void require_shape(const py::array& array, const std::vector<int64_t>& shape, co
 Geometry geometry_of(int height, int width) {
   require(height > 0 && width > 0, "height and width must be positive, got " +
                                        std::to_string(height) + " and " + std::to_string(width));
-  require(int64_t(height + 6) * (width + 6) < INT32_MAX, "the image has too many pixels");
+  require((int64_t(height) + 6) * (int64_t(width) + 6) < INT32_MAX,
+          "the image has too many pixels: " + std::to_string(height) + " x " +
+              std::to_string(width));
   return {height, width};
 }
 
@@ -91,6 +93,17 @@ void require_range(const Indices& indices, int64_t low, int64_t high, const char
           std::string(name) + " must be in " + std::to_string(low) + " ... " +
               std::to_string(high - 1) + ", got " + std::to_string(least) + " ... " +
               std::to_string(most));
+}
+
+bool overlap(const py::array& a, const py::array& b) {
+  const auto* const first = static_cast<const char*>(a.data());
+  const auto* const second = static_cast<const char*>(b.data());
+  return first < second + b.nbytes() && second < first + a.nbytes();
+}
+
+// What is written must not be what is read for other pixels.
+void require_apart(const py::array& out, const py::array& in, const char* name) {
+  require(!overlap(out, in), std::string("out must not overlap ") + name);
 }
 
 void require_threads(int threads) {
@@ -151,6 +164,7 @@ void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional
     require(!s.pool, "a residual cannot be pooled");
     require(plane_channels(*residual, g, "residual") == channels,
             "residual and out must have the same channels");
+    if (residual->data() != out.data()) require_apart(out, *residual, "residual");
     s.residual = residual->data();
   }
 }
@@ -159,8 +173,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
                          const Floats& weights, Floats& out, const Optional<Floats>& bias,
                          const Optional<Floats>& residual, bool relu, bool pool,
                          const Optional<Bytes>& activity_in, int k_dense,
-                         const Optional<Bytes>& activity_out, const Optional<Floats>& dense_lanes,
-                         bool sums, int threads, const Optional<std::string>& isa) {
+                         const Optional<Bytes>& activity_out, int stored, bool sums, int threads, const Optional<std::string>& isa) {
   Winograd p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
@@ -180,20 +193,15 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
           "k_dense must be a multiple of 16 in 0 ... k");
   p.k_dense = k_dense;
   p.weights = weights.data();
-  p.activity = activity_of(activity_in, g);
+  p.activity_in = activity_of(activity_in, g);
   require(!pool || (height % 2 == 0 && width % 2 == 0 && !activity_out && !sums),
           "pooling needs an even size and takes neither a mask nor sums");
   p.store.pool = pool;
   check_store(p.store, g, out, p.n, bias, residual, relu);
-  require(out.data() != in.data(), "a 3x3 convolution cannot be done in place");
-  p.store.activity = activity_of(activity_out, g);
-  if (dense_lanes) {
-    require(dense_lanes->ndim() == 1 && dense_lanes->size() % kLine == 0 &&
-                dense_lanes->size() <= p.n,
-            "dense_lanes must have a multiple of 16 values, and no more than there are outputs");
-    p.store.dense_lines = int(dense_lanes->size()) / kLine;
-    p.store.dense_lanes = dense_lanes->data();
-  }
+  require_apart(out, in, "x");
+  p.activity_out = activity_of(activity_out, g);
+  require(stored == kActive || stored == kInactive, "stored must be ACTIVE or INACTIVE");
+  p.stored = uint8_t(stored);
   const int items = (p.count + kTileBlock - 1) / kTileBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
@@ -237,8 +245,12 @@ py::object call_rows(int height, int width, const Indices& pixels,
   require_shape(weights, {p.n / kLine, k, kLine}, "weights");
   p.weights = weights.data();
   check_store(p.store, g, out, p.n, bias, residual, relu);
+  for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
+    require_apart(out, chain_out, "the chain's out");
+    for (const SourceTuple& source : sources)
+      require_apart(chain_out, std::get<0>(source), "sources");
     require(chain_weights.ndim() == 3, "chain weights must have three dimensions");
     p.chain_n = padded_channels(chain_weights.shape(0));
     require_shape(chain_weights, {p.chain_n / kLine, p.n, kLine}, "chain weights");
@@ -308,12 +320,15 @@ py::object call_half_rows(int height, int width, const Indices& pixels,
   require(p.stride >= p.n, "out has fewer channels than the weights have outputs");
   p.lines = (p.n + kHalfLine - 1) / kHalfLine;
   require(floats || p.lines * kHalfLine <= p.stride, "out must have whole lines of 32 channels");
+  for (const HalfSourceTuple& source : sources)
+    require_apart(out, std::get<0>(source), "sources");
   p.out = out.mutable_data();
   p.bias = vector_of(bias, p.n, "bias");
   if (residual) {
     require(!floats, "only bfloat16 rows take a residual");
     require(plane_channels(*residual, g, "residual") == p.stride,
             "residual and out must have the same channels");
+    if (residual->data() != out.data()) require_apart(out, *residual, "residual");
     p.residual = residual->data();
   }
   p.relu = relu;
@@ -416,15 +431,15 @@ PYBIND11_MODULE(_kernels, m) {
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("pool") = false, arg("activity_in").noconvert() = py::none(),
         arg("k_dense") = 0, arg("activity_out").noconvert() = py::none(),
-        arg("dense_lanes").noconvert() = py::none(), arg("sums") = false, arg("threads") = 1,
+        arg("stored") = int(kActive), arg("sums") = false, arg("threads") = 1,
         arg("isa") = py::none(), "3x3 convolution at a list of tiles.");
   m.def("rows", call_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
-        arg("sources"), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
+        arg("sources").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
-        arg("relu") = false, arg("sums") = false, arg("chain") = py::none(), arg("threads") = 1,
+        arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(), arg("threads") = 1,
         arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
   m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
-        arg("sources"), arg("weights").noconvert(), arg("out"), py::kw_only(),
+        arg("sources").noconvert(), arg("weights").noconvert(), arg("out"), py::kw_only(),
         arg("neighbours").noconvert() = py::none(), arg("bias").noconvert() = py::none(),
         arg("residual").noconvert() = py::none(), arg("relu") = false, arg("pool") = false,
         arg("sums") = false, arg("threads") = 1, arg("isa") = py::none(),

@@ -1,6 +1,9 @@
 #include "parallel.h"
 
 #include <pthread.h>
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
 
 #include <atomic>
 #include <cstdlib>
@@ -41,6 +44,15 @@ class Scratch {
 
 thread_local Scratch scratch_of_thread;
 
+// More threads would only wait for each other, and could be more than the system can start.
+int processors() {
+#if defined(_OPENMP)
+  return omp_get_num_procs();
+#else
+  return 1;
+#endif
+}
+
 }  // namespace
 
 void parallel_for(int items, int grain, int threads, int64_t bytes,
@@ -48,6 +60,7 @@ void parallel_for(int items, int grain, int threads, int64_t bytes,
   (void)registered;
   const int pieces = (items + grain - 1) / grain;
   if (threads > pieces) threads = pieces;
+  if (threads > processors()) threads = processors();
   if (forked || threads <= 1) {
     float* const scratch = scratch_of_thread.reserve(bytes);
     if (!scratch) throw std::bad_alloc();

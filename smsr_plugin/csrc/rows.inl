@@ -66,6 +66,27 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const float* w, int c, const fl
   }
 }
 
+SMSR_INLINE void prefetch(const float* row, int64_t floats) {
+  for (int64_t i = 0; i < floats; i += kLine) __builtin_prefetch(row + i);
+}
+
+// Asks for the rows of the pixels [begin, end): lists of pixels are no pattern that the processor
+// could foresee. Of neighbouring sources only the last is new.
+SMSR_INLINE void prefetch_rows(const smsr::Rows& p, int begin, int end) {
+  for (int i = begin; i < end; ++i) {
+    const int64_t pixel = p.pixels[i];
+    for (int s = 0; s < p.num_sources; ++s) {
+      const Source& source = p.sources[s];
+      if (s + 1 < p.num_sources && source.base == p.sources[s + 1].base) continue;
+      prefetch(static_cast<const float*>(source.base) + (pixel + source.offset) * source.stride,
+               source.k);
+    }
+    if (p.store.residual) prefetch(p.store.residual + pixel * p.store.stride, p.n);
+    if (p.chain_weights && !p.chain_bias)
+      prefetch(p.chain_out + pixel * p.chain_stride, p.chain_n);
+  }
+}
+
 template <int Rows>
 SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t k, float* value,
                             float* sums) {
@@ -98,8 +119,10 @@ void rows(const smsr::Rows& p, int first, int last, float* scratch) {
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
     with_rows(p.n / kLine, [&](auto rows) {
       constexpr int R = decltype(rows)::value;
-      for (int i = begin; i < end; i += R)
+      for (int i = begin; i < end; i += R) {
+        prefetch_rows(p, i + R, i + 2 * R < p.count ? i + 2 * R : p.count);
         rows_group<R>(p, i, end - i < R ? end - i : R, k, value, p.store.sums ? sums : nullptr);
+      }
     });
     if (p.store.sums)
       for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];

@@ -27,18 +27,18 @@ SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, float* v, int64_t 
   const float* const patch = p.in + corner * p.in_stride;
   bool every = true;  // every pixel of the patch is active
   const float* active[kFrequencies];
-  if (p.activity) {
+  if (p.activity_in) {
     for (int y = 0; y < kPatch; ++y)
       for (int x = 0; x < kPatch; ++x) {
         const int64_t pixel = y * row + x;
-        const bool is_active = p.activity[corner + pixel] == kActive;
+        const bool is_active = p.activity_in[corner + pixel] == kActive;
         active[y * kPatch + x] = is_active ? patch + pixel * p.in_stride : kZeros;
         every &= is_active;
       }
   }
   for (int c = 0; c < p.k; c += SMSR_LANES) {
     Vec half[kPatch][kPatch];  // [column][frequency]
-    const bool masked = p.activity && !every && c >= p.k_dense;
+    const bool masked = p.activity_in && !every && c >= p.k_dense;
     for (int x = 0; x < kPatch; ++x) {
       Vec d[kPatch];
       if (masked) {
@@ -85,14 +85,13 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
   const Geometry& g = p.geometry;
   const Store& s = p.store;
   const int y0 = tile / g.tile_cols() * kTile, x0 = tile % g.tile_cols() * kTile;
-  uint8_t state[kTile][kTile];
+  bool stored[kTile][kTile];
   int64_t pixel[kTile][kTile];
   for (int y = 0; y < kTile; ++y)
     for (int x = 0; x < kTile; ++x) {
       pixel[y][x] = g.index(y0 + y, x0 + x);
-      const bool inside = y0 + y < g.height && x0 + x < g.width;
-      state[y][x] = kOutside;
-      if (inside) state[y][x] = s.activity ? s.activity[pixel[y][x]] : uint8_t(kActive);
+      stored[y][x] = y0 + y < g.height && x0 + x < g.width &&
+                     (!p.activity_out || p.activity_out[pixel[y][x]] == p.stored);
     }
   for (int c = 0; c < p.n; c += SMSR_LANES) {
     Vec half[kPatch][kTile];
@@ -103,8 +102,6 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
       output_transform(row, half[f]);
     }
     const Vec bias = s.bias ? load(s.bias + c) : Vec{};
-    const bool dense = c < s.dense_lines * kLine;
-    const Vec lanes = dense ? load(s.dense_lanes + c) : Vec{};
     Vec sum = {};
     Vec pooled[kTile / 2] = {};
     for (int x = 0; x < kTile; ++x) {
@@ -115,24 +112,21 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
 #pragma GCC unroll 4
       for (int i = 0; i < kTile; ++i) {
         Vec value = y[i] + bias;
-        if (s.residual && state[i][x] != kOutside)
-          value += load(s.residual + pixel[i][x] * s.stride + c);
-        if (s.relu) value = relu(value);
         if (s.pool) {
-          pooled[i / 2] += state[i][x] != kOutside ? value : Vec{};
-        } else if (state[i][x] == kActive) {
-          store(s.out + pixel[i][x] * s.stride + c, value);
+          pooled[i / 2] += s.relu ? relu(value) : value;
+        } else if (stored[i][x]) {
+          const int64_t at = pixel[i][x] * s.stride + c;
+          if (s.residual) value += load(s.residual + at);
+          if (s.relu) value = relu(value);
+          store(s.out + at, value);
           sum += value;
-        } else if (state[i][x] == kInactive && dense) {
-          store(s.out + pixel[i][x] * s.stride + c, value * lanes);
-          sum += value * lanes;
         }
       }
       if (s.pool && x % 2) {
         const Geometry half_size{g.height / 2, g.width / 2};
 #pragma GCC unroll 2
         for (int i = 0; i < kTile / 2; ++i) {
-          if (state[2 * i][x - 1] != kOutside)
+          if (stored[2 * i][x - 1])
             store(s.out + half_size.index(y0 / 2 + i, (x0 + x) / 2) * s.stride + c,
                   0.25f * pooled[i]);
           pooled[i] = Vec{};

@@ -62,6 +62,52 @@ class MapConv:
         )  # fmt: skip
 
 
+class ListedConv:
+    """A 3×3 convolution with ReLU at the active or the inactive pixels of a mask.
+
+    Of its inputs the first `dense` channels exist everywhere, the others at active pixels.
+    """
+
+    def __init__(self, kernel: Array, dense: int) -> None:
+        """Pack a (N, K, 3, 3) kernel."""
+        self.width, self.depth = kernel.shape[:2]
+        # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
+        # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
+        self.dense = min(padded(dense), self.depth)
+        self.at_tiles, self.at_pixels = packing.winograd(kernel), packing.taps(kernel)
+
+    def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask, active: bool) -> Array:
+        """Convolve plane `x` into plane `out`; return the sum of each output channel."""
+        tiles = mask.active_tiles if active else mask.inactive_tiles
+        pixels = mask.active if active else mask.inactive
+        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
+        if tiles_are_cheaper(run.kernels, self.depth, self.width, tiles, pixels):
+            return run.kernels.winograd(
+                *run.size,
+                tiles,
+                x,
+                self.at_tiles,
+                out,
+                activity_in=None if self.dense == self.depth else mask.activity,
+                k_dense=padded(self.dense),
+                activity_out=mask.activity,
+                stored=run.kernels.ACTIVE if active else run.kernels.INACTIVE,
+                **options,
+            )
+        return run.kernels.rows(
+            *run.size, pixels, self._sources(x, mask), self.at_pixels, out, **options
+        )
+
+    def _sources(self, x: Floats, mask: BlockMask) -> list[tuple]:
+        sources = []
+        for dy, dx in NEIGHBOURS:
+            if self.dense:
+                sources.append((x, dy, dx, 0, self.dense, None))
+            if self.dense < self.depth:
+                sources.append((x, dy, dx, self.dense, self.depth - self.dense, mask.activity))
+        return sources
+
+
 class Layer:
     """A sparse mask convolution; dense channels come first, among inputs and outputs.
 
@@ -72,72 +118,18 @@ class Layer:
 
     def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
         """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
-        self.channels, self.dense, self.dense_in = len(kernel), dense, dense_in
-        self.tiles, self.pixels = packing.winograd(kernel), packing.taps(kernel)
-        self.depth = kernel.shape[1]
-        if dense:
-            dense_kernel = kernel[:dense, :dense_in]
-            self.dense_pixels = packing.taps(dense_kernel)
-            self.dense_tiles = packing.winograd(dense_kernel)
-            self.lanes = packing.vector(np.ones(dense))
+        self.channels, self.dense = len(kernel), dense
+        dense_in = kernel.shape[1] if dense_in is None else dense_in
+        self.every = ListedConv(kernel, dense_in)
+        self.d2d = ListedConv(kernel[:dense, :dense_in], dense_in) if dense else None
 
     def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
         """Compute the layer from plane `x` into plane `out`; return each channel's sum."""
-        if tiles_are_cheaper(run.kernels, self.channels, len(mask.active_tiles), len(mask.active)):
-            sums = self._at_tiles(run, x, out, mask)
-        else:
-            sums = self._at_pixels(run, x, out, mask)
-        return sums[: self.channels]
-
-    def _at_tiles(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
-        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
-        masked: dict[str, Any] = {"activity_out": mask.activity}
-        if self.dense_in is not None:
-            masked |= {"activity_in": mask.activity, "k_dense": padded(self.dense_in)}
-        elif self.dense:
-            masked |= {"dense_lanes": self.lanes}
-        sums = run.kernels.winograd(
-            *run.size, mask.active_tiles, x, self.tiles, out, **masked, **options
-        )
-        if not self.dense:
-            return sums
-        if self.dense_in is None:  # what lies in active tiles is done already
-            dense_sums = run.kernels.winograd(
-                *run.size, mask.inactive_tiles, x, self.dense_tiles, out, **options
-            )
-        else:
-            dense_sums = self._dense_at_pixels(run, x, out, mask, options)
-        sums[: len(dense_sums)] += dense_sums
-        return sums
-
-    def _at_pixels(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
-        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
-        weights = self.pixels
-        if self.dense_in is None:
-            sources = [(x, dy, dx, 0, self.depth, None) for dy, dx in NEIGHBOURS]
-        else:
-            # Sources of dense inputs, valid everywhere, and of sparse ones, valid where active.
-            split = min(padded(self.dense_in), self.depth)
-            sources = []
-            for dy, dx in NEIGHBOURS:
-                if split:
-                    sources.append((x, dy, dx, 0, split, None))
-                if split < self.depth:
-                    sources.append((x, dy, dx, split, self.depth - split, mask.activity))
-        sums = run.kernels.rows(*run.size, mask.active, sources, weights, out, **options)
-        if self.dense:
-            dense_sums = self._dense_at_pixels(run, x, out, mask, options)
+        sums = self.every(run, x, out, mask, active=True)
+        if self.d2d is not None:
+            dense_sums = self.d2d(run, x, out, mask, active=False)
             sums[: len(dense_sums)] += dense_sums
-        return sums
-
-    def _dense_at_pixels(
-        self, run: Run, x: Floats, out: Floats, mask: BlockMask, options: dict[str, Any]
-    ) -> Array:
-        depth = self.depth if self.dense_in is None else self.dense_in
-        sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
-        return run.kernels.rows(
-            *run.size, mask.inactive, sources, self.dense_pixels, out, **options
-        )
+        return sums[: self.channels]
 
 
 class Fuse:
@@ -171,7 +163,7 @@ class Fuse:
                 *run.size,
                 pixels,
                 sources,
-                weights * factor.reshape(-1, 1, packing.LINE),
+                packing.scaled(weights, factor.reshape(-1, 1, packing.LINE)),
                 out,
                 bias=self.bias * factor,
                 residual=x,

@@ -52,14 +52,14 @@ def pad(values: Array, axis: int, size: int) -> Array:
 
 def vector(values: Array) -> Floats:
     """Pad a vector of output channels to whole panels."""
-    return pad(values, 0, padded(len(values))).astype(np.float32)
+    return _rounded(pad(values, 0, padded(len(values))))
 
 
 def product(weight: Array) -> Floats:
     """Pack (K, N) weights of a product over rows as (N / 16, K, 16)."""
     depth, width = weight.shape
     filled = pad(weight, 1, padded(width)).reshape(depth, padded(width) // LINE, LINE)
-    return np.ascontiguousarray(filled.transpose(1, 0, 2), np.float32)
+    return _rounded(filled.transpose(1, 0, 2))
 
 
 def taps(kernel: Array) -> Floats:
@@ -73,7 +73,7 @@ def winograd(kernel: Array) -> Floats:
     transformed = np.einsum("iy,nkyx,jx->ijkn", WINOGRAD_G, kernel, WINOGRAD_G)
     transformed = pad(pad(transformed, 2, padded(depth)), 3, padded(count))
     packed = transformed.reshape(36, padded(depth), -1, LINE).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(packed, np.float32)
+    return _rounded(packed)
 
 
 def half_product(weight: Array) -> Halves:
@@ -91,10 +91,19 @@ def half_taps(kernel: Array) -> Halves:
     return half_product(filled.transpose(2, 3, 1, 0).reshape(-1, count))
 
 
+def scaled(weights: Floats, factor: Floats) -> Floats:
+    """Return packed weights times a factor that broadcasts with them."""
+    return _rounded(weights * factor)
+
+
 def half(values: NDArray) -> Halves:
     """Round to bfloat16, as its bits."""
-    rounded = torch.from_numpy(np.ascontiguousarray(values, np.float32)).bfloat16()
-    return rounded.view(torch.int16).numpy().view(np.uint16)
+    return torch.from_numpy(_rounded(values)).bfloat16().view(torch.int16).numpy().view(np.uint16)
+
+
+def _rounded(values: NDArray) -> Floats:
+    """Round to float32, in memory of PyTorch, which begins with a cache line (NumPy's does not)."""
+    return torch.from_numpy(values).to(torch.float32, copy=True).contiguous().numpy()
 
 
 def widened(values: Halves) -> Floats:

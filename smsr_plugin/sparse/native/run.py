@@ -43,7 +43,7 @@ class BlockMask(NamedTuple):
     Attributes:
         activity: Plane of `ACTIVE` and `INACTIVE`, 0 in the border.
         active, inactive: Pixels.
-        active_tiles, inactive_tiles: Tiles with an active pixel, and without.
+        active_tiles, inactive_tiles: Tiles with such a pixel; a tile with both is in both.
         neighbours: For each active pixel, bit t where its neighbour t is active.
     """
 
