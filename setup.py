@@ -88,6 +88,16 @@ setup(
     ],
     extras_require={
         "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8"],
+        "bench": [
+            "matplotlib",
+            "ncnn",
+            "onnx",
+            "onnxruntime",
+            "onnxscript",
+            "openvino",
+            "pnnx",
+            "scikit-learn",
+        ],
         "dev": ["pre-commit", "pyright", "ruff"],
         "plot": ["matplotlib"],
     },

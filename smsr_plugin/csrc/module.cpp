@@ -302,7 +302,6 @@ py::object call_half_rows(int height, int width, const Indices& pixels,
     lines += count;
     widest = count > widest ? count : widest;
   }
-  require(terms.size() <= 16, "there may be at most 16 sources");
   p.sources = terms.data();
   p.num_sources = int(terms.size());
   require(weights.ndim() == 5, "weights must have five dimensions");

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,6 +13,7 @@ from smsr_plugin.sparse.block import SparseBlock
 from smsr_plugin.sparse.native import bfloat16, float32
 from smsr_plugin.sparse.native.kernels import load_kernels
 from smsr_plugin.sparse.native.network import NativeNetwork
+from smsr_plugin.sparse.native.packing import HALF_LINE
 from smsr_plugin.sparse.native.timer import Timer
 from smsr_plugin.sparse.stats import SparseStats
 
@@ -50,9 +49,8 @@ class SparseSMSR(nn.Module):
             self.tail.weight /= net.img_range
             self.tail.bias /= net.img_range
         self.cost = SMSRCost(self.config, self.dense_channels)
-        self._native: NativeNetwork | None = None
+        self._packed: tuple[object, NativeNetwork] | None = None
         self._handle = operator.register(self)
-        self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
         self.requires_grad_(False).eval()
 
     @property
@@ -133,10 +131,7 @@ class SparseSMSR(nn.Module):
         if self.backend != "reference":
             obstacle = self._native_obstacle(x)
             if not obstacle:
-                if self._native is None:
-                    arithmetic = ARITHMETIC[self.dtype]
-                    self._native = NativeNetwork(self, load_kernels(), arithmetic)
-                return self._native
+                return self._packed_weights()
         if self.backend == "native":
             raise RuntimeError(f'backend="native" cannot be used: {obstacle}')
         return None
@@ -152,8 +147,9 @@ class SparseSMSR(nn.Module):
             return "they were not built when smsr_plugin was installed"
         if self.dtype == torch.bfloat16 and not kernels.has_half():
             return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
-        if self.config.num_feat > kernels.MAX_CHANNELS // 2:
-            return f"num_feat = {self.config.num_feat} is more than {kernels.MAX_CHANNELS // 2}"
+        widest = max(self.config.num_feat, self.tail.out_channels)
+        if widest > kernels.MAX_CHANNELS - HALF_LINE:
+            return f"a layer has {widest} channels, which are too many"
         return ""
 
     def _reference(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -176,23 +172,19 @@ class SparseSMSR(nn.Module):
         sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
         return sr, torch.stack(densities, 1)
 
-    # Packed weights are a cache: copies and other devices or dtypes make their own.
-
-    def _forget_packed(self, *_: object) -> None:
-        self._native = None
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SparseSMSR:
-        self._forget_packed()
-        return super()._apply(fn, recurse)
+    def _packed_weights(self) -> NativeNetwork:
+        """Pack the weights, or return what was packed since they last changed."""
+        weights = [*self.parameters(), *self.buffers()]
+        state = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
+        if self._packed is None or self._packed[0] != state:
+            self._packed = state, NativeNetwork(self, load_kernels(), ARITHMETIC[self.dtype])
+        return self._packed[1]
 
     def __getstate__(self) -> dict[str, object]:
-        return {
-            key: value for key, value in self.__dict__.items() if key not in ("_native", "_handle")
-        }
+        return {**self.__dict__, "_packed": None, "_handle": None}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
-        self._native = None
         self._handle = operator.register(self)
 
     def _stats(self, density: Tensor, pixels: int) -> SparseStats:

@@ -32,7 +32,8 @@ def register(net: SparseSMSR) -> int:
 @torch.library.custom_op("smsr_plugin::sparse_smsr", mutates_args=())
 def sparse_smsr(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
     """Super-resolve `x` with the network registered as `network`; return sr and density (B, K)."""
-    return _networks[network].infer(x, spa_mask)
+    sr, density = _networks[network].infer(x, spa_mask)
+    return sr.contiguous(), density
 
 
 @sparse_smsr.register_fake

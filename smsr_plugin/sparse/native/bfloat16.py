@@ -107,7 +107,10 @@ class Layer:
             *run.size, mask.active, sources, self.weights, out, neighbours=neighbours, **options
         )
         if self.dense:
-            sources = [(x, dy, dx, dense_lines, dense_lines, -1) for dy, dx in NEIGHBOURS]
+            # Without dense inputs there are no sources, and the zeros are stored: the next layer
+            # reads them.
+            taps = NEIGHBOURS if dense_lines else ()
+            sources = [(x, dy, dx, dense_lines, dense_lines, -1) for dy, dx in taps]
             dense_sums = run.kernels.half_rows(
                 *run.size, mask.inactive, sources, self.dense_weights, out, **options
             )
@@ -121,17 +124,18 @@ class Fuse:
     def __init__(self, weights: list[Array], dense: list[int], bias: Array) -> None:
         """Take the layers' (C, C) weights; `dense` is how many channels of each are dense."""
         self.channels, self.dense = [len(weight) for weight in weights], dense
-        self.weights = _stacked(weights)
-        self.dense_weights = _stacked(
-            [weight[:count] for weight, count in zip(weights, dense, strict=True)]
+        self.weights = packing.half_layout(_stacked(weights))
+        self.dense_weights = packing.half_layout(
+            _stacked([weight[:count] for weight, count in zip(weights, dense, strict=True)])
         )
-        self.bias = bias
+        self.bias = packing.vector(bias)
 
     def __call__(
         self, run: Run, x: Halves, layers: list[Halves], out: Halves, mask: BlockMask,
         scale: Array, chain: None,
     ) -> None:  # fmt: skip
         """Write x + scale·(layers·weights + bias) to `out`, which may be `x`."""
+        factor = packing.vector(scale)
         for pixels, counts, weights in (
             (mask.active, self.channels, self.weights),
             (mask.inactive, self.dense, self.dense_weights),
@@ -145,9 +149,9 @@ class Fuse:
                 *run.size,
                 pixels,
                 sources,
-                packing.half_product(weights * scale),
+                packing.half(weights * factor.reshape(-1, 1, 1, packing.LINE, 1)),
                 out,
-                bias=packing.vector(self.bias * scale),
+                bias=self.bias * factor,
                 residual=x,
                 threads=run.threads,
             )

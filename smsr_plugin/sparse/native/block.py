@@ -23,8 +23,7 @@ class NativeBlock:
         self.layers = []
         dense_in: int | None = None
         for layer in block.layers:
-            # A dense channel that sees no dense input is zero at inactive pixels, as a sparse one.
-            dense = 0 if dense_in == 0 else layer.d2d.shape[0]
+            dense = layer.d2d.shape[0]
             self.layers.append(arithmetic.Layer(as_array(layer.kernel()), dense, dense_in))
             dense_in = dense
         fuse = [as_array(layer.fuse()) for layer in block.layers]

@@ -81,7 +81,9 @@ class ListedConv:
         tiles = mask.active_tiles if active else mask.inactive_tiles
         pixels = mask.active if active else mask.inactive
         options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
-        if tiles_are_cheaper(run.kernels, self.depth, self.width, tiles, pixels):
+        # Without inputs the products are zero, and have to be stored as that: the dense channels
+        # of the next layer read them.
+        if self.depth and tiles_are_cheaper(run.kernels, self.depth, self.width, tiles, pixels):
             return run.kernels.winograd(
                 *run.size,
                 tiles,
@@ -99,7 +101,7 @@ class ListedConv:
         )
 
     def _sources(self, x: Floats, mask: BlockMask) -> list[tuple]:
-        sources = []
+        sources: list[tuple] = []
         for dy, dx in NEIGHBOURS:
             if self.dense:
                 sources.append((x, dy, dx, 0, self.dense, None))
@@ -119,9 +121,9 @@ class Layer:
     def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
         """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
         self.channels, self.dense = len(kernel), dense
-        dense_in = kernel.shape[1] if dense_in is None else dense_in
-        self.every = ListedConv(kernel, dense_in)
-        self.d2d = ListedConv(kernel[:dense, :dense_in], dense_in) if dense else None
+        inputs: int = kernel.shape[1] if dense_in is None else dense_in
+        self.every = ListedConv(kernel, inputs)
+        self.d2d = ListedConv(kernel[:dense, :inputs], inputs) if dense else None
 
     def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
         """Compute the layer from plane `x` into plane `out`; return each channel's sum."""

@@ -67,7 +67,8 @@ class NativeNetwork:
             with self.pool.lend(height, width) as planes:
                 run = Run(self.kernels, planes, torch.get_num_threads())
                 lq = x[i].contiguous().numpy()
-                density[i] = self._image(run, lq, masks, sr[i].numpy(), timer or Timer())
+                with np.errstate(all="ignore"):  # an image may hold anything
+                    density[i] = self._image(run, lq, masks, sr[i].numpy(), timer or Timer())
         return sr, torch.from_numpy(density)
 
     def _image(

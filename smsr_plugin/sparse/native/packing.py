@@ -64,7 +64,8 @@ def product(weight: Array) -> Floats:
 
 def taps(kernel: Array) -> Floats:
     """Pack a (N, K, 3, 3) kernel as a product over the rows of the nine taps."""
-    return product(kernel.transpose(2, 3, 1, 0).reshape(-1, kernel.shape[0]))
+    count, depth = kernel.shape[:2]
+    return product(kernel.transpose(2, 3, 1, 0).reshape(9 * depth, count))
 
 
 def winograd(kernel: Array) -> Floats:
@@ -72,23 +73,29 @@ def winograd(kernel: Array) -> Floats:
     count, depth = kernel.shape[:2]
     transformed = np.einsum("iy,nkyx,jx->ijkn", WINOGRAD_G, kernel, WINOGRAD_G)
     transformed = pad(pad(transformed, 2, padded(depth)), 3, padded(count))
-    packed = transformed.reshape(36, padded(depth), -1, LINE).transpose(0, 2, 1, 3)
+    packed = transformed.reshape(36, padded(depth), padded(count) // LINE, LINE)
+    packed = packed.transpose(0, 2, 1, 3)
     return _rounded(packed)
 
 
-def half_product(weight: Array) -> Halves:
-    """Pack (K, N) weights in bfloat16 as (N / 16, K / 32, 16 pairs, 16, 2); K in whole lines."""
+def half_layout(weight: Array) -> Floats:
+    """Order (K, N) weights as (N / 16, K / 32, 16 pairs, 16, 2), unrounded; K in whole lines."""
     depth, width = weight.shape
     filled = pad(weight, 1, padded(width))
     pairs = filled.reshape(depth // HALF_LINE, HALF_LINE // 2, 2, padded(width) // LINE, LINE)
-    return half(pairs.transpose(3, 0, 1, 4, 2))
+    return _rounded(pairs.transpose(3, 0, 1, 4, 2))
+
+
+def half_product(weight: Array) -> Halves:
+    """Pack (K, N) weights in bfloat16; K in whole lines."""
+    return half(half_layout(weight))
 
 
 def half_taps(kernel: Array) -> Halves:
     """Pack a (N, K, 3, 3) kernel in bfloat16 as a product over the rows of the nine taps."""
     count, depth = kernel.shape[:2]
     filled = pad(kernel, 1, padded(depth, HALF_LINE))
-    return half_product(filled.transpose(2, 3, 1, 0).reshape(-1, count))
+    return half_product(filled.transpose(2, 3, 1, 0).reshape(9 * filled.shape[1], count))
 
 
 def scaled(weights: Floats, factor: Floats) -> Floats:

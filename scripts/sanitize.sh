@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# Build the native kernels with sanitizers under build/, and run their tests on that build. The
+# installed kernels are not touched. The first error ends the run. Minutes; Linux only.
+#
+#   bash scripts/sanitize.sh address   memory errors and undefined behaviour; needs GCC
+#   bash scripts/sanitize.sh thread    data races; needs Clang, LLVM's OpenMP and its tool Archer
+#
+# Further arguments go to pytest, in place of tests/sparse/native. PYTHON and CXX name another
+# interpreter or compiler.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+
+fail() { echo "error: $1" >&2; exit 1; }
+
+# The full path of a file that belongs to the compiler, or nothing.
+file_of_compiler() {
+  local path
+  path=$("$compiler" -print-file-name="$1")
+  if [ -e "$path" ]; then realpath "$path"; fi
+}
+
+newest_clang() {
+  local name
+  for name in clang++ clang++-{30..14}; do
+    if command -v "$name" >/dev/null && [ -n "$(compiler=$name file_of_compiler libarcher.so)" ]; then
+      echo "$name"
+      return
+    fi
+  done
+}
+
+# Sets what the rest needs: compiler, flags, link, marks (symbols of the runtimes), runtime (what is
+# loaded before Python) and archer.
+choose_address() {
+  compiler=${CXX:-g++}
+  command -v "$compiler" >/dev/null || fail "there is no $compiler; on Debian: apt install g++"
+  case $("$compiler" --version) in *clang*) fail "address needs GCC; $compiler is Clang" ;; esac
+  flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv"
+  link="-fsanitize=address,undefined"
+  marks="__asan_init __ubsan_handle GOMP_parallel"
+  runtime=$(file_of_compiler libasan.so)
+  [ -n "$runtime" ] || fail "$compiler has no libasan.so; on Fedora: dnf install libasan libubsan"
+  # Python is not linked with libstdc++, which must be there when AddressSanitizer starts.
+  runtime+=" $(file_of_compiler libstdc++.so)"
+  archer=
+}
+
+# GCC's OpenMP does not tell ThreadSanitizer how its threads wait for each other; LLVM's does, by
+# Archer.
+choose_thread() {
+  local needs="Clang with libomp, libarcher and compiler-rt"
+  needs+="; on Debian: apt install clang-19 libomp-19-dev libclang-rt-19-dev"
+  compiler=${CXX:-$(newest_clang)}
+  command -v "${compiler:-none}" >/dev/null || fail "there is no ${compiler:-$needs}"
+  flags="-fsanitize=thread"
+  link="-fsanitize=thread -shared-libsan"
+  marks="__tsan_init __kmpc_fork_call"
+  runtime=$(file_of_compiler "libclang_rt.tsan-$(uname -m).so")
+  runtime=${runtime:-$(file_of_compiler libclang_rt.tsan.so)}
+  archer=$(file_of_compiler libarcher.so)
+  [ -n "$runtime" ] && [ -n "$archer" ] || fail "$compiler is not enough: thread needs $needs"
+  [ "$(nproc)" -gt 1 ] || fail "thread needs two processors: one thread has nobody to race with"
+}
+
+kind=${1:-}
+case $kind in
+  address | thread) "choose_$kind" ;;
+  *) fail "name a sanitizer: bash scripts/sanitize.sh address|thread [arguments of pytest]" ;;
+esac
+shift
+[ $# -gt 0 ] || set -- tests/sparse/native
+for argument; do # from relative to absolute paths, since the tests run elsewhere
+  shift
+  case $argument in
+    tests/*) set -- "$@" "$root/$argument" ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+
+python=$(command -v "${PYTHON:-.venv/bin/python}" || command -v python3) ||
+  fail "there is no Python; make .venv with scripts/test.sh, or set PYTHON"
+python=$(cd "$(dirname "$python")" && pwd)/$(basename "$python")
+"$python" -c 'import hypothesis, numpy, pybind11, pytest, setuptools, torch' ||
+  fail "$python lacks a package; make .venv with scripts/test.sh, or set PYTHON"
+
+build=$root/build/sanitize-$kind
+rm -rf "$build"
+mkdir -p "$build"
+echo "Building with $("$compiler" --version | head -n 1)"
+# setuptools reads CFLAGS or CXXFLAGS, by its version. Optimisation remains that of setup.py.
+flags+=" -g -fno-omit-frame-pointer"
+CC=$compiler CXX=$compiler CFLAGS=$flags CXXFLAGS=$flags LDFLAGS=$link \
+  "$python" setup.py --quiet build --build-lib "$build/lib" --build-temp "$build/temp" \
+  >"$build/log" 2>&1 || true
+kernels=$(compgen -G "$build/lib/smsr_plugin/_kernels.*") ||
+  { tail -n 30 "$build/log" >&2; fail "the kernels were not built; see $build/log"; }
+for mark in $marks; do
+  grep -q "$mark" "$kernels" || fail "$kernels was built without $mark; see $build/log"
+done
+
+# From another folder, so that the source tree does not provide smsr_plugin.
+cd "$build/lib"
+sanitized_python() {
+  LD_PRELOAD=$runtime PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 OMP_TOOL_LIBRARIES=$archer \
+    ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
+    UBSAN_OPTIONS=print_stacktrace=1 \
+    TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 \
+    "$python" "$@"
+}
+probe=$(ARCHER_OPTIONS=verbose=1 sanitized_python - "$kernels" <<'PYTHON'
+import sys
+
+import numpy as np
+
+from smsr_plugin import _kernels
+
+assert _kernels.__file__ == sys.argv[1], f"{_kernels.__file__} was loaded"
+_kernels.list_active(8, 8, np.zeros((10, 10), np.uint8), threads=2)
+print("Testing", _kernels.__file__, "on", *_kernels.available())
+PYTHON
+) || fail "the sanitized kernels cannot be used"
+echo "$probe"
+[ "$kind" = address ] || grep -q "Archer detected OpenMP application with TSan" <<<"$probe" ||
+  fail "Archer does not see the threads"
+
+# Reports go past pytest's capture, to be seen when they end the process. The test that is left out
+# limits the address space, of which sanitizers reserve more.
+sanitized_python -m pytest -c "$root/pyproject.toml" --rootdir "$root" -p no:cacheprovider \
+  -p no:faulthandler --capture=sys -q -k "not more_threads_than_the_system_has" "$@"
+echo "No errors were found."

@@ -1,0 +1,173 @@
+"""Calls the kernels with odd arguments; a process of its own, see `test_checks.py`.
+
+fuzz_kernels.py calls      prints how many calls raised and how many returned
+fuzz_kernels.py threads    prints "alive"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from typing import Any
+
+import numpy as np
+
+from smsr_plugin import _kernels
+
+CALLS = 3000
+#: How often an argument is replaced by an odd one.
+ODD = 0.12
+
+INTEGERS = [-(2**31), -17, -1, 0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 32, 1024, 2**31 - 1, 2**63, 0.5]
+SIZES = [(1, 1), (2, 2), (3, 5), (4, 4), (6, 9)]
+
+
+def shape_of(height: int, width: int) -> tuple[int, int]:
+    return (height + 3) // 4 * 4 + 2, (width + 3) // 4 * 4 + 2
+
+
+def odd_array(rng: random.Random) -> Any:
+    dtype = rng.choice(["float32", "float32", "uint16", "uint8", "int32", "float64", "bool"])
+    shape = [rng.choice([0, 1, 2, 5, 6, 10, 16, 32]) for _ in range(rng.randrange(6))]
+    array = np.zeros(shape, dtype)
+    kind = rng.choice(["array", "array", "turned", "strided", "list", "none"])
+    if kind == "turned":
+        return array.T
+    if kind == "strided" and shape:
+        return array[::2]
+    if kind == "list":
+        return array[:1].tolist() if shape else array.tolist()
+    return None if kind == "none" else array
+
+
+def plane(rng: random.Random, size: tuple[int, int], dtype: Any = np.float32) -> Any:
+    return np.zeros((*shape_of(*size), rng.choice([1, 9, 16, 16, 32, 32, 48])), dtype)
+
+
+def indices(rng: random.Random, limit: int) -> Any:
+    count = rng.choice([0, 1, 5, 32, 49])
+    return np.array([rng.randrange(limit) for _ in range(count)], np.int32)
+
+
+def pixels(rng: random.Random, size: tuple[int, int]) -> Any:
+    stride = shape_of(*size)[1]
+    inside = indices(rng, size[0] * size[1])
+    return ((inside // size[1] + 1) * stride + inside % size[1] + 1).astype(np.int32)
+
+
+def activity(rng: random.Random, size: tuple[int, int]) -> Any:
+    return np.full(shape_of(*size), rng.randrange(4), np.uint8)
+
+
+def arguments(rng: random.Random, name: str) -> dict[str, Any]:
+    """Return arguments that nearly fit each other."""
+    size = rng.choice(SIZES)
+    given: dict[str, Any] = {"threads": rng.choice([1, 1, 2, 7])}
+    n = rng.choice([1, 1, 2, 3])
+    if name != "compose":
+        given |= {"height": size[0], "width": size[1]}
+    if name == "winograd":
+        tiles = (shape_of(*size)[0] // 4) * (shape_of(*size)[1] // 4)
+        given |= {
+            "tiles": indices(rng, tiles),
+            "x": plane(rng, size),
+            "weights": np.zeros((36, n, 16, 16), np.float32),
+            "out": plane(rng, size),
+            "activity_in": rng.choice([None, activity(rng, size)]),
+            "activity_out": rng.choice([None, activity(rng, size)]),
+            "stored": rng.choice([1, 2]),
+            "k_dense": rng.choice([0, 16]),
+            "pool": rng.random() < 0.2,
+        }
+    elif name == "rows":
+        count = rng.randrange(4)
+        sources = [
+            (plane(rng, size), rng.randrange(-1, 2), rng.randrange(-1, 2), 0, rng.choice([1, 16]),
+             rng.choice([None, activity(rng, size)]))
+            for _ in range(count)
+        ]  # fmt: skip
+        depth = sum(source[4] for source in sources)
+        given |= {
+            "pixels": pixels(rng, size),
+            "sources": sources,
+            "weights": np.zeros((n, depth, 16), np.float32),
+            "out": plane(rng, size),
+            "chain": rng.choice(
+                [None, (np.zeros((1, 16 * n, 16), np.float32), None, plane(rng, size), True)]
+            ),
+        }
+    elif name == "half_rows":
+        count = rng.choice([0, 1, 2, 9, 16, 17])
+        given |= {
+            "pixels": pixels(rng, size),
+            "sources": [
+                (plane(rng, size, np.uint16), rng.randrange(-1, 2), rng.randrange(-1, 2), 1,
+                 rng.choice([0, 1]), rng.choice([-1, i]))
+                for i in range(count)
+            ],
+            "weights": np.zeros((n, count, 16, 16, 2), np.uint16),
+            "out": plane(rng, size, rng.choice([np.uint16, np.float32])),
+            "pool": rng.random() < 0.2,
+        }  # fmt: skip
+        given["neighbours"] = np.zeros(len(given["pixels"]), np.uint16)
+    elif name == "compose":
+        scale, channels = rng.choice([1, 2, 3, 4]), rng.choice([0, 1, 3])
+        given |= {
+            "lq": np.zeros((channels, *size), np.float32),
+            "residual": plane(rng, size),
+            "taps": np.zeros((scale, 5), np.float32),
+            "sr": np.zeros((channels, size[0] * scale, size[1] * scale), np.float32),
+        }
+    else:
+        given["activity"] = activity(rng, size)
+    if name == "decide":
+        half = (size[0] + 1) // 2, (size[1] + 1) // 2
+        given |= {"products": plane(rng, half), "bias": 0.0, "threshold": 0.0}
+    if name in ("winograd", "rows", "half_rows"):
+        given |= {"relu": rng.random() < 0.5, "sums": rng.random() < 0.3}
+        given["residual"] = rng.choice([None, None, given["out"]])
+    if name not in ("decide", "list_active"):
+        given["isa"] = rng.choice([None, *_kernels.available()])
+    return given
+
+
+def call(rng: random.Random, name: str) -> bool:
+    """Call a kernel; return whether it returned, and did not raise what it should."""
+    given = arguments(rng, name)
+    for key in given:
+        if rng.random() < ODD:
+            given[key] = rng.choice([odd_array(rng), rng.choice(INTEGERS), rng.choice(INTEGERS)])
+    if isinstance(given.get("threads"), int):
+        given["threads"] = min(given["threads"], 16)  # see `threads`
+    try:
+        getattr(_kernels, name)(**given)
+    except (ValueError, TypeError) as error:
+        if not str(error):
+            raise
+        return False
+    return True
+
+
+def calls() -> None:
+    np.set_printoptions(threshold=0, edgeitems=1)  # arguments are printed in messages
+    rng = random.Random(0)
+    names = ["winograd", "rows", "half_rows", "compose", "decide", "list_active"]
+    returned = sum(call(rng, rng.choice(names)) for _ in range(CALLS))
+    print(CALLS - returned, returned)
+
+
+def threads() -> None:
+    """Ask for more threads than there is memory for."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+    size = (40_000, 1)
+    marked = np.full(shape_of(*size), 2, np.uint8)
+    with contextlib.suppress(ValueError, MemoryError):
+        _kernels.list_active(*size, marked, threads=10_000)
+    print("alive")
+
+
+if __name__ == "__main__":
+    {"calls": calls, "threads": threads}[sys.argv[1]]()

@@ -1,0 +1,410 @@
+"""A bad call of a kernel raises, with a message, and never crashes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from native_planes import activity_of, filled_plane, plane_shape
+
+kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
+
+SIZE = (8, 6)
+FIRST, LAST = 11, 86  # the first and the last pixel of an image of that size
+INT_MAX = 2**31 - 1
+FUZZ = Path(__file__).parent / "fuzz_kernels.py"
+
+
+def plane(channels=16, size=SIZE, dtype=np.float32):
+    return filled_plane(*size, channels, 0).astype(dtype)
+
+
+def index_list(*indices):
+    return np.array(indices, np.int32)
+
+
+def every_other(array):
+    """Return a view of equal shape and contents that is not contiguous."""
+    wide = np.repeat(array, 2, axis=-1)
+    return wide[..., ::2]
+
+
+def source(x=None, dy=0, dx=0, first=0, channels=16, activity=None):
+    return (plane() if x is None else x, dy, dx, first, channels, activity)
+
+
+def half_source(x=None, dy=0, dx=0, lines=1, dense_lines=0, bit=-1):
+    return (plane(32, dtype=np.uint16) if x is None else x, dy, dx, lines, dense_lines, bit)
+
+
+def chain(weights=None, bias=None, out=None, relu=False):
+    weights = np.zeros((1, 16, 16), np.float32) if weights is None else weights
+    return (weights, bias, plane() if out is None else out, relu)
+
+
+def arguments(function):
+    """Return arguments that are good."""
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    activity = activity_of(np.ones(SIZE, bool))
+    return {
+        "winograd": size
+        | {
+            "tiles": index_list(0, 1),
+            "x": plane(),
+            "weights": np.zeros((36, 1, 16, 16), np.float32),
+            "out": plane(),
+        },
+        "rows": size
+        | {
+            "pixels": index_list(FIRST, LAST),
+            "sources": [source()],
+            "weights": np.zeros((1, 16, 16), np.float32),
+            "out": plane(),
+        },
+        "half_rows": size
+        | {
+            "pixels": index_list(FIRST, LAST),
+            "sources": [half_source()],
+            "weights": np.zeros((1, 1, 16, 16, 2), np.uint16),
+            "out": plane(32, dtype=np.uint16),
+        },
+        "compose": {
+            "lq": np.zeros((1, *SIZE), np.float32),
+            "residual": plane(),
+            "taps": np.zeros((2, 5), np.float32),
+            "sr": np.zeros((1, 2 * SIZE[0], 2 * SIZE[1]), np.float32),
+        },
+        "decide": size
+        | {"products": plane(size=(4, 3)), "bias": 0.0, "threshold": 0.0, "activity": activity},
+        "list_active": size | {"activity": activity},
+    }[function]
+
+
+FUNCTIONS = ["winograd", "rows", "half_rows", "compose", "decide", "list_active"]
+
+
+@pytest.fixture(autouse=True)
+def _only_where_the_kernel_is(request):
+    parameters = getattr(getattr(request.node, "callspec", None), "params", {})
+    if parameters.get("function") == "half_rows" and not kernels.has_half():
+        pytest.skip("this processor has no bfloat16 kernels")
+
+
+def check(function, error, message, changes):
+    with pytest.raises(error, match=message):
+        getattr(kernels, function)(**(arguments(function) | changes))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_the_arguments_that_are_changed_below_are_good(function):
+    getattr(kernels, function)(**arguments(function))
+
+
+SIZED = [name for name in FUNCTIONS if name != "compose"]
+
+
+@pytest.mark.parametrize("function", SIZED)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"height": 0}, "must be positive"),
+        ({"width": -1}, "must be positive"),
+        ({"height": 12}, "shape|must be in"),
+        ({"height": INT_MAX}, "too many pixels"),
+        ({"height": INT_MAX, "width": INT_MAX}, "too many pixels"),
+        ({"width": 1 << 20, "height": 1 << 20}, "too many pixels"),
+    ],
+)
+def test_bad_sizes(function, changes, message):
+    check(function, ValueError, message, changes)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("threads", [0, -1, -(2**31)])
+def test_threads_must_be_positive(function, threads):
+    check(function, ValueError, "threads must be positive", {"threads": threads})
+
+
+@pytest.mark.parametrize("function", ["winograd", "rows", "half_rows", "compose"])
+@pytest.mark.parametrize("isa", ["", "sse9", "AVX2"])
+def test_unknown_instruction_sets(function, isa):
+    check(function, ValueError, f"no kernels named {isa}", {"isa": isa})
+
+
+def test_an_instruction_set_without_bfloat16():
+    assert not kernels.has_half("baseline")
+    check("half_rows", ValueError, "no bfloat16 kernel for baseline", {"isa": "baseline"})
+
+
+ARRAYS = [
+    (function, name)
+    for function in FUNCTIONS
+    for name, value in arguments(function).items()
+    if isinstance(value, np.ndarray)
+]
+
+
+@pytest.mark.parametrize(("function", "name"), ARRAYS)
+@pytest.mark.parametrize("bad", ["float64", "bool", "list", "none", "strided", "flat", "empty"])
+def test_arrays_of_another_kind(function, name, bad):
+    good = arguments(function)[name]
+    changed = {
+        "float64": good.astype(np.float64),
+        "bool": good.astype(bool),
+        "list": good.tolist(),
+        "none": None,
+        "strided": every_other(good),
+        "flat": good[None],
+        "empty": good[:0],
+    }[bad]
+    if name in ("tiles", "pixels") and bad == "empty":
+        return  # an empty list is a good one
+    of_shape = bad in ("flat", "empty")
+    any_array = function == "half_rows" and name == "out" and bad not in ("list", "none")
+    error = ValueError if of_shape or any_array else TypeError
+    message = "must|have" if error is ValueError else "incompatible function arguments"
+    check(function, error, message, {name: changed})
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("winograd", "out"), ("rows", "out"), ("half_rows", "out"), ("compose", "sr"),
+     ("decide", "activity")],
+)  # fmt: skip
+def test_an_output_that_cannot_be_written(function, name):
+    locked = arguments(function)[name]
+    locked.setflags(write=False)
+    check(function, ValueError, "not writeable", {name: locked})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tiles": index_list(-1)}, "tiles must be in 0 ... 3, got -1"),
+        ({"tiles": index_list(0, 4)}, "tiles must be in 0 ... 3, got 0 ... 4"),
+        ({"tiles": index_list(INT_MAX)}, "tiles must be in"),
+        ({"x": plane(8)}, "multiple of 16"),
+        ({"x": plane(1040)}, "too many channels"),
+        ({"x": plane(size=(12, 6))}, r"must have shape \(10, 10, 16\)"),
+        ({"weights": np.zeros((36, 1, 8, 16), np.float32)}, "multiple of 16"),
+        ({"weights": np.zeros((36, 1, 32, 16), np.float32)}, "no more than `in` has"),
+        ({"weights": np.zeros((36, 1, 0, 16), np.float32)}, "multiple of 16"),
+        ({"weights": np.zeros((36, 0, 16, 16), np.float32)}, "too few or too many outputs"),
+        ({"weights": np.zeros((36, 65, 16, 16), np.float32)}, "too few or too many outputs"),
+        ({"weights": np.zeros((35, 1, 16, 16), np.float32)}, "weights must have shape"),
+        ({"weights": np.zeros((36, 2, 16, 16), np.float32)}, "fewer channels than the weights"),
+        ({"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\), got \(15\)"),
+        ({"residual": plane(32)}, "residual and out must have the same channels"),
+        ({"residual": plane(size=(4, 6))}, "residual must have shape"),
+        ({"k_dense": -16}, "k_dense"),
+        ({"k_dense": 8}, "k_dense"),
+        ({"k_dense": 32}, "k_dense"),
+        ({"activity_in": np.zeros((10, 9), np.uint8)}, "activity must have shape"),
+        ({"activity_out": np.zeros((9, 10), np.uint8)}, "activity must have shape"),
+        ({"stored": 0}, "stored must be ACTIVE or INACTIVE"),
+        ({"stored": 258}, "stored must be ACTIVE or INACTIVE"),
+        ({"pool": True}, r"out must have shape \(6, 6, 16\)"),
+        ({"pool": True, "sums": True, "out": plane(size=(4, 3))}, "neither a mask nor sums"),
+        (
+            {"pool": True, "out": plane(size=(4, 3)), "activity_out": activity_of(np.ones(SIZE))},
+            "neither a mask nor sums",
+        ),
+        ({"pool": True, "out": plane(size=(4, 3)), "residual": plane()}, "cannot be pooled"),
+    ],
+)
+def test_bad_calls_of_winograd(changes, message):
+    check("winograd", ValueError, message, changes)
+
+
+@pytest.mark.parametrize("function", ["winograd", "half_rows"])
+def test_pooling_an_odd_size(function):
+    out = plane(32, (4, 4))
+    check(function, ValueError, "even size", {"width": 7, "pool": True, "out": out})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pixels": index_list(FIRST - 1)}, "pixels must be in 11 ... 86, got 10"),
+        ({"pixels": index_list(FIRST, LAST + 1)}, "pixels must be in 11 ... 86, got 11 ... 87"),
+        ({"pixels": index_list(-1)}, "pixels must be in"),
+        ({"sources": [source(dy=2)]}, "at most one pixel away"),
+        ({"sources": [source(dx=-2)]}, "at most one pixel away"),
+        ({"sources": [source(first=-1)]}, "within its plane"),
+        ({"sources": [source(first=1)]}, "within its plane"),
+        ({"sources": [source(channels=17)]}, "within its plane"),
+        ({"sources": [source(channels=0)]}, "within its plane"),
+        ({"sources": [source(first=INT_MAX, channels=INT_MAX)]}, "within its plane"),
+        ({"sources": [source(plane(1040))]}, "too many channels"),
+        ({"sources": [source(plane(0))]}, "must be a plane"),
+        ({"sources": [source(plane(size=(4, 6)))]}, "source must have shape"),
+        ({"sources": [source(activity=np.zeros((9, 10), np.uint8))]}, "activity must have shape"),
+        ({"sources": []}, r"weights must have shape \(1, 0, 16\)"),
+        ({"sources": [source(), source()]}, r"weights must have shape \(1, 32, 16\)"),
+        ({"weights": np.zeros((0, 16, 16), np.float32)}, "too few or too many outputs"),
+        ({"weights": np.zeros((65, 16, 16), np.float32)}, "too few or too many outputs"),
+        ({"weights": np.zeros((2, 16, 16), np.float32)}, "fewer channels than the weights"),
+        ({"bias": np.zeros(17, np.float32)}, "bias must have shape"),
+        ({"residual": plane(32)}, "residual and out must have the same channels"),
+        ({"chain": chain(np.zeros((1, 32, 16), np.float32))}, "chain weights must have shape"),
+        ({"chain": chain(np.zeros((0, 16, 16), np.float32))}, "too few or too many outputs"),
+        ({"chain": chain(np.zeros((16, 16), np.float32))}, "three dimensions"),
+        ({"chain": chain(np.zeros((2, 16, 16), np.float32))}, "chain out has too few channels"),
+        ({"chain": chain(bias=np.zeros(8, np.float32))}, "chain bias must have shape"),
+        ({"chain": chain(out=plane(size=(4, 6)))}, "chain out must have shape"),
+    ],
+)
+def test_bad_calls_of_rows(changes, message):
+    check("rows", ValueError, message, changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pixels": index_list(FIRST - 1)}, "pixels must be in"),
+        ({"pixels": index_list(LAST + 1)}, "pixels must be in"),
+        ({"sources": [half_source(dy=-2)]}, "at most one pixel away"),
+        ({"sources": [half_source(lines=0)]}, "lines must lie within its plane"),
+        ({"sources": [half_source(lines=2)]}, "lines must lie within its plane"),
+        ({"sources": [half_source(dense_lines=2)]}, "lines must lie within its plane"),
+        ({"sources": [half_source(dense_lines=-1)]}, "lines must lie within its plane"),
+        ({"sources": [half_source(plane(16, dtype=np.uint16))]}, "multiple of 32"),
+        ({"sources": [half_source(bit=0)]}, "needs `neighbours`"),
+        (
+            {"sources": [half_source(bit=16)], "neighbours": np.zeros(2, np.uint16)},
+            "in -1 ... 15",
+        ),
+        ({"sources": [half_source(bit=-2)]}, "in -1 ... 15"),
+        ({"neighbours": np.zeros(3, np.uint16)}, "neighbours must have shape"),
+        ({"weights": np.zeros((1, 2, 16, 16, 2), np.uint16)}, "weights must have shape"),
+        ({"weights": np.zeros((65, 1, 16, 16, 2), np.uint16)}, "too few or too many outputs"),
+        ({"weights": np.zeros((3, 1, 16, 16, 2), np.uint16)}, "fewer channels than the weights"),
+        ({"out": plane(16, dtype=np.uint16)}, "whole lines of 32"),
+        ({"bias": np.zeros(32, np.float32)}, "bias must have shape"),
+        ({"residual": plane(64, dtype=np.uint16)}, "residual and out must have the same channels"),
+        ({"residual": plane(32, dtype=np.uint16), "out": plane(32)}, "only bfloat16 rows"),
+        ({"pool": True}, "pooled rows are floats"),
+        ({"pool": True, "out": plane(16, (4, 3))}, "whole patches of 2x16"),
+        (
+            {
+                "pool": True, "out": plane(16, (4, 3)), "sums": True,
+                "pixels": index_list(*range(FIRST, FIRST + 32)),
+            },
+            "takes no sums",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")
+def test_bad_calls_of_half_rows(changes, message):
+    check("half_rows", ValueError, message, changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lq": np.zeros((1, 0, 6), np.float32)}, "must be positive"),
+        ({"lq": np.zeros(SIZE, np.float32)}, "lq must have shape"),
+        ({"residual": plane(3)}, "residual has too few channels"),
+        ({"residual": plane(size=(4, 6))}, "residual must have shape"),
+        ({"taps": np.zeros((0, 5), np.float32)}, "taps must have shape"),
+        ({"taps": np.zeros((65, 5), np.float32)}, "taps must have shape"),
+        ({"taps": np.zeros((2, 4), np.float32)}, "taps must have shape"),
+        ({"sr": np.zeros((1, 16, 11), np.float32)}, r"sr must have shape \(1, 16, 12\)"),
+        ({"sr": np.zeros((2, 16, 12), np.float32)}, r"sr must have shape \(1, 16, 12\)"),
+    ],
+)
+def test_bad_calls_of_compose(changes, message):
+    check("compose", ValueError, message, changes)
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("decide", {"products": plane(8, (4, 3))}, "at least 9 channels"),
+        ("decide", {"products": plane()}, "products must have shape"),
+        ("decide", {"activity": np.zeros((6, 6), np.uint8)}, "activity must have shape"),
+        ("list_active", {"activity": np.zeros(plane_shape(4, 6), np.uint8)}, "activity must have"),
+    ],
+)
+def test_bad_calls_of_the_masks(function, changes, message):
+    check(function, ValueError, message, changes)
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"),
+    [
+        ("rows", {"sources": None}),
+        ("rows", {"sources": [None]}),
+        ("rows", {"sources": [source()[:5]]}),
+        ("rows", {"sources": [source(dy=0.5)]}),
+        ("rows", {"sources": [source(first=2**40)]}),
+        ("rows", {"sources": [source(plane(dtype=np.float16))]}),
+        ("rows", {"sources": [source(plane().tolist())]}),
+        ("rows", {"sources": [source(every_other(plane()))]}),
+        ("rows", {"sources": [source(activity=np.ones(plane_shape(*SIZE), bool))]}),
+        ("rows", {"chain": chain()[:3]}),
+        ("rows", {"chain": chain(out=plane(dtype=np.float16))}),
+        ("rows", {"chain": chain(out=every_other(plane()))}),
+        ("half_rows", {"sources": [half_source(plane(32, dtype=np.uint8))]}),
+        ("half_rows", {"sources": [half_source(plane(32, dtype=np.int16))]}),
+        ("winograd", {"bias": np.zeros(16)}),
+        ("winograd", {"height": 8.5}),
+        ("winograd", {"height": 2**40}),
+        ("winograd", {"relu": "yes"}),
+        ("decide", {"bias": "much"}),
+    ],
+)
+def test_arguments_of_another_type(function, changes):
+    check(function, TypeError, "incompatible function arguments", changes)
+
+
+def shifted_views(array):
+    """Return two arrays of equal shape in one memory, the second a pixel further on."""
+    step = array.shape[-1]
+    memory = np.zeros(array.size + step, array.dtype)
+    return memory[: array.size].reshape(array.shape), memory[step:].reshape(array.shape)
+
+
+X, HALF_X = plane(), plane(32, dtype=np.uint16)
+FIRST_VIEW, SECOND_VIEW = shifted_views(plane())
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"),
+    [
+        ("winograd", {"x": X, "out": X}),
+        ("winograd", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
+        ("winograd", {"residual": FIRST_VIEW, "out": SECOND_VIEW}),
+        ("rows", {"sources": [source(X)], "out": X}),
+        ("rows", {"sources": [source(X, dx=1)], "out": X}),
+        ("rows", {"sources": [source(FIRST_VIEW)], "out": SECOND_VIEW}),
+        ("rows", {"out": X, "chain": chain(out=X)}),
+        ("rows", {"sources": [source(X, dy=1)], "chain": chain(out=X)}),
+        ("half_rows", {"sources": [half_source(HALF_X, dy=-1)], "out": HALF_X}),
+    ],
+)
+def test_outputs_that_other_pixels_would_read(function, changes):
+    check(function, ValueError, "must not overlap", changes)
+
+
+def run_script(*arguments):
+    """Run the fuzzing script, in a process of its own, because a crash would end this one."""
+    done = subprocess.run(
+        [sys.executable, str(FUZZ), *arguments], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_no_combination_of_arguments_crashes():
+    raised, returned = (int(word) for word in run_script("calls").split())
+    assert raised > 1000
+    assert returned > 100
+
+
+def test_more_threads_than_the_system_has_do_not_end_the_process():
+    pytest.importorskip("resource", reason="needs limits on memory")
+    assert run_script("threads").strip() == "alive"

@@ -1,0 +1,282 @@
+"""Products over the rows of a list of pixels.
+
+Most inputs are small integers: their sums are exact in float32 in any order, so that the results
+must be equal to the last bit.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from native_planes import (
+    ACTIVE,
+    SIZES,
+    activity_of,
+    assert_planes_equal,
+    conv3x3,
+    filled_plane,
+    inside,
+    pixels_where,
+    plane_of,
+    plane_shape,
+)
+
+from smsr_plugin.sparse.native import packing
+
+kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
+
+NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+#: Pixels of one work item, `kRowBlock` of csrc/kernels.h.
+ROW_BLOCK = 48
+#: Rounding to float32, 24 bits.
+EPS = 2.0**-24
+
+#: Those with bfloat16 kernels share the float kernels of the one before.
+FLOAT_ISAS = [isa for isa in kernels.available() if not kernels.has_half(isa)]
+per_isa = pytest.mark.parametrize("isa", FLOAT_ISAS)
+sizes = st.tuples(st.integers(1, 14), st.integers(1, 14))
+densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
+#: Counts of channels below, at and beyond the vectors and panels of every instruction set.
+counts = st.sampled_from([1, 3, 8, 15, 16, 17, 32, 40, 64, 80])
+
+
+def integers(rng, *shape):
+    """Return integers of −3…3."""
+    return rng.integers(-3, 4, shape).astype(np.float32)
+
+
+def integer_plane(rng, size, channels):
+    return plane_of(integers(rng, channels, *size), channels)
+
+
+class Source(NamedTuple):
+    """A source as the kernel takes it."""
+
+    plane: np.ndarray
+    dy: int
+    dx: int
+    first: int
+    channels: int
+    activity: np.ndarray | None
+
+
+def product(pixels, sources, weights):
+    """Return the sum over sources of row(pixel + offset)·weights in float64, (pixels, N)."""
+    value, k = np.zeros((len(pixels), weights.shape[1])), 0
+    for source in sources:
+        row = pixels // source.plane.shape[1] + source.dy
+        column = pixels % source.plane.shape[1] + source.dx
+        last = source.first + source.channels
+        seen = source.plane[row, column, source.first : last].astype(np.float64)
+        if source.activity is not None:
+            seen[source.activity[row, column] != ACTIVE] = 0
+        value += seen @ weights[k : k + source.channels].astype(np.float64)
+        k += source.channels
+    return value
+
+
+def flat(plane):
+    """View a plane as rows of channels."""
+    return plane.reshape(-1, plane.shape[2])
+
+
+def padded(values):
+    """Pad the last axis with zeros to whole panels."""
+    return packing.pad(values, values.ndim - 1, packing.padded(values.shape[-1]))
+
+
+def check_conv(isa, mask, depth=16, count=16, seed=0):
+    """Convolve at the pixels of a mask and compare all of `out`."""
+    rng = np.random.default_rng(seed)
+    image, kernel = integers(rng, depth, *mask.shape), integers(rng, count, depth, 3, 3)
+    x = plane_of(image, depth)
+    pixels = pixels_where(mask)
+    out = filled_plane(*mask.shape, packing.padded(count))
+    expected = out.astype(np.float64)
+    inside(expected, *mask.shape)[mask] = padded(conv3x3(image, kernel))[mask]
+    sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
+    kernels.rows(*mask.shape, pixels, sources, packing.taps(kernel), out, isa=isa)
+    assert_planes_equal(out, expected)
+
+
+@per_isa
+@given(
+    size=sizes, density=densities, depth=st.integers(1, 40), count=counts, seed=st.integers(0, 999)
+)
+@settings(max_examples=40, deadline=None)
+def test_equals_the_convolution_at_any_pixels(isa, size, density, depth, count, seed):
+    mask = np.random.default_rng(seed).random(size) < density
+    check_conv(isa, mask, depth, count, seed)
+
+
+@per_isa
+@pytest.mark.parametrize("count", [16, 32, 48, 64])
+@pytest.mark.parametrize(
+    "pixels", [0, 1, 2, 3, 5, 6, 7, 11, 12, 13, ROW_BLOCK - 1, ROW_BLOCK, ROW_BLOCK + 1]
+)
+def test_boundaries_of_pixels(isa, pixels, count):
+    mask = np.zeros((7, 11), bool)
+    mask.flat[np.random.default_rng(pixels).permutation(mask.size)[:pixels]] = True
+    check_conv(isa, mask, count=count)
+
+
+@per_isa
+@pytest.mark.parametrize("size", SIZES)
+def test_boundaries_of_sizes_with_everything_active(isa, size):
+    check_conv(isa, np.ones(size, bool))
+
+
+@per_isa
+@pytest.mark.parametrize(("depth", "count"), [(1, 1024), (1024, 1), (100, 112)])
+def test_many_channels(isa, depth, count):
+    check_conv(isa, np.ones((2, 3), bool), depth, count)
+
+
+@st.composite
+def sources_of(draw, size):
+    """Draw sources from up to three planes; sparse ones hold NaN where they may not be seen."""
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    planes = [integer_plane(rng, size, draw(st.integers(1, 36))) for _ in range(3)]
+    activity = activity_of(rng.random(size) < draw(densities))
+    hidden = planes[2]
+    hidden[activity != ACTIVE] = np.nan
+    sources = []
+    for _ in range(draw(st.integers(0, 12))):
+        plane = draw(st.sampled_from(planes))
+        first = draw(st.integers(0, plane.shape[2] - 1))
+        channels = draw(st.integers(1, plane.shape[2] - first))
+        steps = st.integers(-1, 1)
+        sources.append(
+            Source(
+                plane, draw(steps), draw(steps), first, channels,
+                activity if plane is hidden else None,
+            )
+        )  # fmt: skip
+    return sources
+
+
+@per_isa
+@given(data=st.data(), size=sizes, density=densities, count=counts, seed=st.integers(0, 999))
+@settings(max_examples=40, deadline=None)
+def test_equals_any_sum_of_products(isa, data, size, density, count, seed):
+    rng = np.random.default_rng(seed)
+    sources = data.draw(sources_of(size))
+    pixels = rng.permutation(pixels_where(rng.random(size) < density))
+    weights = integers(rng, sum(source.channels for source in sources), count)
+    value = padded(product(pixels, sources, weights))
+    out = filled_plane(*size, value.shape[1] + data.draw(st.sampled_from([0, 3, 16])))
+    options = {"threads": data.draw(st.integers(1, 3))}
+    if data.draw(st.booleans()):
+        options["bias"] = integers(rng, value.shape[1])
+        value += options["bias"]
+    residual = data.draw(st.sampled_from(["none", "another plane", "in place"]))
+    if residual != "none":
+        options["residual"] = integer_plane(rng, size, out.shape[2])
+        value += flat(options["residual"])[pixels, : value.shape[1]]
+    if residual == "in place":
+        out = options["residual"]
+    if data.draw(st.booleans()):
+        options["relu"] = True
+        value = np.maximum(value, 0)
+    expected = out.astype(np.float64)
+    flat(expected)[pixels, : value.shape[1]] = value
+
+    if data.draw(st.booleans()):
+        options["chain"], chained = draw_chain(data, rng, size, pixels, value)
+    sums = kernels.rows(
+        *size, pixels, sources, packing.product(weights), out, isa=isa, sums=True, **options
+    )
+    assert_planes_equal(out, expected)
+    assert np.array_equal(sums, value.sum(0))
+    if "chain" in options:
+        assert_planes_equal(options["chain"][2], chained)
+
+
+def draw_chain(data, rng, size, pixels, value):
+    """Return a chain for the kernel, and what its plane should hold afterwards."""
+    count = data.draw(counts)
+    weights = padded(integers(rng, value.shape[1], count))
+    out = integer_plane(rng, size, weights.shape[1] + data.draw(st.sampled_from([0, 16])))
+    bias = integers(rng, weights.shape[1]) if data.draw(st.booleans()) else None
+    relu = data.draw(st.booleans())
+    expected = out.astype(np.float64)
+    start = flat(expected)[pixels, : weights.shape[1]] if bias is None else bias
+    result = start + value @ weights
+    flat(expected)[pixels, : weights.shape[1]] = np.maximum(result, 0) if relu else result
+    return (packing.product(weights), bias, out, relu), expected
+
+
+@per_isa
+@pytest.mark.parametrize("depth", [1, 64, 1024])
+def test_rounds_no_more_than_a_float32_sum_in_any_order(isa, depth):
+    rng = np.random.default_rng(depth)
+    size, pixels = (3, 5), pixels_where(np.ones((3, 5), bool))
+    x = plane_of(rng.standard_normal((depth, *size), np.float32), depth)
+    weights = rng.standard_normal((depth, 16), np.float32)
+    out = filled_plane(*size, 16)
+    sources = [Source(x, 0, 0, 0, depth, None)]
+    kernels.rows(*size, pixels, sources, packing.product(weights), out, isa=isa)
+    x_of_magnitudes = [Source(np.abs(x), 0, 0, 0, depth, None)]
+    bound = depth * EPS * product(pixels, x_of_magnitudes, np.abs(weights))
+    error = np.abs(flat(out)[pixels] - product(pixels, sources, weights))
+    assert (error <= bound).all()
+
+
+@per_isa
+def test_threads_do_not_change_a_bit(isa):
+    rng = np.random.default_rng(0)
+    size, count = (31, 37), 48
+    x = plane_of(rng.standard_normal((count, *size), np.float32), count)
+    weights = packing.taps(rng.standard_normal((count, count, 3, 3)))
+    sources = [(x, dy, dx, 0, count, None) for dy, dx in NEIGHBOURS]
+    pixels = pixels_where(rng.random(size) < 0.5)
+    chain_weights = packing.product(rng.standard_normal((count, 16)))
+    runs = []
+    for threads in (1, 2, 5):
+        out, chained = filled_plane(*size, count), filled_plane(*size, 16)
+        sums = kernels.rows(
+            *size, pixels, sources, weights, out, sums=True,
+            chain=(chain_weights, None, chained, False), threads=threads, isa=isa,
+        )  # fmt: skip
+        runs.append((out.tobytes(), chained.tobytes(), sums.tobytes()))
+    assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize("isa", [isa for isa in kernels.available() if kernels.has_half(isa)])
+def test_float_kernels_are_shared_by_instruction_sets_with_bfloat16(isa):
+    rng = np.random.default_rng(0)
+    size = (9, 13)
+    x = plane_of(rng.standard_normal((40, *size), np.float32), 40)
+    weights = packing.product(rng.standard_normal((40, 48)))
+    pixels = pixels_where(np.ones(size, bool))
+    results = []
+    for name in (FLOAT_ISAS[-1], isa):
+        out = filled_plane(*size, 48)
+        kernels.rows(*size, pixels, [(x, 0, 0, 0, 40, None)], weights, out, isa=name)
+        results.append(out.tobytes())
+    assert results[0] == results[1]
+
+
+@per_isa
+@pytest.mark.parametrize("relu", [False, True])
+def test_nan_reaches_the_output_of_the_pixels_that_see_it(isa, relu):
+    rng = np.random.default_rng(0)
+    size = (6, 7)
+    x = integer_plane(rng, size, 16)
+    inside(x, *size)[2, 3, 5] = np.nan
+    out, chained = filled_plane(*size, 16), filled_plane(*size, 16)
+    sources = [(x, dy, dx, 0, 16, None) for dy, dx in NEIGHBOURS]
+    weights = packing.taps(integers(rng, 16, 16, 3, 3))
+    chain = (packing.product(integers(rng, 16, 16)), None, chained, relu)
+    pixels = pixels_where(np.ones(size, bool))
+    kernels.rows(*size, pixels, sources, weights, out, relu=relu, chain=chain, isa=isa)
+    sees = np.zeros(size, bool)
+    sees[1:4, 2:5] = True
+    for plane in (out, chained):
+        assert (np.isnan(inside(plane, *size)).all(2) == sees).all()
+        assert np.isfinite(inside(plane, *size)[~sees]).all()
+    assert plane_shape(*size) == out.shape[:2]

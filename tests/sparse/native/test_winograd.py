@@ -1,0 +1,250 @@
+"""Winograd at a list of tiles against a float64 convolution."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from native_planes import (
+    SIZES,
+    activity_of,
+    assert_planes_equal,
+    conv3x3,
+    filled_plane,
+    in_tiles,
+    inside,
+    plane_of,
+    tile_rows,
+)
+
+from smsr_plugin.sparse.native import packing
+
+kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
+
+LINE = kernels.LINE
+#: Tiles of one work item, `kTileBlock` of csrc/kernels.h.
+TILE_BLOCK = 12
+
+#: Rounding to float32, 24 bits.
+EPS = 2.0**-24
+#: The error of F(4×4, 3×3) relative to that of the direct sum, roundings taken as independent. The
+#: bound, |Aᵀ|(|G||g||Gᵀ| ⊙ |Bᵀ||d||B|)|A| over |g|∗|d|, is 256; random data reach 35.
+WINOGRAD_GROWTH = 64.0
+
+#: Those with bfloat16 kernels share the float kernels of the one before.
+FLOAT_ISAS = [isa for isa in kernels.available() if not kernels.has_half(isa)]
+per_isa = pytest.mark.parametrize("isa", FLOAT_ISAS)
+
+
+def rounding(image, kernel):
+    """Return the error allowed in a convolution of (K, H, W) with (N, K, 3, 3)."""
+    energy = conv3x3(image.astype(np.float64) ** 2, kernel.astype(np.float64) ** 2)
+    return WINOGRAD_GROWTH * EPS * np.sqrt(kernel[0].size * energy.max())
+
+
+class Case:
+    """Random inputs of a call, and what it should leave in `out`."""
+
+    def __init__(self, size, tiles, depth=16, count=16, seed=0):
+        self.size, self.tiles = size, np.array(tiles, np.int32)
+        self.rng = np.random.default_rng(seed)
+        self.image = self.rng.standard_normal((depth, *size), np.float32)
+        self.kernel = self.rng.standard_normal((count, depth, 3, 3), np.float32)
+        self.depth, self.count = packing.padded(depth), packing.padded(count)
+        self.x = plane_of(self.image, self.depth)
+        self.weights = packing.winograd(self.kernel.astype(np.float64))
+
+    def __repr__(self):
+        return f"Case({self.size}, {self.tiles.tolist()}, weights {self.kernel.shape})"
+
+    def values(self, bias=None, residual=None, relu=False):
+        """Return what the convolution gives at every pixel, (H, W, N padded), and its tolerance."""
+        value = np.zeros((*self.size, self.count))
+        value[..., : len(self.kernel)] = conv3x3(self.image, self.kernel)
+        if bias is not None:
+            value += bias
+        if residual is not None:
+            value += inside(residual, *self.size)[..., : self.count]
+        tolerance = rounding(self.image, self.kernel) + 4 * EPS * np.abs(value).max()
+        return (np.maximum(value, 0) if relu else value), tolerance
+
+    def run(self, out, isa, **options):
+        return kernels.winograd(
+            *self.size, self.tiles, self.x, self.weights, out, isa=isa, **options
+        )
+
+    def vector(self):
+        return self.rng.standard_normal(self.count, np.float32)
+
+    def plane(self, channels):
+        return plane_of(self.rng.standard_normal((channels, *self.size), np.float32), channels)
+
+
+def check(case, isa, bias=None, residual=None, relu=False, channels=None, threads=1):
+    """Run a case without masks and compare all of `out`."""
+    out = filled_plane(*case.size, channels or case.count)
+    value, tolerance = case.values(bias, residual, relu)
+    expected = out.astype(np.float64)
+    listed = in_tiles(case.tiles, *case.size)
+    inside(expected, *case.size)[listed, : case.count] = value[listed]
+    options = {"bias": bias, "residual": residual, "relu": relu, "threads": threads}
+    assert case.run(out, isa, **options) is None
+    assert_planes_equal(out, expected, tolerance)
+    sums = case.run(out, isa, sums=True, **options)
+    np.testing.assert_allclose(sums, value[listed].sum(0), atol=tolerance * (1 + listed.sum()))
+
+
+sizes = st.tuples(st.integers(1, 14), st.integers(1, 14))
+
+
+@st.composite
+def cases(draw):
+    """Draw any size, any tiles in any order, any channel counts."""
+    size = draw(sizes)
+    every = range(tile_rows(size[0]) * tile_rows(size[1]))
+    tiles = draw(st.lists(st.sampled_from(every), unique=True))
+    depth, count = draw(st.integers(1, 40)), draw(st.integers(1, 90))
+    return Case(size, tiles, depth, count, draw(st.integers(0, 999)))
+
+
+@per_isa
+@given(
+    case=cases(),
+    has_bias=st.booleans(),
+    has_residual=st.booleans(),
+    relu=st.booleans(),
+    spare=st.sampled_from([0, 3, 16]),
+    threads=st.integers(1, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_equals_the_convolution_at_any_tiles(
+    isa, case, has_bias, has_residual, relu, spare, threads
+):
+    channels = case.count + spare
+    bias = case.vector() if has_bias else None
+    residual = case.plane(channels) if has_residual else None
+    check(case, isa, bias, residual, relu, channels, threads)
+
+
+@per_isa
+@pytest.mark.parametrize(
+    ("size", "tiles"),
+    [
+        pytest.param((8, 8), [], id="no tile"),
+        pytest.param((8, 8), [2], id="one tile"),
+        pytest.param((4, 4), [0], id="an image of one tile"),
+        pytest.param((16, 13), range(TILE_BLOCK), id="one work item"),
+        pytest.param((16, 13), range(TILE_BLOCK + 1), id="one tile more than a work item"),
+        pytest.param((16, 13), range(TILE_BLOCK - 1), id="one tile less than a work item"),
+        pytest.param((16, 13), range(15, -1, -1), id="backwards"),
+        *(
+            pytest.param(size, range(tile_rows(size[0]) * tile_rows(size[1])), id=f"all of {size}")
+            for size in SIZES
+        ),
+    ],
+)
+def test_boundaries_of_tiles(isa, size, tiles):
+    case = Case(size, tiles)
+    check(case, isa, bias=case.vector(), relu=True)
+
+
+@per_isa
+@pytest.mark.parametrize("depth", [1, 16, 17, 1024])
+@pytest.mark.parametrize("count", [1, 16, 32, 48, 64, 80, 112, 1024])
+def test_boundaries_of_channels(isa, depth, count):
+    if depth * count <= 1 << 17:
+        check(Case((5, 6), [0, 3], depth, count), isa)
+
+
+@per_isa
+def test_the_residual_may_be_the_output(isa):
+    case = Case((9, 7), [0, 3, 4], count=32)
+    out = case.plane(32)
+    value, tolerance = case.values(residual=out)
+    expected = out.astype(np.float64)
+    listed = in_tiles(case.tiles, *case.size)
+    inside(expected, *case.size)[listed] = value[listed]
+    case.run(out, isa, residual=out)
+    assert_planes_equal(out, expected, tolerance)
+
+
+@per_isa
+@given(
+    case=cases(),
+    density=st.sampled_from([0.0, 0.2, 0.8, 1.0]),
+    dense_lines=st.one_of(st.none(), st.integers(0, 3)),
+    stored=st.sampled_from([None, kernels.ACTIVE, kernels.INACTIVE]),
+    threads=st.integers(1, 3),
+)
+@settings(max_examples=40, deadline=None)
+def test_masks_hide_inputs_and_outputs(isa, case, density, dense_lines, stored, threads):
+    mask = case.rng.random(case.size) < density
+    activity = activity_of(mask)
+    options = {"relu": True, "threads": threads}
+    if dense_lines is not None:
+        k_dense = min(dense_lines * LINE, case.depth)
+        case.image[k_dense:, ~mask] = 0
+        inside(case.x, *case.size)[~mask, k_dense:] = np.nan  # may not be seen
+        options |= {"activity_in": activity, "k_dense": k_dense}
+    written = in_tiles(case.tiles, *case.size)
+    if stored is not None:
+        options |= {"activity_out": activity, "stored": stored}
+        written &= mask if stored == kernels.ACTIVE else ~mask
+
+    value, tolerance = case.values(relu=True)
+    out = filled_plane(*case.size, case.count)
+    expected = out.astype(np.float64)
+    inside(expected, *case.size)[written] = value[written]
+    sums = case.run(out, isa, sums=True, **options)
+    assert_planes_equal(out, expected, tolerance)
+    np.testing.assert_allclose(sums, value[written].sum(0), atol=tolerance * (1 + written.sum()))
+
+
+@per_isa
+@given(
+    half=st.tuples(st.integers(1, 7), st.integers(1, 7)),
+    relu=st.booleans(),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=20, deadline=None)
+def test_pooling_stores_means_of_2x2_pixels(isa, half, relu, seed):
+    size = (2 * half[0], 2 * half[1])
+    tiles = np.arange(tile_rows(size[0]) * tile_rows(size[1]))
+    rng = np.random.default_rng(seed)
+    tiles = rng.permutation(tiles)[: rng.integers(len(tiles) + 1)]
+    case = Case(size, tiles, count=20, seed=seed)
+    bias = case.vector()
+    value, tolerance = case.values(bias=bias, relu=relu)
+    out = filled_plane(*half, case.count + 16)
+    expected = out.astype(np.float64)
+    listed = in_tiles(case.tiles, *size)[::2, ::2]
+    means = value.reshape(half[0], 2, half[1], 2, case.count).mean((1, 3))
+    inside(expected, *half)[listed, : case.count] = means[listed]
+    case.run(out, isa, bias=bias, relu=relu, pool=True)
+    assert_planes_equal(out, expected, tolerance)
+
+
+@per_isa
+def test_threads_do_not_change_a_bit(isa):
+    case = Case((40, 37), range(100), count=48)
+    activity = activity_of(case.rng.random(case.size) < 0.5)
+    runs = []
+    for threads in (1, 2, 5):
+        out = filled_plane(*case.size, 48)
+        sums = case.run(out, isa, activity_out=activity, sums=True, threads=threads)
+        runs.append((out.tobytes(), sums.tobytes()))
+    assert runs[0] == runs[1] == runs[2]
+
+
+@per_isa
+@pytest.mark.parametrize("relu", [False, True])
+def test_nan_reaches_the_output(isa, relu):
+    case = Case((12, 12), range(9))
+    inside(case.x, *case.size)[5, 6, 3] = np.nan
+    out = filled_plane(*case.size, 16)
+    case.run(out, isa, relu=relu)
+    image = inside(out, *case.size)
+    assert np.isnan(image[4:7, 5:8]).all()
+    assert np.isfinite(image[:4]).all()  # tiles whose patches do not hold the pixel
+    assert np.isfinite(image[8:]).all()
