@@ -51,6 +51,7 @@ class SparseSMSR(nn.Module):
         self.cost = SMSRCost(self.config, self.dense_channels)
         self._packed: tuple[object, NativeNetwork] | None = None
         self._handle = operator.register(self)
+        self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
         self.requires_grad_(False).eval()
 
     @property
@@ -172,8 +173,15 @@ class SparseSMSR(nn.Module):
         sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
         return sr, torch.stack(densities, 1)
 
+    def _forget_packed(self, *_: object) -> None:
+        self._packed = None
+
     def _packed_weights(self) -> NativeNetwork:
-        """Pack the weights, or return what was packed since they last changed."""
+        """Pack the weights, or return what was packed since they last changed.
+
+        Tensors made in inference mode do not count their changes; loading weights is noticed all
+        the same.
+        """
         weights = [*self.parameters(), *self.buffers()]
         state = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
         if self._packed is None or self._packed[0] != state:

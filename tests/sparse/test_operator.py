@@ -131,6 +131,17 @@ def test_loaded_weights_are_the_ones_that_run(sparse):
     assert torch.equal(sparse(x, spa_mask=mask), before)
 
 
+@torch.inference_mode()
+def test_loaded_weights_are_the_ones_that_run_without_version_counters(sparse):
+    sparse, x = copy.deepcopy(sparse), lq()  # tensors made in inference mode
+    mask = some_mask(x)
+    before = sparse(x, spa_mask=mask)
+    sparse.load_state_dict({name: value * 0.5 for name, value in sparse.state_dict().items()})
+    changed = sparse(x, spa_mask=mask)
+    assert not torch.equal(changed, before)
+    assert torch.equal(copy.deepcopy(sparse)(x, spa_mask=mask), changed)
+
+
 def test_weights_loaded_into_a_part_are_the_ones_that_run(sparse):
     x, mask = lq(), some_mask(lq())
     before = sparse(x, spa_mask=mask)
