@@ -49,11 +49,13 @@ SMSR_INLINE void prefetch_item(const HalfRows& p, int item) {
 SMSR_INLINE __m256i narrowed(Vec v) { return __m256i(_mm512_cvtneps_pbh(__m512(v))); }
 
 SMSR_INLINE Vec widened(const uint16_t* at) {
+  SMSR_WATCH_READ(at, kLine * 2);
   const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
   return Vec(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)));
 }
 
 SMSR_INLINE void store_half(uint16_t* at, __m256i half) {
+  SMSR_WATCH_WRITE(at, kLine * 2);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), half);
 }
 

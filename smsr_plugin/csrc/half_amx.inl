@@ -18,6 +18,16 @@ struct alignas(64) TileConfig {
 // before this.
 SMSR_INLINE void written() { __asm__ volatile("" ::: "memory"); }
 
+SMSR_INLINE void watch_tile_read(const void* at, int64_t stride) {
+  for (int r = 0; r < kTileRows; ++r)
+    SMSR_WATCH_READ(static_cast<const char*>(at) + r * stride, kHalfLine * 2);
+}
+
+SMSR_INLINE void watch_tile_write(void* at, int64_t stride) {
+  for (int r = 0; r < kTileRows; ++r)
+    SMSR_WATCH_WRITE(static_cast<char*>(at) + r * stride, kHalfLine * 2);
+}
+
 // Two matrix tiles of pixels, rows `stride` bytes apart; the next line lies `step` elements on.
 struct Pixels {
   const uint16_t* at[2];
@@ -27,6 +37,8 @@ struct Pixels {
 // Accumulators are tiles 0 ... 3, pixels 4 and 5, outputs 6 and 7.
 template <int Outputs>
 SMSR_INLINE void load_accumulators(const float* c, int64_t n) {
+  for (int i = 0; i < 2 * Outputs; ++i)
+    watch_tile_read(c + i % 2 * kTileRows * n + i / 2 * kLine, n * 4);
   _tile_loadd(0, c, n * 4);
   _tile_loadd(2, c + kTileRows * n, n * 4);
   if constexpr (Outputs == 2) {
@@ -37,6 +49,8 @@ SMSR_INLINE void load_accumulators(const float* c, int64_t n) {
 
 template <int Outputs>
 SMSR_INLINE void store_accumulators(float* c, int64_t n) {
+  for (int i = 0; i < 2 * Outputs; ++i)
+    watch_tile_write(c + i % 2 * kTileRows * n + i / 2 * kLine, n * 4);
   _tile_stored(0, c, n * 4);
   _tile_stored(2, c + kTileRows * n, n * 4);
   if constexpr (Outputs == 2) {
@@ -47,6 +61,8 @@ SMSR_INLINE void store_accumulators(float* c, int64_t n) {
 
 template <int Outputs>
 SMSR_INLINE void multiply_line(Pixels& a, const uint16_t* w, int64_t panel) {
+  for (int i = 0; i < Outputs; ++i) watch_tile_read(w + i * panel, kHalfLine * 2);
+  for (int m = 0; m < 2; ++m) watch_tile_read(a.at[m], a.stride[m]);
   _tile_loadd(6, w, kHalfLine * 2);
   if constexpr (Outputs == 2) _tile_loadd(7, w + panel, kHalfLine * 2);
   _tile_loadd(4, a.at[0], a.stride[0]);
@@ -70,6 +86,7 @@ SMSR_INLINE void gather(const HalfSource& s, const int64_t* pixel, const uint16_
     const __mmask16 visible = s.bit < 0 ? 0xffff : __mmask16(-(neighbours[r] >> s.bit & 1));
     for (int line = 0; line < s.lines; ++line) {
       const __mmask16 seen = line < s.dense_lines ? __mmask16(0xffff) : visible;
+      if (seen) SMSR_WATCH_READ(row + line * kHalfLine, kHalfLine * 2);
       _mm512_storeu_si512(to + line * kTileElements + r * kHalfLine,
                           _mm512_maskz_loadu_epi32(seen, row + line * kHalfLine));
     }

@@ -1,6 +1,6 @@
 // The float kernels of one instruction set. The including file names it: SMSR_ISA_NAME, SMSR_LANES (floats
-// of a vector), SMSR_ROWS and SMSR_PANELS (accumulators that fill its registers), and sets the target
-// with a pragma after including every header, so that no code of a header is compiled for it.
+// of a vector), SMSR_ROWS and SMSR_PANELS (accumulators that fill its registers), and begins the target
+// after including every header, so that no code of a header is compiled for it.
 
 #define SMSR_INLINE static inline __attribute__((always_inline))
 

@@ -1,11 +1,13 @@
 // AMX: bfloat16 products of matrix tiles.
 #include "kernels.h"
 #include "parallel.h"
+#include "target.h"
+#include "watch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC target("amx-tile,amx-bf16,avx512bf16,prfchw,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2,prefer-vector-width=512")
+SMSR_TARGET_BEGIN("amx-tile,amx-bf16,avx512bf16,prfchw,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2")
 #define SMSR_INLINE static inline __attribute__((always_inline))
 #define SMSR_LANES 16
 #define SMSR_ROWS 6
@@ -20,4 +22,5 @@ namespace amx {
 
 }  // namespace amx
 }  // namespace smsr
+SMSR_TARGET_END
 #endif

@@ -1,11 +1,13 @@
 // AVX-512 with BF16: dot products of bfloat16 pairs.
 #include "kernels.h"
 #include "parallel.h"
+#include "target.h"
+#include "watch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-#pragma GCC target("avx512bf16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2,prefer-vector-width=512")
+SMSR_TARGET_BEGIN("avx512bf16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2")
 #define SMSR_INLINE static inline __attribute__((always_inline))
 #define SMSR_LANES 16
 #define SMSR_ROWS 6
@@ -20,4 +22,5 @@ namespace avx512_bf16 {
 
 }  // namespace avx512_bf16
 }  // namespace smsr
+SMSR_TARGET_END
 #endif

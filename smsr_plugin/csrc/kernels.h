@@ -3,6 +3,7 @@
 // A plane holds the features of one image, a row of channels per pixel, inside a border of zeros:
 // height and width are rounded up to whole tiles, then one pixel is added on every side.
 // A pixel is named by its index in that padded plane, so that its neighbours are at fixed offsets.
+// Lists of pixels and tiles name each of them once: several threads may write at the same time.
 #pragma once
 
 #include <cstdint>

@@ -36,6 +36,12 @@ std::string shape_of(const py::array& array) {
   return text + ")";
 }
 
+// C-contiguous is not enough: an array may begin at any byte of a buffer.
+void require_aligned(const py::array& array, const char* name) {
+  require(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
+          std::string(name) + " must be aligned, as arrays are that NumPy allocates");
+}
+
 void require_shape(const py::array& array, const std::vector<int64_t>& shape, const char* name) {
   bool fits = array.ndim() == py::ssize_t(shape.size());
   std::string expected;
@@ -44,6 +50,7 @@ void require_shape(const py::array& array, const std::vector<int64_t>& shape, co
     expected += (i ? ", " : "") + std::to_string(shape[i]);
   }
   require(fits, std::string(name) + " must have shape (" + expected + "), got " + shape_of(array));
+  require_aligned(array, name);
 }
 
 Geometry geometry_of(int height, int width) {
@@ -83,6 +90,7 @@ int padded_channels(int64_t panels) {
 
 void require_range(const Indices& indices, int64_t low, int64_t high, const char* name) {
   require(indices.ndim() == 1, std::string(name) + " must have one dimension");
+  require_aligned(indices, name);
   int32_t least = INT32_MAX, most = INT32_MIN;
   const int32_t* const data = indices.data();
   for (py::ssize_t i = 0; i < indices.size(); ++i) {
@@ -199,6 +207,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   p.store.pool = pool;
   check_store(p.store, g, out, p.n, bias, residual, relu);
   require_apart(out, in, "x");
+  require_apart(out, tiles, "tiles");
   p.activity_out = activity_of(activity_out, g);
   require(stored == kActive || stored == kInactive, "stored must be ACTIVE or INACTIVE");
   p.stored = uint8_t(stored);
@@ -245,10 +254,12 @@ py::object call_rows(int height, int width, const Indices& pixels,
   require_shape(weights, {p.n / kLine, k, kLine}, "weights");
   p.weights = weights.data();
   check_store(p.store, g, out, p.n, bias, residual, relu);
+  require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
     require_apart(out, chain_out, "the chain's out");
+    require_apart(chain_out, pixels, "pixels");
     for (const SourceTuple& source : sources)
       require_apart(chain_out, std::get<0>(source), "sources");
     require(chain_weights.ndim() == 3, "chain weights must have three dimensions");
@@ -319,6 +330,7 @@ py::object call_half_rows(int height, int width, const Indices& pixels,
   require(p.stride >= p.n, "out has fewer channels than the weights have outputs");
   p.lines = (p.n + kHalfLine - 1) / kHalfLine;
   require(floats || p.lines * kHalfLine <= p.stride, "out must have whole lines of 32 channels");
+  require_apart(out, pixels, "pixels");
   for (const HalfSourceTuple& source : sources)
     require_apart(out, std::get<0>(source), "sources");
   p.out = out.mutable_data();
@@ -343,6 +355,7 @@ py::object call_half_rows(int height, int width, const Indices& pixels,
 void call_compose(const Floats& lq, const Floats& residual, const Floats& taps, Floats& sr,
                   int threads, const Optional<std::string>& isa) {
   require(lq.ndim() == 3, "lq must have shape (channels, height, width)");
+  require_aligned(lq, "lq");
   Compose p{};
   p.geometry = geometry_of(int(lq.shape(1)), int(lq.shape(2)));
   require_threads(threads);

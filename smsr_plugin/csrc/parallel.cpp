@@ -11,6 +11,7 @@
 #include <new>
 
 #include "kernels.h"
+#include "watch.h"
 
 namespace smsr {
 
@@ -34,6 +35,7 @@ class Scratch {
       if (!data_) size_ = 0;
       if (data_) std::memset(data_, 0, size_);
     }
+    if (data_) SMSR_WATCH_END(data_, bytes, size_);
     return static_cast<float*>(data_);
   }
 
@@ -67,18 +69,20 @@ void parallel_for(int items, int grain, int threads, int64_t bytes,
     body(context, 0, items, scratch);
     return;
   }
-  bool failed = false;
+  // No exception may leave a parallel region.
+  std::atomic<bool> failed{false};
 #pragma omp parallel num_threads(threads)
   {
     float* const scratch = scratch_of_thread.reserve(bytes);
-    if (!scratch) {
-#pragma omp atomic write
-      failed = true;
-    }
+    if (!scratch) failed = true;
 #pragma omp for schedule(dynamic, 1)
     for (int piece = 0; piece < pieces; ++piece) {
       const int first = piece * grain, last = items - first < grain ? items : first + grain;
-      if (scratch) body(context, first, last, scratch);
+      try {
+        if (scratch) body(context, first, last, scratch);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
     }
   }
   if (failed) throw std::bad_alloc();

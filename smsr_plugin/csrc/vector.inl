@@ -1,13 +1,24 @@
 // The vector type of one instruction set. SMSR_LANES floats; included inside its namespace.
 
-typedef float Vec __attribute__((vector_size(SMSR_LANES * 4), aligned(4), may_alias));
+typedef float Vec __attribute__((vector_size(SMSR_LANES * 4)));
+// A vector among floats in memory. No variable has this type: Clang, which forgets in templates and
+// references that it is not aligned, would store it as if it were.
+typedef float VecInMemory __attribute__((vector_size(SMSR_LANES * 4), aligned(4), may_alias));
 
 constexpr int kVecs = kLine / SMSR_LANES;  // vectors of a line
 constexpr int kRows = SMSR_ROWS;           // rows and panels of accumulators that fill the registers
 constexpr int kWidePanels = SMSR_PANELS;
 
-SMSR_INLINE Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-SMSR_INLINE void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+SMSR_INLINE Vec load(const float* p) {
+  SMSR_WATCH_READ(p, sizeof(Vec));
+  return *reinterpret_cast<const VecInMemory*>(p);
+}
+
+SMSR_INLINE void store(float* p, Vec v) {
+  SMSR_WATCH_WRITE(p, sizeof(Vec));
+  *reinterpret_cast<VecInMemory*>(p) = v;
+}
+
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
 // acc[m][v] += sum over k of a[m][k] * w[panel v][k]: `Rows` rows by `Panels` panels of a line.

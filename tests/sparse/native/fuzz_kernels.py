@@ -2,6 +2,7 @@
 
 fuzz_kernels.py calls      prints how many calls raised and how many returned
 fuzz_kernels.py threads    prints "alive"
+fuzz_kernels.py memory     prints "MemoryError"
 """
 
 from __future__ import annotations
@@ -169,5 +170,24 @@ def threads() -> None:
     print("alive")
 
 
+def memory() -> None:
+    """Run out of memory within a parallel region, from which no exception may escape."""
+    import resource
+    from pathlib import Path
+
+    side = 6000
+    marked = np.zeros(shape_of(side, side), np.uint8)
+    marked[1 : side + 1, 1 : side + 1] = 2
+    small = np.full(shape_of(8, 8), 2, np.uint8)
+    _kernels.list_active(8, 8, small, threads=2)  # the threads are there before memory is short
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + (100 << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    try:
+        _kernels.list_active(side, side, marked, threads=2)
+    except MemoryError:
+        print("MemoryError")
+
+
 if __name__ == "__main__":
-    {"calls": calls, "threads": threads}[sys.argv[1]]()
+    {"calls": calls, "threads": threads, "memory": memory}[sys.argv[1]]()

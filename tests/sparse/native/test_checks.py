@@ -390,6 +390,53 @@ def test_outputs_that_other_pixels_would_read(function, changes):
     check(function, ValueError, "must not overlap", changes)
 
 
+def list_within(array, values):
+    """Return a list of indices in the memory of `array`, where it would be overwritten."""
+    indices = array.reshape(-1).view(np.int32)[: len(values)]
+    indices[:] = values
+    return indices
+
+
+TILED, LISTED = plane(), plane()
+LISTED_HALF = plane(32, dtype=np.uint16)
+PIXEL = 3 * LISTED.shape[1] + 3
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"),
+    [
+        ("winograd", {"tiles": list_within(TILED, [0]), "out": TILED}),
+        ("rows", {"pixels": list_within(LISTED, [PIXEL]), "out": LISTED}),
+        ("rows", {"pixels": list_within(LISTED, [PIXEL]), "chain": chain(out=LISTED)}),
+        ("half_rows", {"pixels": list_within(LISTED_HALF, [PIXEL]), "out": LISTED_HALF}),
+    ],
+)
+def test_lists_that_the_output_would_overwrite(function, changes):
+    check(function, ValueError, "must not overlap", changes)
+
+
+def misaligned(array):
+    """Return a copy that begins at an odd byte."""
+    memory = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    memory[...] = array
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("function", "changes"),
+    [
+        ("winograd", {"x": misaligned(plane())}),
+        ("winograd", {"tiles": misaligned(np.zeros(1, np.int32))}),
+        ("rows", {"out": misaligned(plane())}),
+        ("rows", {"pixels": misaligned(np.full(1, PIXEL, np.int32))}),
+        ("half_rows", {"out": misaligned(plane(32, dtype=np.uint16))}),
+        ("compose", {"lq": misaligned(np.zeros((3, *SIZE), np.float32))}),
+    ],
+)
+def test_arrays_that_begin_at_an_odd_byte(function, changes):
+    check(function, ValueError, "must be aligned", changes)
+
+
 def run_script(*arguments):
     """Run the fuzzing script, in a process of its own, because a crash would end this one."""
     done = subprocess.run(
@@ -408,3 +455,9 @@ def test_no_combination_of_arguments_crashes():
 def test_more_threads_than_the_system_has_do_not_end_the_process():
     pytest.importorskip("resource", reason="needs limits on memory")
     assert run_script("threads").strip() == "alive"
+
+
+def test_no_memory_is_an_error_on_every_thread():
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("needs limits on memory, as Linux has them")
+    assert run_script("memory").strip() == "MemoryError"
