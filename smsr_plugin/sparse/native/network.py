@@ -90,7 +90,7 @@ class NativeNetwork:
                 else:
                     self._mark(activity, masks[k])
                 mask = BlockMask.of(run, activity)
-            density.append(len(mask.active) / masked_pixels(run))
+            density.append(len(mask.active) / pixel_count(run))
             out = self.collect_first.output(run, k)
             block(run, feature, out, mask, self.collect_first.chain(run, k), timer)
             feature = out
@@ -111,7 +111,7 @@ class NativeNetwork:
         )
 
 
-def masked_pixels(run: Run) -> int:
+def pixel_count(run: Run) -> int:
     """Return the number of pixels of the image."""
     return run.size[0] * run.size[1]
 
