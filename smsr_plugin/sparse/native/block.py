@@ -43,7 +43,7 @@ class NativeBlock:
             for index, layer in enumerate(self.layers):
                 planes.append(self.plane(run.planes, f"layer{index}", layer.channels))
                 sums = layer(run, value, planes[-1], mask)
-                means.append(sums / (run.size[0] * run.size[1]))
+                means.append(sums / run.pixel_count)
                 value = planes[-1]
         with timer("fuse"):
             self.fuse(run, x, planes, out, mask, self._attention(np.concatenate(means)), chain)

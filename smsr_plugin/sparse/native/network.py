@@ -90,7 +90,7 @@ class NativeNetwork:
                 else:
                     self._mark(activity, masks[k])
                 mask = BlockMask.of(run, activity)
-            density.append(len(mask.active) / pixel_count(run))
+            density.append(len(mask.active) / run.pixel_count)
             out = self.collect_first.output(run, k)
             block(run, feature, out, mask, self.collect_first.chain(run, k), timer)
             feature = out
@@ -109,11 +109,6 @@ class NativeNetwork:
         activity[1 : height + 1, 1 : width + 1] = np.where(
             mask, self.kernels.ACTIVE, self.kernels.INACTIVE
         )
-
-
-def pixel_count(run: Run) -> int:
-    """Return the number of pixels of the image."""
-    return run.size[0] * run.size[1]
 
 
 def bicubic_taps(upscale: int) -> Floats:

@@ -36,6 +36,11 @@ class Run:
         """Height and width of the image."""
         return self.planes.height, self.planes.width
 
+    @property
+    def pixel_count(self) -> int:
+        """How many pixels the image has."""
+        return self.planes.height * self.planes.width
+
 
 class BlockMask(NamedTuple):
     """A block's spatial mask: pixels by their index in a plane, tiles in reading order.
