@@ -23,7 +23,7 @@ from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
-from smsr_plugin.sparse import SparseSMSR
+from smsr_plugin.sparse import SparseSMSR, SparseStats
 
 
 class SMSRModel(SRModel):
@@ -130,24 +130,19 @@ class SMSRModel(SRModel):
         start = time.perf_counter()
         if isinstance(net, SparseSMSR):
             self.output, stats = net(self.lq, return_stats=True)
-            densities, macs, dense_macs = stats.spa_density, sum(stats.macs), stats.macs_dense
         else:
             was_training = net.training
             out = net.eval()(self.lq, return_masks=True)
             net.train(was_training)
             self.output = out.sr
-            densities = out.spa_mask.float().mean((2, 3))
-            cost = SMSRCost(net.config, dense_channels(net))
-            pixels = self.lq.shape[-2] * self.lq.shape[-1]
-            macs = sum(cost.macs(image, pixels) for image in densities.tolist())
-            dense_macs = cost.dense_macs(pixels)
+            stats = SparseStats.of(out.spa_mask > 0, SMSRCost(net.config, dense_channels(net)))
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return {
-            "spa_density": densities.mean().item(),
-            "gmacs": macs / len(densities) / 1e9,
-            "gmacs_dense": dense_macs / 1e9,
-            "seconds": (time.perf_counter() - start) / len(densities),
+            "spa_density": stats.spa_density.mean().item(),
+            "gmacs": sum(stats.macs) / len(stats.macs) / 1e9,
+            "gmacs_dense": stats.macs_dense / 1e9,
+            "seconds": (time.perf_counter() - start) / len(stats.macs),
         }
 
     def nondist_validation(

@@ -98,18 +98,18 @@ class SparseSMSR(nn.Module):
             RuntimeError: If the backend is "native" and the kernels cannot run this.
         """
         check_input(x, self.config, spa_mask)
-        sr, density = operator.sparse_smsr(x, spa_mask, self._handle)
+        sr, found = operator.sparse_smsr(x, spa_mask, self._handle)
         if not return_stats:
             return sr
-        return sr, self._stats(density, x.shape[-2] * x.shape[-1])
+        return sr, SparseStats.of(found, self.cost)
 
     def infer(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Compute what `forward` returns, with inputs known to fit; sr and density (B, K)."""
+        """Compute what `forward` returns, with inputs known to fit; sr and masks (B, K, H, W)."""
         native = self._native_for(x)
         if native is None:
             return self._reference(x, spa_mask)
-        sr, density = native(x.float(), spa_mask)
-        return sr.to(x.dtype), density
+        sr, found = native(x.float(), spa_mask)
+        return sr.to(x.dtype), found
 
     @torch.no_grad()
     def breakdown(self, x: Tensor, spa_mask: Tensor | None = None) -> dict[str, float]:
@@ -159,7 +159,7 @@ class SparseSMSR(nn.Module):
         head = feature = self.head_second(F.relu(self.head_first(first)))
         collected: Tensor | float = self.collect_first.bias.view(-1, 1, 1)
         collect_weights = self.collect_first.weight.split(self.config.num_feat, 1)
-        densities = []
+        found = []
         for k, block in enumerate(self.blocks):
             if spa_mask is None:
                 block_mask = block.predict_mask(feature, self.threshold)
@@ -167,11 +167,11 @@ class SparseSMSR(nn.Module):
                 block_mask = spa_mask[:, k : k + 1]
             feature = block(feature, block_mask)
             collected = collected + F.conv2d(feature, collect_weights[k])
-            densities.append((block_mask > 0).float().mean((1, 2, 3)))
+            found.append(block_mask > 0)
         residual = self.tail(self.collect_second(F.relu(collected)) + head)
         residual = F.pixel_shuffle(residual, self.config.upscale).to(x.dtype)
         sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
-        return sr, torch.stack(densities, 1)
+        return sr, torch.cat(found, 1)
 
     def _forget_packed(self, *_: object) -> None:
         self._packed = None
@@ -194,10 +194,6 @@ class SparseSMSR(nn.Module):
     def __setstate__(self, state: dict[str, object]) -> None:
         super().__setstate__(state)
         self._handle = operator.register(self)
-
-    def _stats(self, density: Tensor, pixels: int) -> SparseStats:
-        macs = tuple(self.cost.macs(image, pixels) for image in density.tolist())
-        return SparseStats(density, macs, self.cost.dense_macs(pixels))
 
     def extra_repr(self) -> str:
         return (

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from smsr_plugin.sparse.stats import SparseStats
+
 if TYPE_CHECKING:
     from smsr_plugin.sparse.network import SparseSMSR
 
@@ -31,9 +33,9 @@ def register(net: SparseSMSR) -> int:
 
 @torch.library.custom_op("smsr_plugin::sparse_smsr", mutates_args=())
 def sparse_smsr(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
-    """Super-resolve `x` with the network registered as `network`; return sr and density (B, K)."""
-    sr, density = _networks[network].infer(x, spa_mask)
-    return sr.contiguous(), density
+    """Super-resolve `x` with the network registered as `network`; return sr and the masks."""
+    sr, found = _networks[network].infer(x, spa_mask)
+    return sr.contiguous(), found.contiguous()
 
 
 @sparse_smsr.register_fake
@@ -41,11 +43,10 @@ def _(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]
     config = _networks[network].config
     batch, _, height, width = x.shape
     sr = x.new_empty(batch, config.num_out_ch, height * config.upscale, width * config.upscale)
-    return sr, x.new_empty(batch, config.num_block, dtype=torch.float32)
+    return sr, x.new_empty(batch, config.num_block, height, width, dtype=torch.bool)
 
 
 @register_flop_formula(torch.ops.smsr_plugin.sparse_smsr, get_raw=True)
 def _flops(x: Any, spa_mask: Any, network: int, *, out_val: Any, **_: Any) -> int:
     """Count what the masks of this very run kept, two operations for a multiply-add."""
-    cost, pixels = _networks[network].cost, x.shape[-2] * x.shape[-1]
-    return round(2 * sum(cost.macs(density, pixels) for density in out_val[1].tolist()))
+    return round(2 * sum(SparseStats.of(out_val[1], _networks[network].cost).macs))

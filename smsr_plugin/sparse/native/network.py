@@ -56,25 +56,31 @@ class NativeNetwork:
             timer: Where to add the time of each part.
 
         Returns:
-            The images (B, C_out, H·s, W·s) and the density of each block's mask, (B, K).
+            The images (B, C_out, H·s, W·s) and the masks that were applied, (B, K, H, W) bool.
         """
         batch, _, height, width = x.shape
         scale = self.config.upscale
         sr = x.new_empty(batch, self.config.num_out_ch, height * scale, width * scale)
-        density = np.empty((batch, len(self.blocks)), np.float32)
+        found = torch.empty(batch, len(self.blocks), height, width, dtype=torch.bool)
         for i in range(batch):
             masks = None if spa_mask is None else (spa_mask[i] > 0).numpy()
             with self.pool.lend(height, width) as planes:
                 run = Run(self.kernels, planes, torch.get_num_threads())
                 lq = x[i].contiguous().numpy()
                 with np.errstate(all="ignore"):  # an image may hold anything
-                    density[i] = self._image(run, lq, masks, sr[i].numpy(), timer or Timer())
-        return sr, torch.from_numpy(density)
+                    self._image(run, lq, masks, sr[i].numpy(), found[i].numpy(), timer or Timer())
+        return sr, found
 
     def _image(
-        self, run: Run, lq: Floats, masks: NDArray | None, sr: Floats, timer: Timer
-    ) -> list[float]:
-        """Super-resolve an image into `sr`; return the densities."""
+        self,
+        run: Run,
+        lq: Floats,
+        masks: NDArray[np.bool_] | None,
+        sr: Floats,
+        found: NDArray[np.bool_],
+        timer: Timer,
+    ) -> None:
+        """Super-resolve an image into `sr`, and write the masks that were applied to `found`."""
         planes, channels = run.planes, self.config.num_feat
         head = self.plane(planes, "head", channels)
         activity = planes.plane("activity", 1, np.uint8)[..., 0]
@@ -82,7 +88,8 @@ class NativeNetwork:
             hidden = self.plane(planes, "collected", channels)
             self.head_first(run, lq, hidden)
             self.head_second(run, hidden, head)
-        feature, density = head, []
+        height, width = run.size
+        feature = head
         for k, block in enumerate(self.blocks):
             with timer("masks"):
                 if masks is None:
@@ -90,7 +97,8 @@ class NativeNetwork:
                 else:
                     self._mark(activity, masks[k])
                 mask = BlockMask.of(run, activity)
-            density.append(len(mask.active) / run.pixel_count)
+            inner = activity[1 : height + 1, 1 : width + 1]
+            np.equal(inner, self.kernels.ACTIVE, out=found[k])
             out = self.collect_first.output(run, k)
             block(run, feature, out, mask, self.collect_first.chain(run, k), timer)
             feature = out
@@ -102,7 +110,6 @@ class NativeNetwork:
             self.tail(run, head, tail)
         with timer("bicubic"):
             self.kernels.compose(lq, tail, self.taps, sr, threads=run.threads)
-        return density
 
     def _mark(self, activity: NDArray[np.uint8], mask: NDArray) -> None:
         height, width = mask.shape
