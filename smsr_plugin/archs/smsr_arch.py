@@ -69,7 +69,9 @@ class SparseMaskModule(nn.Module):
         super().__init__()
         channels, layers = config.num_feat, config.num_layer
         self.spa_mask = SpatialMask(config)
-        self.ch_mask = nn.Parameter(torch.randn(1, channels, layers, 2))
+        self.ch_mask = nn.Parameter(torch.empty(1, channels, layers, 2))
+        if not self.ch_mask.is_meta:  # there it would do nothing, but import PyTorch's compiler
+            nn.init.normal_(self.ch_mask)
         self.convs = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(layers)
         )

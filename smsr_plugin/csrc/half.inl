@@ -1,115 +1,153 @@
-// What the bfloat16 kernels share: the pixels of a work item, and what becomes of their rows.
+// What the bfloat16 kernels share: the pixels of a work item, and what becomes of their products.
+//
+// A work item is two runs. Whole runs are computed where they lie: copying scattered pixels together
+// first would cost several times what the pixels cost that nobody asked for.
+
+constexpr int kItemRuns = 2;
+constexpr int kItemPixels = kItemRuns * kRun;
 
 struct HalfItem {
-  int64_t pixel[kHalfBlock];  // the last one again where fewer are left
-  uint16_t neighbours[kHalfBlock];
-  int count;
-  bool in_place[2];           // 16 pixels follow one another and see all of their neighbours
+  int64_t pixel[kItemRuns];   // the first of each run
+  __mmask16 stored[kItemRuns];
+  int runs;
 };
 
+SMSR_INLINE __mmask16 stored_pixels(const HalfRows& p, int64_t first, int x) {
+  const int inside = p.geometry.width - x;
+  const __mmask16 image = inside < kRun ? __mmask16((1u << inside) - 1) : __mmask16(0xffff);
+  if (!p.activity) return image;
+  SMSR_WATCH_READ(p.activity + first, kRun);
+  const __m128i activity = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p.activity + first));
+  return image & _mm_cmpeq_epi8_mask(activity, _mm_set1_epi8(char(p.stored)));
+}
+
 SMSR_INLINE HalfItem half_item(const HalfRows& p, int item) {
-  HalfItem it;
-  const int begin = item * kHalfBlock;
-  it.count = p.count - begin < kHalfBlock ? p.count - begin : kHalfBlock;
-  for (int i = 0; i < kHalfBlock; ++i) {
-    const int at = begin + (i < it.count ? i : it.count - 1);
-    it.pixel[i] = p.pixels[at];
-    it.neighbours[i] = p.neighbours ? p.neighbours[at] : 0xffff;
-  }
-  unsigned all = 0;
-  for (int s = 0; s < p.num_sources; ++s)
-    if (p.sources[s].bit >= 0) all |= 1u << p.sources[s].bit;
-  for (int m = 0; m < 2; ++m) {
-    const int first = m * (kHalfBlock / 2);
-    bool whole = true;
-    for (int i = first; i < first + kHalfBlock / 2; ++i)
-      whole &= it.pixel[i] == it.pixel[first] + (i - first) && (it.neighbours[i] & all) == all;
-    it.in_place[m] = whole;
+  const Geometry& g = p.geometry;
+  HalfItem it{};
+  for (int m = 0; m < kItemRuns; ++m) {
+    const int at = item * kItemRuns + m;
+    if (at < p.count) ++it.runs;
+    const int run = p.runs[at < p.count ? at : p.count - 1];  // the last one again
+    const int y = run / g.run_cols(), x = run % g.run_cols() * kRun;
+    it.pixel[m] = g.index(y, x);
+    it.stored[m] = stored_pixels(p, it.pixel[m], x);
   }
   return it;
 }
 
-// Asks for the rows that the next item of a 1x1 product reads, one of each source: lists of pixels
-// are no pattern that the processor could foresee.
-SMSR_INLINE void prefetch_item(const HalfRows& p, int item) {
-  const int begin = item * kHalfBlock;
-  const int end = p.count - begin < kHalfBlock ? p.count : begin + kHalfBlock;
-  for (int i = begin; i < end; ++i) {
-    const int64_t pixel = p.pixels[i];
-    for (int s = 0; s < p.num_sources; ++s) {
-      const HalfSource& source = p.sources[s];
-      for (int line = 0; line < source.lines; ++line)
-        __builtin_prefetch(source.base + pixel * source.stride + line * kHalfLine);
-    }
-    for (int line = 0; line < p.lines; ++line)
-      __builtin_prefetch(p.residual + pixel * p.stride + line * kHalfLine);
-  }
-}
-
-SMSR_INLINE __m256i narrowed(Vec v) { return __m256i(_mm512_cvtneps_pbh(__m512(v))); }
-
-SMSR_INLINE Vec widened(const uint16_t* at) {
-  SMSR_WATCH_READ(at, kLine * 2);
-  const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+SMSR_INLINE Vec widened(__m256i half) {
   return Vec(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)));
 }
 
-SMSR_INLINE void store_half(uint16_t* at, __m256i half) {
-  SMSR_WATCH_WRITE(at, kLine * 2);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), half);
+SMSR_INLINE __m512i load_line(const uint16_t* at) {
+  SMSR_WATCH_READ(at, kHalfLine * 2);
+  return _mm512_loadu_si512(at);
 }
 
-// Bias, residual and ReLU on value[32][n]; the rows go to their plane or, to be pooled, back.
-template <HalfOut Kind, bool Residual>
-SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, float* value, double* sums) {
+SMSR_INLINE void store_line(uint16_t* at, __m512i line, bool streams) {
+  SMSR_WATCH_WRITE(at, kHalfLine * 2);
+  if (streams)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(at), line);
+  else
+    _mm512_storeu_si512(at, line);
+}
+
+// value[32][32] holds the products of the item's pixels with the outputs c ... c + 31, of which
+// Outputs * 16 exist. Adds bias and residual, applies ReLU, and stores the rows.
+template <HalfOut Kind, bool Residual, int Outputs>
+SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, int c, float* value,
+                             double* sums) {
   const Vec floor = p.relu ? Vec{} : Vec{} - __builtin_inff();
-  for (int c = 0; c < p.n; c += kLine) {
-    const Vec bias = p.bias ? load(p.bias + c) : Vec{};
-    Vec sum = {};
-    for (int r = 0; r < it.count; ++r) {
-      float* const from = value + int64_t(r) * p.n + c;
-      const int64_t at = it.pixel[r] * p.stride + c;
-      Vec v = load(from) + bias;
-      if constexpr (Residual) v += widened(p.residual + at);
-      v = v < floor ? floor : v;
-      sum += v;
-      if constexpr (Kind == HalfOut::kPooled) store(from, v);
-      if constexpr (Kind == HalfOut::kFloat) store(static_cast<float*>(p.out) + at, v);
-      if constexpr (Kind == HalfOut::kHalf) store_half(static_cast<uint16_t*>(p.out) + at, narrowed(v));
+  const int line = c / kHalfLine;
+  Vec bias[Outputs], sum[Outputs] = {};
+  for (int i = 0; i < Outputs; ++i) bias[i] = p.bias ? load(p.bias + c + i * kLine) : Vec{};
+  for (int m = 0; m < it.runs; ++m) {
+    for (int r = 0; r < kRun; ++r) {
+      const int64_t pixel = it.pixel[m] + r;
+      uint16_t* const out = static_cast<uint16_t*>(p.out) + line * p.line + pixel * kHalfLine;
+      if (!(it.stored[m] >> r & 1)) {
+        if (Kind == HalfOut::kHalf && line >= p.dense_lines) 
+          store_line(out, __m512i{}, p.streams);
+        continue;
+      }
+      float* const from = value + (m * kRun + r) * kHalfLine;
+      Vec v[2] = {};
+#pragma GCC unroll 2
+      for (int i = 0; i < Outputs; ++i) {
+        v[i] = load(from + i * kLine) + bias[i];
+        if constexpr (Residual) {
+          const __m512i row = load_line(p.residual + line * p.residual_line + pixel * kHalfLine);
+          v[i] += widened(i ? _mm512_extracti64x4_epi64(row, 1) : _mm512_castsi512_si256(row));
+        }
+        v[i] = v[i] < floor ? floor : v[i];
+        sum[i] += v[i];
+        if constexpr (Kind == HalfOut::kPooled) store(from + i * kLine, v[i]);
+        if constexpr (Kind == HalfOut::kFloat)
+          store(static_cast<float*>(p.out) + pixel * kLine + channel_at(c + i * kLine, p.line), v[i]);
+      }
+      if constexpr (Kind == HalfOut::kHalf)
+        store_line(out, __m512i(_mm512_cvtne2ps_pbh(__m512(v[1]), __m512(v[0]))), p.streams);
     }
-    if (sums)
-      for (int i = 0; i < kLine; ++i) sums[c + i] = double(sum[i]);
   }
-  if constexpr (Kind == HalfOut::kHalf)
-    for (int c = p.n; c < p.lines * kHalfLine; c += kLine)
-      for (int r = 0; r < it.count; ++r)
-        store_half(static_cast<uint16_t*>(p.out) + it.pixel[r] * p.stride + c, __m256i{});
+  if (sums)
+    for (int i = 0; i < Outputs; ++i)
+      for (int lane = 0; lane < kLine; ++lane) sums[c + i * kLine + lane] = double(sum[i][lane]);
 }
 
-// One half of the item is the upper row of a patch, the other the lower one.
-SMSR_INLINE void pool_rows(const HalfRows& p, const HalfItem& it, const float* value) {
+// The item's runs are the upper and the lower row of a patch.
+template <int Outputs>
+SMSR_INLINE void pool_rows(const HalfRows& p, const HalfItem& it, int c, const float* value) {
   const Geometry& g = p.geometry;
   const Geometry half{g.height / 2, g.width / 2};
   const int64_t upper = it.pixel[0] - g.index(0, 0);
   const int y = int(upper / g.stride()), x = int(upper % g.stride());
-  for (int i = 0; i < kHalfBlock / 4 && x + 2 * i < g.width; ++i)
-    for (int c = 0; c < p.n; c += kLine) {
-      const float* const a = value + int64_t(2 * i) * p.n + c;
-      const float* const b = a + int64_t(kHalfBlock / 2) * p.n;
-      store(static_cast<float*>(p.out) + half.index(y / 2, x / 2 + i) * p.stride + c,
-            0.25f * (load(a) + load(a + p.n) + load(b) + load(b + p.n)));
+  for (int i = 0; i < kRun / 2 && x + 2 * i < g.width; ++i)
+    for (int o = 0; o < Outputs * kLine; o += kLine) {
+      const float* const a = value + 2 * i * kHalfLine + o;
+      const float* const b = a + kRun * kHalfLine;
+      store(static_cast<float*>(p.out) + half.index(y / 2, x / 2 + i) * kLine +
+                channel_at(c + o, p.line),
+            0.25f * (load(a) + load(a + kHalfLine) + load(b) + load(b + kHalfLine)));
     }
 }
 
-SMSR_INLINE void finish_item(const HalfRows& p, const HalfItem& it, float* value, double* sums) {
+template <int Outputs>
+SMSR_INLINE void finish_item(const HalfRows& p, const HalfItem& it, int c, float* value,
+                             double* sums) {
   if (p.kind == HalfOut::kPooled) {
-    finish_rows<HalfOut::kPooled, false>(p, it, value, sums);
-    pool_rows(p, it, value);
+    finish_rows<HalfOut::kPooled, false, Outputs>(p, it, c, value, sums);
+    pool_rows<Outputs>(p, it, c, value);
   } else if (p.kind == HalfOut::kFloat) {
-    finish_rows<HalfOut::kFloat, false>(p, it, value, sums);
+    finish_rows<HalfOut::kFloat, false, Outputs>(p, it, c, value, sums);
   } else if (p.residual) {
-    finish_rows<HalfOut::kHalf, true>(p, it, value, sums);
+    finish_rows<HalfOut::kHalf, true, Outputs>(p, it, c, value, sums);
   } else {
-    finish_rows<HalfOut::kHalf, false>(p, it, value, sums);
+    finish_rows<HalfOut::kHalf, false, Outputs>(p, it, c, value, sums);
   }
+}
+
+// Computes the work items [first, last), a few at a time, one line of outputs after the other: its
+// weights then stay in the first-level cache. multiply(Int<outputs / 16>, item, weights) fills
+// `value`, (32, 32).
+template <class Multiply>
+SMSR_INLINE void half_items(const HalfRows& p, int first, int last, int64_t panel, float* value,
+                            Multiply multiply) {
+  for (int begin = first; begin < last; begin += kHalfItems) {
+    const int end = last - begin < kHalfItems ? last : begin + kHalfItems;
+    for (int c = 0; c < p.n; c += kHalfLine) {
+      const uint16_t* const w = p.weights + c / kLine * panel;
+      for (int item = begin; item < end; ++item) {
+        const HalfItem it = half_item(p, item);
+        double* const sums = p.sums ? p.sums + int64_t(item) * p.n : nullptr;
+        if (c + kLine < p.n) {
+          multiply(Int<2>{}, it, w);
+          finish_item<2>(p, it, c, value, sums);
+        } else {
+          multiply(Int<1>{}, it, w);
+          finish_item<1>(p, it, c, value, sums);
+        }
+      }
+    }
+  }
+  if (p.streams) _mm_sfence();
 }

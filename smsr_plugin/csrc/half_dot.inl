@@ -2,9 +2,9 @@
 
 constexpr int kDotRows = 8;
 
-// acc += rows at `a` by the weights of one line at `w`, `panel` elements between panels.
+// acc += rows from `a` by the weights of one line at `w`, `panel` elements between panels.
 template <int Panels>
-SMSR_INLINE void multiply_line(__m512 (&acc)[kDotRows][Panels], const uint16_t* const (&a)[kDotRows],
+SMSR_INLINE void multiply_line(__m512 (&acc)[kDotRows][Panels], const uint16_t* a,
                                const uint16_t* w, int64_t panel) {
   for (int pair = 0; pair < kHalfLine / 2; ++pair) {
     __m512bh b[Panels];
@@ -14,7 +14,7 @@ SMSR_INLINE void multiply_line(__m512 (&acc)[kDotRows][Panels], const uint16_t* 
 #pragma GCC unroll 8
     for (int r = 0; r < kDotRows; ++r) {
       int both;
-      __builtin_memcpy(&both, a[r] + 2 * pair, sizeof both);
+      __builtin_memcpy(&both, a + r * kHalfLine + 2 * pair, sizeof both);
       const __m512bh x = __m512bh(_mm512_set1_epi32(both));
 #pragma GCC unroll 4
       for (int i = 0; i < Panels; ++i) acc[r][i] = _mm512_dpbf16_ps(acc[r][i], x, b[i]);
@@ -22,46 +22,33 @@ SMSR_INLINE void multiply_line(__m512 (&acc)[kDotRows][Panels], const uint16_t* 
   }
 }
 
-template <int Panels>
-SMSR_INLINE void multiply_panels(const HalfRows& p, const HalfItem& it, int total_lines, int n,
-                                 float* value) {
-  const int64_t panel = int64_t(total_lines) * kHalfLine * kLine;
-  const uint16_t* const zeros = reinterpret_cast<const uint16_t*>(kZeros);
-  for (int first = 0; first < kHalfBlock; first += kDotRows) {
-    __m512 acc[kDotRows][Panels] = {};
-    const uint16_t* w = p.weights + n / kLine * panel;
-    for (int i = 0; i < p.num_sources; ++i) {
-      const HalfSource& s = p.sources[i];
-      for (int line = 0; line < s.lines; ++line) {
-        const uint16_t* a[kDotRows];
-#pragma GCC unroll 8
-        for (int r = 0; r < kDotRows; ++r) {
-          const bool seen = s.bit < 0 || line < s.dense_lines ||
-                            (it.neighbours[first + r] >> s.bit & 1);
-          a[r] = seen ? s.base + (it.pixel[first + r] + s.offset) * s.stride + line * kHalfLine
-                      : zeros;
-        }
-        multiply_line<Panels>(acc, a, w, panel);
-        w += kHalfLine * kLine;
-      }
+template <int Outputs>
+SMSR_INLINE void multiply_item(const HalfRows& p, const HalfItem& it, const uint16_t* weights,
+                               int64_t panel, float* value) {
+  for (int first = 0; first < kItemPixels; first += kDotRows) {
+    __m512 acc[kDotRows][Outputs] = {};
+    const uint16_t* w = weights;
+    for (int s = 0; s < p.num_sources; ++s) {
+      const HalfSource& source = p.sources[s];
+      const int64_t pixel = it.pixel[first / kRun] + first % kRun + source.offset;
+      const uint16_t* a = source.base + pixel * kHalfLine;
+      for (int i = 0; i < source.lines; ++i, a += source.line, w += kHalfLine * kLine)
+        multiply_line<Outputs>(acc, a, w, panel);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kDotRows; ++r)
 #pragma GCC unroll 4
-      for (int i = 0; i < Panels; ++i)
-        store(value + int64_t(first + r) * p.n + n + i * kLine, Vec(acc[r][i]));
+      for (int i = 0; i < Outputs; ++i)
+        store(value + (first + r) * kHalfLine + i * kLine, Vec(acc[r][i]));
   }
 }
 
 void half_rows(const HalfRows& p, int first, int last, float* scratch) {
-  int lines = 0;
+  int64_t lines = 0;
   for (int s = 0; s < p.num_sources; ++s) lines += p.sources[s].lines;
-  float* const value = scratch;
-  for (int item = first; item < last; ++item) {
-    const HalfItem it = half_item(p, item);
-    int n = 0;
-    for (; n + 2 * kLine <= p.n; n += 2 * kLine) multiply_panels<2>(p, it, lines, n, value);
-    if (n < p.n) multiply_panels<1>(p, it, lines, n, value);
-    finish_item(p, it, value, p.sums ? p.sums + int64_t(item) * p.n : nullptr);
-  }
+  const int64_t panel = lines * kHalfLine * kLine;
+  half_items(p, first, last, panel, scratch,
+             [&](auto outputs, const HalfItem& it, const uint16_t* w) {
+               multiply_item<decltype(outputs)::value>(p, it, w, panel, scratch);
+             });
 }

@@ -1,7 +1,10 @@
 // What a kernel computes: parameter blocks and the table of one instruction set's kernels.
 //
-// A plane holds the features of one image, a row of channels per pixel, inside a border of zeros:
-// height and width are rounded up to whole tiles, then one pixel is added on every side.
+// A plane holds the features of one image. Its channels are cut into lines, each of which fills a
+// cache line and is an image of its own: (lines, rows, stride, channels of a line), so that the
+// channels that exist everywhere lie close together, whatever becomes of the others. The image lies
+// inside a border of zeros: height is rounded up to whole tiles and width to whole runs, then one
+// pixel is added on every side.
 // A pixel is named by its index in that padded plane, so that its neighbours are at fixed offsets.
 // Lists of pixels and tiles name each of them once: several threads may write at the same time.
 #pragma once
@@ -14,9 +17,10 @@ constexpr int kTile = 4;              // Winograd F(4x4, 3x3): output tiles of 4
 constexpr int kPatch = kTile + 2;     // that read patches of 6x6
 constexpr int kFrequencies = kPatch * kPatch;
 constexpr int kLine = 16;             // fp32 channels to a cache line; channel counts are padded to it
-constexpr int kTileBlock = 12;        // tiles of one work item: transforms and products stay in L2
+constexpr int kRun = 16;              // pixels of a row that begin at a multiple of it
+constexpr int kTileBlock = 24;        // tiles of one work item: transforms and products stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
-constexpr int kMaxChannels = 1024;    // length of the row of zeros
+constexpr int kMaxChannels = 1024;    // so that what a thread works on stays small
 
 enum Activity : uint8_t { kOutside = 0, kInactive = 1, kActive = 2 };
 
@@ -24,18 +28,24 @@ struct Geometry {
   int height, width;  // of the image
   int tile_rows() const { return (height + kTile - 1) / kTile; }
   int tile_cols() const { return (width + kTile - 1) / kTile; }
-  int64_t stride() const { return int64_t(tile_cols()) * kTile + 2; }
+  int run_cols() const { return (width + kRun - 1) / kRun; }
+  int64_t stride() const { return int64_t(run_cols()) * kRun + 2; }
   int64_t pixels() const { return stride() * (int64_t(tile_rows()) * kTile + 2); }
   int64_t index(int y, int x) const { return (y + 1) * stride() + x + 1; }
 };
 
+// Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
+inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
+
 // What becomes of an output row: act(value + bias + residual).
 struct Store {
   float* out;
-  int64_t stride;              // floats from one pixel to the next
+  int64_t line;                // floats from one line to the next
   const float* bias;           // or null
-  const float* residual;       // plane of the same stride to add, or null
+  const float* residual;       // plane to add, or null
+  int64_t residual_line;
   bool relu;
+  bool streams;                // past the cache: whoever reads a large plane next comes too late
   bool pool;                   // store means of 2x2 pixels, into a plane of half the size
   double* sums;                // [work items][n]: channel sums of what was stored, or null
 };
@@ -46,7 +56,7 @@ struct Winograd {
   const int32_t* tiles;
   int count;
   const float* in;
-  int64_t in_stride;
+  int64_t in_line;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
   const uint8_t* activity_in;  // the others are read as zero unless the pixel is kActive; or null
@@ -59,8 +69,8 @@ struct Winograd {
 
 // One term of a sum of products over the rows of a list of pixels.
 struct Source {
-  const void* base;
-  int64_t stride;              // elements from one pixel to the next
+  const float* base;
+  int64_t line;                // floats from one line to the next
   int64_t offset;              // pixels from the output pixel to the input pixel
   int k;                       // input channels
   const uint8_t* activity;     // where not kActive, read zeros; or null
@@ -75,13 +85,16 @@ struct Rows {
   const float* weights;        // [n / 16][sum of k][16]
   int n;
   Store store;
-  // A second product over the finished row, accumulated in its own plane: act(acc + out W2).
-  const float* chain_weights;  // [chain_n / 16][n][16], or null
+  // A second product over the finished row, accumulated in a plane of its own: act(acc + out W2), or
+  // act(acc + residual W1 + out W2), which saves a pass where the residual's share was left out.
+  const float* chain_weights;  // [chain_n / 16][n or 2 n][16], W1 first; or null
+  bool chain_residual;
   const float* chain_bias;     // starts the accumulation; null adds to what is there
   float* chain_out;
-  int64_t chain_stride;
+  int64_t chain_line;
   int chain_n;
   bool chain_relu;
+  bool chain_streams;          // as in Store
 };
 
 // Bicubic upsampling plus the pixel-shuffled residual.
@@ -90,35 +103,38 @@ struct Compose {
   const float* lq;             // (channels, height, width)
   float* sr;                   // (channels, height * scale, width * scale)
   const float* residual;       // plane, channel (c * scale + i) * scale + j
-  int64_t residual_stride;
+  int64_t residual_line;
   int channels, scale;
   const float* taps;           // [scale][5]: weights of x - 2 ... x + 2 for each phase
 };
 
-// Features in bfloat16: lines of 32 channels, the matrix products in float.
+// Floats from one frequency of a work item to the next, with `channels` channels to a tile. The line
+// more makes the 36 lines that a transform writes fall into different sets of the cache.
+inline int64_t frequency_stride(int channels) { return int64_t(kTileBlock) * channels + kLine; }
+
+// Features in bfloat16: lines of 32 channels, the matrix products in float, at whole runs. What is
+// not wanted is computed too, and not stored.
 constexpr int kHalfLine = 32;
-constexpr int kHalfBlock = 32;        // pixels of one work item: two matrix tiles of 16
+constexpr int kHalfItems = 8;         // work items of two runs that are computed together
 
 struct HalfSource {
   const uint16_t* base;
-  int64_t stride;              // elements from one pixel to the next
+  int64_t line;                // elements from one line to the next
   int64_t offset;              // pixels from the output pixel to the input pixel
   int lines;                   // lines of input channels
-  int dense_lines;             // valid at every pixel; the others are read as zero where `bit` of
-  int bit;                     // the output pixel's `neighbours` is clear; -1: valid everywhere
 };
 
 enum class HalfOut : int {
   kHalf,                       // lines of bfloat16
   kFloat,                      // floats
-  kPooled,                     // floats, means of 2x2 pixels, in a plane of half the size; the pixels
-};                             // must come as patches of 2x16
+  kPooled,                     // floats, means of 2x2 pixels, in a plane of half the size; the runs
+};                             // must come in pairs, one above the other
 
-// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at a list of pixels.
+// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at the pixels of a list of
+// runs.
 struct HalfRows {
   Geometry geometry;
-  const int32_t* pixels;
-  const uint16_t* neighbours;  // for each pixel a bit for each source; or null
+  const int32_t* runs;         // y * run_cols + x / 16
   int count;
   const HalfSource* sources;
   int num_sources;
@@ -126,10 +142,14 @@ struct HalfRows {
   int n;
   HalfOut kind;
   void* out;
-  int64_t stride;              // elements from one pixel to the next
-  int lines;                   // lines that are stored, if kHalf; zero beyond n
+  int64_t line;                // elements from one line to the next
+  const uint8_t* activity;     // store only pixels whose activity is `stored`; or null: all
+  uint8_t stored;
+  bool streams;                // as in Store; if kHalf
+  int dense_lines;             // if kHalf: lines from this one on become zero at the other pixels
   const float* bias;           // or null
-  const uint16_t* residual;    // plane of the same stride, or null; only if kHalf
+  const uint16_t* residual;    // plane to add, or null; only if kHalf
+  int64_t residual_line;
   bool relu;
   double* sums;                // [work items][n], or null
 };

@@ -20,27 +20,26 @@ void for_rows(int rows, int threads, const F& f) {
 }
 
 // Concatenates what each row found, in order.
-template <class T>
-std::vector<T> join(const std::vector<std::vector<T>>& rows) {
+std::vector<int32_t> joined(const std::vector<Lists>& rows, std::vector<int32_t> Lists::*list) {
   size_t size = 0;
-  for (const auto& row : rows) size += row.size();
-  std::vector<T> all;
+  for (const Lists& row : rows) size += (row.*list).size();
+  std::vector<int32_t> all;
   all.reserve(size);
-  for (const auto& row : rows) all.insert(all.end(), row.begin(), row.end());
+  for (const Lists& row : rows) all.insert(all.end(), (row.*list).begin(), (row.*list).end());
   return all;
 }
 
 }  // namespace
 
-void decide(const Geometry& geometry, const float* products, int64_t products_stride, float bias,
-            float threshold, uint8_t* activity, int threads) {
+void decide(const Geometry& geometry, const float* products, float bias, float threshold,
+            uint8_t* activity, int threads) {
   const Geometry half{(geometry.height + 1) / 2, (geometry.width + 1) / 2};
   for_rows(half.height, threads, [&](int y) {
     for (int x = 0; x < half.width; ++x) {
-      const float* const here = products + half.index(y, x) * products_stride;
-      const float* const right = here + products_stride;
-      const float* const below = here + half.stride() * products_stride;
-      const float* const diagonal = below + products_stride;
+      const float* const here = products + half.index(y, x) * kLine;
+      const float* const right = here + kLine;
+      const float* const below = here + half.stride() * kLine;
+      const float* const diagonal = below + kLine;
       const float logits[2][2] = {
           {here[4], here[5] + right[3]},
           {here[7] + below[1], here[8] + right[6] + below[2] + diagonal[0]},
@@ -56,46 +55,43 @@ void decide(const Geometry& geometry, const float* products, int64_t products_st
 
 Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
   const int tile_rows = geometry.tile_rows(), tile_cols = geometry.tile_cols();
-  std::vector<std::vector<int32_t>> active(tile_rows), inactive(tile_rows);
-  std::vector<std::vector<int32_t>> active_tiles(tile_rows), inactive_tiles(tile_rows);
-  std::vector<std::vector<uint16_t>> neighbours(tile_rows);
+  const int run_cols = geometry.run_cols();
+  std::vector<Lists> found(tile_rows);
   for_rows(tile_rows, threads, [&](int ty) {
+    Lists& row = found[ty];
     std::vector<uint8_t> any_on(tile_cols, 0), any_off(tile_cols, 0);
     const int last = (ty + 1) * kTile < geometry.height ? (ty + 1) * kTile : geometry.height;
     // One element more than there can be, so that every pixel may be written and only some kept.
-    std::vector<int32_t> on((last - ty * kTile) * size_t(geometry.width) + 1), off(on.size());
+    row.active.resize((last - ty * kTile) * size_t(geometry.width) + 1);
+    row.inactive.resize(row.active.size());
     size_t num_on = 0, num_off = 0;
     for (int y = ty * kTile; y < last; ++y) {
       const int64_t start = geometry.index(y, 0);
-      for (int x = 0; x < geometry.width; ++x) {
-        const bool is_active = activity[start + x] == kActive;
-        on[num_on] = off[num_off] = int32_t(start + x);
-        num_on += is_active;
-        num_off += !is_active;
-        any_on[x / kTile] |= is_active;
-        any_off[x / kTile] |= !is_active;
+      for (int run = 0; run < run_cols; ++run) {
+        const size_t on_before = num_on, off_before = num_off;
+        const int end = (run + 1) * kRun < geometry.width ? (run + 1) * kRun : geometry.width;
+        for (int x = run * kRun; x < end; ++x) {
+          const bool is_active = activity[start + x] == kActive;
+          row.active[num_on] = row.inactive[num_off] = int32_t(start + x);
+          num_on += is_active;
+          num_off += !is_active;
+          any_on[x / kTile] |= is_active;
+          any_off[x / kTile] |= !is_active;
+        }
+        if (num_on > on_before) row.active_runs.push_back(y * run_cols + run);
+        if (num_off > off_before) row.inactive_runs.push_back(y * run_cols + run);
       }
     }
-    on.resize(num_on);
-    off.resize(num_off);
-    neighbours[ty].resize(num_on);
-    for (size_t i = 0; i < num_on; ++i) {
-      unsigned bits = 0;
-      for (int dy = -1; dy <= 1; ++dy)
-        for (int dx = -1; dx <= 1; ++dx)
-          bits |= unsigned(activity[on[i] + dy * geometry.stride() + dx] == kActive)
-                  << (3 * (dy + 1) + dx + 1);
-      neighbours[ty][i] = uint16_t(bits);
-    }
-    active[ty] = std::move(on);
-    inactive[ty] = std::move(off);
+    row.active.resize(num_on);
+    row.inactive.resize(num_off);
     for (int tx = 0; tx < tile_cols; ++tx) {
-      if (any_on[tx]) active_tiles[ty].push_back(ty * tile_cols + tx);
-      if (any_off[tx]) inactive_tiles[ty].push_back(ty * tile_cols + tx);
+      if (any_on[tx]) row.active_tiles.push_back(ty * tile_cols + tx);
+      if (any_off[tx]) row.inactive_tiles.push_back(ty * tile_cols + tx);
     }
   });
-  return {join(active), join(inactive), join(active_tiles), join(inactive_tiles),
-          join(neighbours)};
+  return {joined(found, &Lists::active),       joined(found, &Lists::inactive),
+          joined(found, &Lists::active_tiles), joined(found, &Lists::inactive_tiles),
+          joined(found, &Lists::active_runs),  joined(found, &Lists::inactive_runs)};
 }
 
 }  // namespace smsr

@@ -9,16 +9,16 @@
 namespace smsr {
 
 // The last layer of the mask predictor, a transposed 3x3 convolution of stride 2 to one channel:
-// `products` is a plane of half the size (rounded up) whose rows hold the 9 products of a pixel with
-// the kernel's taps; `activity` becomes kActive where their sum plus `bias` exceeds `threshold`,
+// `products` is a plane of half the size (rounded up) whose first 9 channels are the products of a pixel
+// with the kernel's taps; `activity` becomes kActive where their sum plus `bias` exceeds `threshold`,
 // kInactive elsewhere in the image. The border of `activity` is not touched.
-void decide(const Geometry& geometry, const float* products, int64_t products_stride, float bias,
-            float threshold, uint8_t* activity, int threads);
+void decide(const Geometry& geometry, const float* products, float bias, float threshold,
+            uint8_t* activity, int threads);
 
 struct Lists {
   std::vector<int32_t> active, inactive;              // pixels
   std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with such a pixel; with both, in both
-  std::vector<uint16_t> neighbours;  // of each active pixel: bit 3 (dy + 1) + dx + 1 if it is active
+  std::vector<int32_t> active_runs, inactive_runs;    // runs likewise
 };
 
 // The ascending lists of what `activity` marks.

@@ -62,18 +62,28 @@ Geometry geometry_of(int height, int width) {
   return {height, width};
 }
 
-// Channels of a plane of the geometry: (rows, stride, channels).
+// Channels of a plane of the geometry: (lines, rows, stride, channels of a line).
 int plane_channels(const py::array& plane, const Geometry& g, const char* name) {
-  require(plane.ndim() == 3 && plane.shape(2) > 0, std::string(name) + " must be a plane (rows, stride, channels)");
-  require_shape(plane, {g.pixels() / g.stride(), g.stride(), plane.shape(2)}, name);
-  require(plane.shape(2) <= kMaxChannels, std::string(name) + " has too many channels");
-  return int(plane.shape(2));
+  const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
+  require(plane.ndim() == 4 && plane.shape(0) > 0,
+          std::string(name) + " must be a plane (lines, rows, stride, channels of a line)");
+  require_shape(plane, {plane.shape(0), g.pixels() / g.stride(), g.stride(), line}, name);
+  require(plane.shape(0) <= kMaxChannels / line, std::string(name) + " has too many channels");
+  return int(plane.shape(0)) * line;
 }
+
+int64_t line_of(const py::array& plane) { return plane.size() / plane.shape(0); }
 
 const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometry& g) {
   if (!activity) return nullptr;
   require_shape(*activity, {g.pixels() / g.stride(), g.stride()}, "activity");
   return activity->data();
+}
+
+// Whether to store past the cache: in whole cache lines of planes that would not stay in it.
+bool worth_streaming(const py::array& out, const void* residual) {
+  constexpr int64_t kLarge = 4 << 20;  // bytes
+  return residual != out.data() && out.nbytes() >= kLarge && reinterpret_cast<uintptr_t>(out.data()) % 64 == 0;
 }
 
 // A vector of `n` floats, or null.
@@ -112,6 +122,16 @@ bool overlap(const py::array& a, const py::array& b) {
 // What is written must not be what is read for other pixels.
 void require_apart(const py::array& out, const py::array& in, const char* name) {
   require(!overlap(out, in), std::string("out must not overlap ") + name);
+}
+
+// A run, then the one below it, and so on.
+void require_pairs(const Indices& runs, const Geometry& g) {
+  bool fits = runs.size() % 2 == 0;
+  for (py::ssize_t i = 0; fits && i < runs.size(); i += 2) {
+    const int32_t upper = runs.data()[i];
+    fits = upper / g.run_cols() % 2 == 0 && runs.data()[i + 1] == upper + g.run_cols();
+  }
+  require(fits, "pooled runs must come in pairs, one of an even row and the one below it");
 }
 
 void require_threads(int threads) {
@@ -165,15 +185,17 @@ void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional
   const int channels = plane_channels(out, s.pool ? half : g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
   s.out = out.mutable_data();
-  s.stride = channels;
+  s.line = line_of(out);
+  s.streams = worth_streaming(out, residual ? residual->data() : nullptr);
   s.bias = vector_of(bias, n, "bias");
   s.relu = relu;
   if (residual) {
     require(!s.pool, "a residual cannot be pooled");
-    require(plane_channels(*residual, g, "residual") == channels,
-            "residual and out must have the same channels");
+    require(plane_channels(*residual, g, "residual") >= n,
+            "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");
     s.residual = residual->data();
+    s.residual_line = line_of(*residual);
   }
 }
 
@@ -189,13 +211,14 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
   p.tiles = tiles.data();
   p.count = int(tiles.size());
-  p.in_stride = plane_channels(in, g, "in");
+  const int channels = plane_channels(in, g, "in");
   p.in = in.data();
+  p.in_line = line_of(in);
   require(weights.ndim() == 4, "weights must have four dimensions");
   p.k = int(weights.shape(2));
   p.n = padded_channels(weights.shape(1));
   require_shape(weights, {kFrequencies, p.n / kLine, p.k, kLine}, "weights");
-  require(p.k > 0 && p.k % kLine == 0 && p.k <= p.in_stride,
+  require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
           "weights must take a multiple of 16 channels, and no more than `in` has");
   require(k_dense >= 0 && k_dense <= p.k && k_dense % kLine == 0,
           "k_dense must be a multiple of 16 in 0 ... k");
@@ -215,7 +238,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
   run(kernels_named(isa).floats->winograd, p, items, 1, threads,
-      int64_t(kFrequencies) * kTileBlock * (p.k + p.n) + p.n);
+      kFrequencies * (frequency_stride(p.k) + frequency_stride(p.n)) + p.n);
   return reduced(partial, items, p.n, sums);
 }
 
@@ -243,8 +266,9 @@ py::object call_rows(int height, int width, const Indices& pixels,
     require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
     require(first >= 0 && channels > 0 && channels <= available - first,
             "a source's channels must lie within its plane");
-    terms.push_back({plane.data() + first, available, dy * g.stride() + dx, channels,
-                     activity_of(activity, g)});
+    require(first % kLine == 0, "a source must begin with a line of 16 channels");
+    terms.push_back({plane.data() + channel_at(first, line_of(plane)), line_of(plane),
+                     dy * g.stride() + dx, channels, activity_of(activity, g)});
     k += channels;
   }
   p.sources = terms.data();
@@ -264,13 +288,17 @@ py::object call_rows(int height, int width, const Indices& pixels,
       require_apart(chain_out, std::get<0>(source), "sources");
     require(chain_weights.ndim() == 3, "chain weights must have three dimensions");
     p.chain_n = padded_channels(chain_weights.shape(0));
-    require_shape(chain_weights, {p.chain_n / kLine, p.n, kLine}, "chain weights");
+    p.chain_residual = chain_weights.shape(1) == 2 * p.n && residual;
+    require_shape(chain_weights, {p.chain_n / kLine, p.chain_residual ? 2 * p.n : p.n, kLine},
+                  "chain weights");
     p.chain_weights = chain_weights.data();
     p.chain_bias = vector_of(chain_bias, p.chain_n, "chain bias");
-    p.chain_stride = plane_channels(chain_out, g, "chain out");
-    require(p.chain_stride >= p.chain_n, "chain out has too few channels");
+    require(plane_channels(chain_out, g, "chain out") >= p.chain_n,
+            "chain out has too few channels");
+    p.chain_line = line_of(chain_out);
     p.chain_out = chain_out.mutable_data();
     p.chain_relu = chain_relu;
+    p.chain_streams = chain_bias && worth_streaming(chain_out, nullptr);  // else it is read first
   }
   const int items = (p.count + kRowBlock - 1) / kRowBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
@@ -280,38 +308,33 @@ py::object call_rows(int height, int width, const Indices& pixels,
 }
 
 using Halves = py::array_t<uint16_t, py::array::c_style>;
-// (plane, dy, dx, lines, dense lines, bit or -1)
-using HalfSourceTuple = std::tuple<Halves, int, int, int, int, int>;
+// (plane, dy, dx, lines)
+using HalfSourceTuple = std::tuple<Halves, int, int, int>;
 
-py::object call_half_rows(int height, int width, const Indices& pixels,
+py::object call_half_rows(int height, int width, const Indices& runs,
                           const std::vector<HalfSourceTuple>& sources, const Halves& weights,
-                          py::array& out, const Optional<Halves>& neighbours,
-                          const Optional<Floats>& bias, const Optional<Halves>& residual, bool relu,
-                          bool pool, bool sums, int threads, const Optional<std::string>& isa) {
+                          py::array& out, const Optional<Bytes>& activity, int stored,
+                          const Optional<int>& dense_lines, const Optional<Floats>& bias,
+                          const Optional<Halves>& residual, bool relu, bool pool, bool sums,
+                          int threads, const Optional<std::string>& isa) {
   HalfRows p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
   const Kernels& kernels = kernels_named(isa);
   require(kernels.half_rows, std::string("there is no bfloat16 kernel for ") + kernels.name);
   require_threads(threads);
-  require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
-  p.pixels = pixels.data();
-  p.count = int(pixels.size());
-  if (neighbours) require_shape(*neighbours, {p.count}, "neighbours");
-  p.neighbours = neighbours ? neighbours->data() : nullptr;
+  require_range(runs, 0, int64_t(g.height) * g.run_cols(), "runs");
+  p.runs = runs.data();
+  p.count = int(runs.size());
   std::vector<HalfSource> terms;
-  int lines = 0, widest = 0;
-  for (const auto& [plane, dy, dx, count, dense, bit] : sources) {
+  int lines = 0;
+  for (const auto& [plane, dy, dx, count] : sources) {
     const int available = plane_channels(plane, g, "source");
-    require(available % kHalfLine == 0, "a source must have a multiple of 32 channels");
     require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
-    require(count > 0 && count <= available / kHalfLine && dense >= 0 && dense <= count,
+    require(count > 0 && count <= available / kHalfLine,
             "a source's lines must lie within its plane");
-    require(bit >= -1 && bit < 16 && (bit < 0 || neighbours),
-            "a source's bit must be in -1 ... 15, and needs `neighbours`");
-    terms.push_back({plane.data(), available, dy * g.stride() + dx, count, dense, bit});
+    terms.push_back({plane.data(), line_of(plane), dy * g.stride() + dx, count});
     lines += count;
-    widest = count > widest ? count : widest;
   }
   p.sources = terms.data();
   p.num_sources = int(terms.size());
@@ -323,32 +346,38 @@ py::object call_half_rows(int height, int width, const Indices& pixels,
   require(floats || py::isinstance<Halves>(out), "out must hold float32 or uint16, C-contiguous");
   require(floats || !pool, "pooled rows are floats");
   p.kind = pool ? HalfOut::kPooled : floats ? HalfOut::kFloat : HalfOut::kHalf;
-  require(!pool || (height % 2 == 0 && width % 2 == 0 && p.count % kHalfBlock == 0 && !sums),
-          "pooling needs an even size and whole patches of 2x16 pixels, and takes no sums");
+  if (pool) {
+    require(height % 2 == 0 && width % 2 == 0 && !activity && !sums,
+            "pooling needs an even size and takes neither a mask nor sums");
+    require_pairs(runs, g);
+  }
   const Geometry half{(height + 1) / 2, (width + 1) / 2};
-  p.stride = plane_channels(out, pool ? half : g, "out");
-  require(p.stride >= p.n, "out has fewer channels than the weights have outputs");
-  p.lines = (p.n + kHalfLine - 1) / kHalfLine;
-  require(floats || p.lines * kHalfLine <= p.stride, "out must have whole lines of 32 channels");
-  require_apart(out, pixels, "pixels");
+  require(plane_channels(out, pool ? half : g, "out") >= p.n,
+          "out has fewer channels than the weights have outputs");
+  p.line = line_of(out);
+  require_apart(out, runs, "runs");
   for (const HalfSourceTuple& source : sources)
     require_apart(out, std::get<0>(source), "sources");
   p.out = out.mutable_data();
+  p.activity = activity_of(activity, g);
+  require(stored == kActive || stored == kInactive, "stored must be ACTIVE or INACTIVE");
+  p.stored = uint8_t(stored);
+  p.dense_lines = dense_lines.value_or(INT_MAX);
   p.bias = vector_of(bias, p.n, "bias");
   if (residual) {
     require(!floats, "only bfloat16 rows take a residual");
-    require(plane_channels(*residual, g, "residual") == p.stride,
-            "residual and out must have the same channels");
+    require(plane_channels(*residual, g, "residual") >= p.n,
+            "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");
     p.residual = residual->data();
+    p.residual_line = line_of(*residual);
   }
+  p.streams = worth_streaming(out, residual ? residual->data() : nullptr);
   p.relu = relu;
-  const int items = (p.count + kHalfBlock - 1) / kHalfBlock;
+  const int items = (p.count + 1) / 2;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.sums = sums ? partial.data() : nullptr;
-  constexpr int kGrain = 8;
-  run(kernels.half_rows, p, items, kGrain, threads,
-      int64_t(kHalfBlock) * p.n + int64_t(kHalfBlock) * kHalfLine * (widest > 6 ? widest : 6));
+  run(kernels.half_rows, p, items, kHalfItems, threads, 2 * kRun * kHalfLine);
   return reduced(partial, items, p.n, sums);
 }
 
@@ -364,9 +393,10 @@ void call_compose(const Floats& lq, const Floats& residual, const Floats& taps, 
           "taps must have shape (scale, 5)");
   p.scale = int(taps.shape(0));
   require_shape(taps, {p.scale, 5}, "taps");
-  p.residual_stride = plane_channels(residual, p.geometry, "residual");
-  require(p.residual_stride >= int64_t(p.channels) * p.scale * p.scale,
+  require(plane_channels(residual, p.geometry, "residual") >=
+              int64_t(p.channels) * p.scale * p.scale,
           "residual has too few channels");
+  p.residual_line = line_of(residual);
   require_shape(sr,
                 {p.channels, int64_t(p.geometry.height) * p.scale,
                  int64_t(p.geometry.width) * p.scale},
@@ -384,13 +414,12 @@ void call_decide(int height, int width, const Floats& products, float bias, floa
   const Geometry g = geometry_of(height, width);
   const Geometry half{(height + 1) / 2, (width + 1) / 2};
   require_threads(threads);
-  const int stride = plane_channels(products, half, "products");
-  require(stride >= 9, "products must have at least 9 channels");
+  plane_channels(products, half, "products");  // a line holds the 9 that are needed
   activity_of(activity, g);
   uint8_t* const out = activity.mutable_data();
   const float* const in = products.data();
   py::gil_scoped_release release;
-  decide(g, in, stride, bias, threshold, out, threads);
+  decide(g, in, bias, threshold, out, threads);
 }
 
 template <class T>
@@ -412,7 +441,8 @@ py::tuple call_list(int height, int width, const Bytes& activity, int threads) {
   return py::make_tuple(as_array(std::move(lists.active)), as_array(std::move(lists.inactive)),
                         as_array(std::move(lists.active_tiles)),
                         as_array(std::move(lists.inactive_tiles)),
-                        as_array(std::move(lists.neighbours)));
+                        as_array(std::move(lists.active_runs)),
+                        as_array(std::move(lists.inactive_runs)));
 }
 
 }  // namespace
@@ -425,7 +455,7 @@ PYBIND11_MODULE(_kernels, m) {
   m.attr("TILE") = kTile;
   m.attr("LINE") = kLine;
   m.attr("HALF_LINE") = kHalfLine;
-  m.attr("HALF_BLOCK") = kHalfBlock;
+  m.attr("RUN") = kRun;
   m.attr("MAX_CHANNELS") = kMaxChannels;
   m.attr("ACTIVE") = int(kActive);
   m.attr("INACTIVE") = int(kInactive);
@@ -450,12 +480,13 @@ PYBIND11_MODULE(_kernels, m) {
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(), arg("threads") = 1,
         arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
-  m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
+  m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("runs").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out"), py::kw_only(),
-        arg("neighbours").noconvert() = py::none(), arg("bias").noconvert() = py::none(),
+        arg("activity").noconvert() = py::none(), arg("stored") = int(kActive),
+        arg("dense_lines") = py::none(), arg("bias").noconvert() = py::none(),
         arg("residual").noconvert() = py::none(), arg("relu") = false, arg("pool") = false,
         arg("sums") = false, arg("threads") = 1, arg("isa") = py::none(),
-        "Sum of products over the bfloat16 rows of a list of pixels.");
+        "Sum of products over the bfloat16 rows of the pixels of a list of runs.");
   m.def("compose", call_compose, arg("lq").noconvert(), arg("residual").noconvert(),
         arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("threads") = 1,
         arg("isa") = py::none(), "Bicubic upsampling plus the pixel-shuffled residual.");
@@ -464,5 +495,5 @@ PYBIND11_MODULE(_kernels, m) {
         arg("threads") = 1, "Marks active and inactive pixels from the mask predictor's products.");
   m.def("list_active", call_list, arg("height"), arg("width"), arg("activity").noconvert(),
         py::kw_only(), arg("threads") = 1,
-        "Returns (active pixels, inactive pixels, active tiles, inactive tiles, neighbours).");
+        "Returns the active and the inactive pixels, tiles with such a pixel, and runs with one.");
 }

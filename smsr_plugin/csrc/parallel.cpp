@@ -10,12 +10,9 @@
 #include <cstring>
 #include <new>
 
-#include "kernels.h"
 #include "watch.h"
 
 namespace smsr {
-
-alignas(64) const float kZeros[kMaxChannels] = {};
 
 namespace {
 
@@ -46,6 +43,8 @@ class Scratch {
 
 thread_local Scratch scratch_of_thread;
 
+constexpr int kPiecesPerThread = 8;  // enough for threads that are held up to be helped
+
 // More threads would only wait for each other, and could be more than the system can start.
 int processors() {
 #if defined(_OPENMP)
@@ -60,9 +59,12 @@ int processors() {
 void parallel_for(int items, int grain, int threads, int64_t bytes,
                   void (*body)(const void*, int, int, float*), const void* context) {
   (void)registered;
+  if (threads > processors()) threads = processors();
+  // Neighbouring items read the same rows: the larger the pieces, the less is read twice.
+  const int fair = items / (threads * kPiecesPerThread);
+  if (grain < fair) grain = fair;
   const int pieces = (items + grain - 1) / grain;
   if (threads > pieces) threads = pieces;
-  if (threads > processors()) threads = processors();
   if (forked || threads <= 1) {
     float* const scratch = scratch_of_thread.reserve(bytes);
     if (!scratch) throw std::bad_alloc();

@@ -5,8 +5,6 @@
 
 namespace smsr {
 
-// The row that stands for pixels that are not to be seen: kMaxChannels zeros.
-extern const float kZeros[];
 
 // Calls body(context, first, last, scratch) until the items 0 ... items - 1 are done, at most `grain`
 // of them at a time, on up to `threads` threads (one in a forked child, where OpenMP's threads are

@@ -19,12 +19,32 @@ SMSR_INLINE void store(float* p, Vec v) {
   *reinterpret_cast<VecInMemory*>(p) = v;
 }
 
+// Stores, past the cache if that is wanted and a vector fills a cache line.
+SMSR_INLINE void put(float* p, Vec v, bool streams) {
+#if SMSR_LANES == 16
+  if (streams) {
+    SMSR_WATCH_WRITE(p, sizeof(Vec));
+    __asm__ volatile("vmovntps %1, %0" : "=m"(*reinterpret_cast<VecInMemory*>(p)) : "v"(v));
+    return;
+  }
+#endif
+  (void)streams;
+  store(p, v);
+}
+
+// Until then what was streamed may not be seen by other threads.
+SMSR_INLINE void streamed() {
+#if SMSR_LANES == 16
+  __asm__ volatile("sfence" ::: "memory");
+#endif
+}
+
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
-// acc[m][v] += sum over k of a[m][k] * w[panel v][k]: `Rows` rows by `Panels` panels of a line.
+// acc[m][v] += sum over k of a[m][first + k] * w[panel v][k]: `Rows` rows by `Panels` panels of a line.
 template <int Rows, int Panels>
 SMSR_INLINE void multiply(Vec (&acc)[Rows][Panels * kVecs], const float* const (&a)[Rows],
-                          const float* w, int64_t panel_stride, int k) {
+                          const float* w, int64_t panel_stride, int k, int64_t first = 0) {
   for (int i = 0; i < k; ++i) {
     Vec b[Panels * kVecs];
 #pragma GCC unroll 16
@@ -35,7 +55,7 @@ SMSR_INLINE void multiply(Vec (&acc)[Rows][Panels * kVecs], const float* const (
 #pragma GCC unroll 16
     for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 16
-      for (int v = 0; v < Panels * kVecs; ++v) acc[m][v] += a[m][i] * b[v];
+      for (int v = 0; v < Panels * kVecs; ++v) acc[m][v] += a[m][first + i] * b[v];
   }
 }
 

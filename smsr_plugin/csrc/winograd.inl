@@ -24,29 +24,29 @@ SMSR_INLINE void output_transform(const Vec (&m)[kPatch], Vec (&y)[kTile]) {
 // Transforms the patch of one tile; frequency f goes to v + f * stride.
 SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, float* v, int64_t stride) {
   const int64_t row = p.geometry.stride();
-  const float* const patch = p.in + corner * p.in_stride;
+  const float* const patch = p.in + corner * kLine;
   bool every = true;  // every pixel of the patch is active
-  const float* active[kFrequencies];
+  int64_t seen[kFrequencies];  // where a pixel is read: in the border if it is not active
   if (p.activity_in) {
     for (int y = 0; y < kPatch; ++y)
       for (int x = 0; x < kPatch; ++x) {
-        const int64_t pixel = y * row + x;
-        const bool is_active = p.activity_in[corner + pixel] == kActive;
-        active[y * kPatch + x] = is_active ? patch + pixel * p.in_stride : kZeros;
+        const bool is_active = p.activity_in[corner + y * row + x] == kActive;
+        seen[y * kPatch + x] = (is_active ? y * row + x : -corner) * kLine;
         every &= is_active;
       }
   }
   for (int c = 0; c < p.k; c += SMSR_LANES) {
     Vec half[kPatch][kPatch];  // [column][frequency]
     const bool masked = p.activity_in && !every && c >= p.k_dense;
+    const float* const lane = patch + channel_at(c, p.in_line);
     for (int x = 0; x < kPatch; ++x) {
       Vec d[kPatch];
       if (masked) {
 #pragma GCC unroll 6
-        for (int y = 0; y < kPatch; ++y) d[y] = load(active[y * kPatch + x] + c);
+        for (int y = 0; y < kPatch; ++y) d[y] = load(lane + seen[y * kPatch + x]);
       } else {
 #pragma GCC unroll 6
-        for (int y = 0; y < kPatch; ++y) d[y] = load(patch + (y * row + x) * p.in_stride + c);
+        for (int y = 0; y < kPatch; ++y) d[y] = load(lane + (y * row + x) * kLine);
       }
       input_transform(d, half[x]);
     }
@@ -103,6 +103,7 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
     }
     const Vec bias = s.bias ? load(s.bias + c) : Vec{};
     Vec sum = {};
+    const int64_t lane = channel_at(c, s.line);
     Vec pooled[kTile / 2] = {};
     for (int x = 0; x < kTile; ++x) {
       Vec column[kPatch], y[kTile];
@@ -115,10 +116,10 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
         if (s.pool) {
           pooled[i / 2] += s.relu ? relu(value) : value;
         } else if (stored[i][x]) {
-          const int64_t at = pixel[i][x] * s.stride + c;
-          if (s.residual) value += load(s.residual + at);
+          const int64_t at = pixel[i][x] * kLine;
+          if (s.residual) value += load(s.residual + at + channel_at(c, s.residual_line));
           if (s.relu) value = relu(value);
-          store(s.out + at, value);
+          put(s.out + at + lane, value, s.streams);
           sum += value;
         }
       }
@@ -127,7 +128,7 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
 #pragma GCC unroll 2
         for (int i = 0; i < kTile / 2; ++i) {
           if (stored[2 * i][x - 1])
-            store(s.out + half_size.index(y0 / 2 + i, (x0 + x) / 2) * s.stride + c,
+            store(s.out + half_size.index(y0 / 2 + i, (x0 + x) / 2) * kLine + lane,
                   0.25f * pooled[i]);
           pooled[i] = Vec{};
         }
@@ -138,7 +139,7 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
 }
 
 void winograd(const Winograd& p, int first, int last, float* scratch) {
-  const int64_t v_stride = int64_t(kTileBlock) * p.k, m_stride = int64_t(kTileBlock) * p.n;
+  const int64_t v_stride = frequency_stride(p.k), m_stride = frequency_stride(p.n);
   float* const v = scratch;
   float* const m = v + kFrequencies * v_stride;
   float* const sums = m + kFrequencies * m_stride;
@@ -170,4 +171,5 @@ void winograd(const Winograd& p, int first, int last, float* scratch) {
     if (p.store.sums)
       for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];
   }
+  if (p.store.streams) streamed();
 }

@@ -17,6 +17,8 @@ from smsr_plugin.sparse.native.packing import HALF_LINE
 from smsr_plugin.sparse.native.timer import Timer
 from smsr_plugin.sparse.stats import SparseStats
 
+#: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
+MAX_IMAGE_CHANNELS = 15
 #: The arithmetic of the native kernels for each dtype of the weights.
 ARITHMETIC = {torch.float32: float32, torch.bfloat16: bfloat16}
 
@@ -151,6 +153,8 @@ class SparseSMSR(nn.Module):
         widest = max(self.config.num_feat, self.tail.out_channels)
         if widest > kernels.MAX_CHANNELS - HALF_LINE:
             return f"a layer has {widest} channels, which are too many"
+        if self.config.num_in_ch > MAX_IMAGE_CHANNELS:
+            return f"an image has {self.config.num_in_ch} channels, which are too many"
         return ""
 
     def _reference(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:

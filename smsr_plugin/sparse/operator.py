@@ -31,14 +31,26 @@ def register(net: SparseSMSR) -> int:
     return handle
 
 
-@torch.library.custom_op("smsr_plugin::sparse_smsr", mutates_args=())
+# Defined by hand: torch.library.custom_op imports the compiler when the operator is first called,
+# which takes a second and 30 MiB.
+_library = torch.library.Library("smsr_plugin", "DEF")
+_library.define("sparse_smsr(Tensor x, Tensor? spa_mask, int network) -> (Tensor, Tensor)")
+
+
 def sparse_smsr(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
     """Super-resolve `x` with the network registered as `network`; return sr and the masks."""
+    return torch.ops.smsr_plugin.sparse_smsr(x, spa_mask, network)
+
+
+def _infer(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
     sr, found = _networks[network].infer(x, spa_mask)
     return sr.contiguous(), found.contiguous()
 
 
-@sparse_smsr.register_fake
+_library.impl("sparse_smsr", _infer, "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("smsr_plugin::sparse_smsr")
 def _(x: Tensor, spa_mask: Tensor | None, network: int) -> tuple[Tensor, Tensor]:
     config = _networks[network].config
     batch, _, height, width = x.shape

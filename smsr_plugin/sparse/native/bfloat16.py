@@ -9,7 +9,7 @@ import numpy as np
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.packing import HALF_LINE, Array, Floats, Halves, padded
 from smsr_plugin.sparse.native.planes import Planes
-from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Run, all_pixels, patches
+from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Indices, Run, all_runs, paired_runs
 
 
 def plane(planes: Planes, name: str, channels: int) -> Halves:
@@ -36,19 +36,16 @@ class FirstConv:
     def __call__(self, run: Run, lq: Floats, out: Halves) -> None:
         """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
         height, width = run.size
-        channels = lq.shape[0]
-        shifted = run.planes.plane("lq", padded(2 * channels + 1, HALF_LINE), np.uint16)
-        inside = shifted[1 : height + 1, 1 : width + 1]
-        image = lq.transpose(1, 2, 0)
-        high = packing.half(image)
-        inside[..., :channels] = high
-        inside[..., channels : 2 * channels] = packing.half(image - packing.widened(high))
-        inside[..., 2 * channels] = packing.half(np.ones(1))
-        sources = [(shifted, dy, dx, lines(2 * channels + 1), 0, -1) for dy, dx in NEIGHBOURS]
+        high = packing.half(lq)
+        low = packing.half(lq - packing.widened(high))
+        one = packing.half(np.ones((1, 1, 1)))
+        shifted = run.planes.plane("lq", 2 * len(lq) + 1, np.uint16)
+        for channel, values in enumerate((*high, *low, *one)):
+            shifted[0, 1 : height + 1, 1 : width + 1, channel] = values
         run.kernels.half_rows(
             *run.size,
-            all_pixels(*run.size),
-            sources,
+            all_runs(*run.size),
+            _around(shifted, 1),
             self.weights,
             out,
             bias=self.bias,
@@ -70,10 +67,9 @@ class MapConv:
     ) -> None:  # fmt: skip
         """Convolve a plane; options are the kernel's `relu` and `residual`."""
         size = size or run.size
-        pixels = patches(*size, run.kernels.HALF_BLOCK // 2) if pool else all_pixels(*size)
-        sources = [(x, dy, dx, self.lines, 0, -1) for dy, dx in NEIGHBOURS]
+        runs = paired_runs(*size) if pool else all_runs(*size)
         run.kernels.half_rows(
-            *size, pixels, sources, self.weights, out, bias=self.bias, pool=pool,
+            *size, runs, _around(x, self.lines), self.weights, out, bias=self.bias, pool=pool,
             threads=run.threads, **options,
         )  # fmt: skip
 
@@ -88,34 +84,45 @@ class Layer:
 
     def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
         """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
-        self.channels, self.dense, self.dense_in = len(kernel), dense, dense_in
-        self.lines = lines(kernel.shape[1])
-        self.weights = packing.half_taps(kernel)
-        if dense:
-            self.dense_weights = packing.half_taps(kernel[:dense, :dense_in])
+        self.channels, self.dense = len(kernel), dense
+        depth: int = kernel.shape[1]
+        self.lines, self.weights = lines(depth), packing.half_taps(kernel)
+        # Without dense outputs or inputs there are no products, but zeros are stored.
+        inputs = 0 if not dense else depth if dense_in is None else dense_in
+        self.d2d_lines = lines(inputs)
+        self.d2d_weights = packing.half_taps(kernel[: max(dense, 1), :inputs])
 
     def __call__(self, run: Run, x: Halves, out: Halves, mask: BlockMask) -> Array:
-        """Compute the layer from plane `x` into plane `out`; return each channel's sum."""
-        options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
-        neighbours = None if self.dense_in is None else mask.neighbours
-        dense_lines = self.lines if self.dense_in is None else lines(self.dense_in)
-        sources = [
-            (x, dy, dx, self.lines, dense_lines, -1 if neighbours is None else bit)
-            for bit, (dy, dx) in enumerate(NEIGHBOURS)
-        ]
+        """Compute the layer from plane `x` into plane `out`; return each channel's sum.
+
+        Lines with dense channels, and the first line, are written at every pixel. The others are
+        zero at inactive pixels, so that runs can be computed where they lie.
+        """
+        dense_lines = max(lines(self.dense), 1)
+        options: dict[str, Any] = {"activity": mask.activity, "threads": run.threads}
+        _clear(run, out[dense_lines:], mask.stale_runs)
         sums = run.kernels.half_rows(
-            *run.size, mask.active, sources, self.weights, out, neighbours=neighbours, **options
-        )
-        if self.dense:
-            # Without dense inputs there are no sources, and the zeros are stored: the next layer
-            # reads them.
-            taps = NEIGHBOURS if dense_lines else ()
-            sources = [(x, dy, dx, dense_lines, dense_lines, -1) for dy, dx in taps]
-            dense_sums = run.kernels.half_rows(
-                *run.size, mask.inactive, sources, self.dense_weights, out, **options
-            )
-            sums[: len(dense_sums)] += dense_sums
+            *run.size, mask.active_runs, _around(x, self.lines), self.weights, out, relu=True,
+            sums=True, stored=run.kernels.ACTIVE, dense_lines=dense_lines, **options,
+        )  # fmt: skip
+        dense_sums = run.kernels.half_rows(
+            *run.size, mask.inactive_runs, _around(x, self.d2d_lines), self.d2d_weights, out,
+            relu=True, sums=True, stored=run.kernels.INACTIVE, **options,
+        )  # fmt: skip
+        sums[: len(dense_sums)] += dense_sums
         return sums[: self.channels]
+
+
+def _around(x: Halves, count: int) -> list[tuple]:
+    """Return the sources of a 3×3 convolution over the first lines of a plane."""
+    return [(x, dy, dx, count) for dy, dx in NEIGHBOURS] if count else []
+
+
+def _clear(run: Run, out: Halves, runs: Indices) -> None:
+    """Zero runs of a plane."""
+    if len(out):
+        nothing = packing.half_product(np.zeros((0, HALF_LINE * len(out))))
+        run.kernels.half_rows(*run.size, runs, [], nothing, out, threads=run.threads)
 
 
 class Fuse:
@@ -136,18 +143,18 @@ class Fuse:
     ) -> None:  # fmt: skip
         """Write x + scale·(layers·weights + bias) to `out`, which may be `x`."""
         factor = packing.vector(scale)
-        for pixels, counts, weights in (
-            (mask.active, self.channels, self.weights),
-            (mask.inactive, self.dense, self.dense_weights),
+        for runs, counts, weights in (
+            (mask.active_runs, self.channels, self.weights),
+            (mask.idle_runs, self.dense, self.dense_weights),
         ):
             sources = [
-                (layer, 0, 0, lines(count), 0, -1)
+                (layer, 0, 0, lines(count))
                 for layer, count in zip(layers, counts, strict=True)
                 if count
             ]
             run.kernels.half_rows(
                 *run.size,
-                pixels,
+                runs,
                 sources,
                 packing.half(weights * factor.reshape(-1, 1, 1, packing.LINE, 1)),
                 out,
@@ -178,10 +185,10 @@ class Collect:
     def finish(self, run: Run) -> Halves:
         """Compute and return the plane of the product."""
         out = plane(run.planes, "collected", self.channels)
-        sources = [(self.output(run, k), 0, 0, self.lines, 0, -1) for k in range(self.blocks)]
+        sources = [(self.output(run, k), 0, 0, self.lines) for k in range(self.blocks)]
         run.kernels.half_rows(
             *run.size,
-            all_pixels(*run.size),
+            all_runs(*run.size),
             sources,
             self.weights,
             out,

@@ -28,11 +28,10 @@ class FirstConv:
     def __call__(self, run: Run, lq: Floats, out: Floats) -> None:
         """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
         height, width = run.size
-        shifted = run.planes.plane("lq", lq.shape[0] + 1)
-        inside = shifted[1 : height + 1, 1 : width + 1]
-        inside[..., :-1] = lq.transpose(1, 2, 0)
-        inside[..., -1] = 1
-        sources = [(shifted, dy, dx, 0, shifted.shape[2], None) for dy, dx in NEIGHBOURS]
+        shifted = run.planes.plane("lq", len(lq) + 1)
+        for channel, values in enumerate((*lq, 1)):
+            shifted[0, 1 : height + 1, 1 : width + 1, channel] = values
+        sources = [(shifted, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS]
         run.kernels.rows(
             *run.size,
             all_pixels(*run.size),
@@ -184,17 +183,23 @@ class Collect:
         """Pack the blocks' (C, C) weights."""
         self.channels = weights[0].shape[1]
         depth = padded(len(weights[0]))
-        self.weights = [packing.product(packing.pad(weight, 0, depth)) for weight in weights]
+        filled = [packing.pad(weight, 0, depth) for weight in weights]
+        # A block's input is at hand together with its output: every other block does for two.
+        self.weights: dict[int, Floats] = {}
+        for block in reversed(range(len(weights) - 1, -1, -2)):
+            self.weights[block] = packing.product(np.concatenate(filled[max(block - 1, 0) : block + 1]))
         self.bias = packing.vector(bias)
 
     def output(self, run: Run, block: int) -> Floats:
         """Return the plane for the output of a block."""
         return plane(run.planes, "feature", self.channels)
 
-    def chain(self, run: Run, block: int) -> tuple[NDArray, NDArray | None, NDArray, bool]:
+    def chain(self, run: Run, block: int) -> tuple[NDArray, NDArray | None, NDArray, bool] | None:
         """Return what `Fuse` has to do with each row of its output."""
-        start = self.bias if block == 0 else None
-        last = block + 1 == len(self.weights)
+        if block not in self.weights:
+            return None
+        start = self.bias if block == min(self.weights) else None
+        last = block == max(self.weights)
         return self.weights[block], start, plane(run.planes, "collected", self.channels), last
 
     def finish(self, run: Run) -> Floats:

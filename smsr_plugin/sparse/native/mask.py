@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.sparse.block import SparseBlock
-from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native import float32, packing
 from smsr_plugin.sparse.native.run import NEIGHBOURS, Run, all_pixels
 
 
@@ -28,8 +28,9 @@ class MaskPredictor:
         self.first = arithmetic.MapConv(
             packing.as_array(first.weight), packing.as_array(first.bias)
         )
-        self.second = packing.taps(packing.pad(packing.as_array(second.weight), 1, self.channels))
-        self.second_bias = packing.vector(packing.as_array(second.bias))
+        self.second = float32.MapConv(
+            packing.as_array(second.weight), packing.as_array(second.bias)
+        )
         # The transposed convolution's products with its nine taps; `decide` adds up those that
         # meet in a pixel.
         deconv = packing.as_array(block.deconv_weight).reshape(-1, len(NEIGHBOURS))
@@ -45,17 +46,13 @@ class MaskPredictor:
         products = run.planes.plane("mask_products", packing.LINE, half=True)
         with _edge_repeated(x, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
-        sources = [(hidden, dy, dx, 0, self.channels, None) for dy, dx in NEIGHBOURS]
-        no_bias = np.zeros(packing.LINE, np.float32)
+        self.second(run, hidden, hidden2, size=half, relu=True)
         run.kernels.rows(
             *half,
             all_pixels(*half),
-            sources,
-            self.second,
-            hidden2,
-            bias=self.second_bias,
-            relu=True,
-            chain=(self.deconv, no_bias, products, False),
+            [(hidden2, 0, 0, 0, self.channels, None)],
+            self.deconv,
+            products,
             threads=run.threads,
         )
         run.kernels.decide(
@@ -70,8 +67,8 @@ def _edge_repeated(x: NDArray, height: int, width: int) -> Iterator[None]:
     They are written into the border, whose zeros are put back afterwards.
     """
     rows, columns = height + height % 2, width + width % 2
-    x[rows] = x[height]
-    x[:, columns] = x[:, width]
+    x[:, rows] = x[:, height]
+    x[:, :, columns] = x[:, :, width]
     yield
-    x[height + 1 :] = 0
-    x[:, width + 1 :] = 0
+    x[:, height + 1 :] = 0
+    x[:, :, width + 1 :] = 0

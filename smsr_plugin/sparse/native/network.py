@@ -83,7 +83,7 @@ class NativeNetwork:
         """Super-resolve an image into `sr`, and write the masks that were applied to `found`."""
         planes, channels = run.planes, self.config.num_feat
         head = self.plane(planes, "head", channels)
-        activity = planes.plane("activity", 1, np.uint8)[..., 0]
+        activity = planes.activity()
         with timer("head"):
             hidden = self.plane(planes, "collected", channels)
             self.head_first(run, lq, hidden)

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-#: Winograd's output tile; heights and widths are rounded up to it (see csrc/kernels.h).
+#: Winograd's output tile, to which heights are rounded up (see csrc/kernels.h).
 TILE = 4
-
-
+#: Pixels of a row that the bfloat16 kernels compute together; widths are rounded up to it.
+RUN = 16
 #: Bytes of a cache line. Rows that begin with one are read at twice the rate.
 CACHE_LINE = 64
 
@@ -27,15 +27,20 @@ def aligned_zeros(count: int, dtype: type) -> NDArray:
 
 
 class Planes:
-    """Named planes for images of one size; (rows, stride, channels) with a border of zeros.
+    """Named planes for images of one size; (lines, rows, stride, channels of a line).
 
-    Pixel (y, x) lies at [y + 1, x + 1]. Memory is asked for zeroed and touched only where
-    something is written, so that planes of sparse layers cost what their active pixels need. When
-    the size changes the memory is kept, and only the border is cleared.
+    A line of channels fills a cache line. Pixel (y, x) lies at [:, y + 1, x + 1], inside a border
+    of zeros. Memory is asked for zeroed and touched only where something is written, so that
+    planes of sparse layers cost what their active pixels need. When the size changes the memory is
+    kept, and only the border is cleared.
+
+    Attributes:
+        active_runs: Runs at which sparse channels may hold something from a block before.
     """
 
     def __init__(self) -> None:
         self.height = self.width = 0
+        self.active_runs = np.empty(0, np.int32)
         self._memory: dict[str, NDArray] = {}
         self._planes: dict[str, NDArray] = {}
 
@@ -44,6 +49,8 @@ class Planes:
         if (height, width) != (self.height, self.width):
             self.height, self.width = height, width
             self._planes.clear()
+            if self._memory:  # of another size: it may hold anything anywhere
+                self.active_runs = np.arange(height * -(-width // RUN), dtype=np.int32)
 
     def plane(
         self, name: str, channels: int, dtype: type = np.float32, half: bool = False
@@ -53,18 +60,36 @@ class Planes:
             height, width = self.height, self.width
             if half:
                 height, width = -(-height // 2), -(-width // 2)
-            self._planes[name] = self._make(name, height, width, channels, dtype)
+            line = CACHE_LINE // np.dtype(dtype).itemsize
+            lines = -(-channels // line)
+            shape = (lines, *padded_size(height, width), line)
+            plane = self._planes[name] = self._make(name, shape, dtype)
+            _clear_border(plane, height, width)
         return self._planes[name]
 
-    def _make(self, name: str, height: int, width: int, channels: int, dtype: type) -> NDArray:
-        shape = (-(-height // TILE) * TILE + 2, -(-width // TILE) * TILE + 2, channels)
+    def activity(self) -> NDArray[np.uint8]:
+        """Return the plane, (rows, stride), that says of each pixel whether it is active."""
+        if "activity" not in self._planes:
+            shape = padded_size(self.height, self.width)
+            plane = self._planes["activity"] = self._make("activity", shape, np.uint8)
+            _clear_border(plane[None], self.height, self.width)
+        return self._planes["activity"]
+
+    def _make(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
         memory = self._memory.get(name)
         if memory is None or memory.size < math.prod(shape) or memory.dtype != dtype:
             memory = self._memory[name] = aligned_zeros(math.prod(shape), dtype)
-        plane = memory[: math.prod(shape)].reshape(shape)
-        plane[0] = plane[height + 1 :] = 0
-        plane[:, 0] = plane[:, width + 1 :] = 0
-        return plane
+        return memory[: math.prod(shape)].reshape(shape)
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Return the rows and the stride of a plane."""
+    return -(-height // TILE) * TILE + 2, -(-width // RUN) * RUN + 2
+
+
+def _clear_border(plane: NDArray, height: int, width: int) -> None:
+    plane[:, 0] = plane[:, height + 1 :] = 0
+    plane[:, :, 0] = plane[:, :, width + 1 :] = 0
 
 
 class PlanePool:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.sparse.native.planes import TILE, Planes
+from smsr_plugin.sparse.native.planes import RUN, TILE, Planes, padded_size
 
 #: Steps (dy, dx) from a pixel to the nine pixels that a 3×3 kernel sees.
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
@@ -43,13 +43,15 @@ class Run:
 
 
 class BlockMask(NamedTuple):
-    """A block's spatial mask: pixels by their index in a plane, tiles in reading order.
+    """A block's spatial mask: pixels by their index in a plane, tiles and runs in reading order.
 
     Attributes:
         activity: Plane of `ACTIVE` and `INACTIVE`, 0 in the border.
         active, inactive: Pixels.
         active_tiles, inactive_tiles: Tiles with such a pixel; a tile with both is in both.
-        neighbours: For each active pixel, bit t where its neighbour t is active.
+        active_runs, inactive_runs: Runs likewise.
+        idle_runs: Runs without an active pixel.
+        stale_runs: Those of them that had one in the block before.
     """
 
     activity: NDArray[np.uint8]
@@ -57,12 +59,20 @@ class BlockMask(NamedTuple):
     inactive: Indices
     active_tiles: Indices
     inactive_tiles: Indices
-    neighbours: NDArray[np.uint16]
+    active_runs: Indices
+    inactive_runs: Indices
+    idle_runs: Indices
+    stale_runs: Indices
 
     @classmethod
     def of(cls, run: Run, activity: NDArray[np.uint8]) -> BlockMask:
         """List what `activity` marks."""
-        return cls(activity, *run.kernels.list_active(*run.size, activity, threads=run.threads))
+        lists = run.kernels.list_active(*run.size, activity, threads=run.threads)
+        active_runs = lists[4]
+        idle = np.ones(len(all_runs(*run.size)), bool)
+        idle[active_runs] = False
+        before, run.planes.active_runs = run.planes.active_runs, active_runs
+        return cls(activity, *lists, _where(idle), before[idle[before]])
 
 
 @lru_cache(maxsize=8)
@@ -74,25 +84,22 @@ def all_tiles(height: int, width: int) -> Indices:
 @lru_cache(maxsize=8)
 def all_pixels(height: int, width: int) -> Indices:
     """Return the list of every pixel of an image."""
-    return _pixels(height, width, *np.ogrid[:height, :width]).ravel()
+    y, x = np.ogrid[:height, :width]
+    return ((y + 1) * padded_size(height, width)[1] + x + 1).astype(np.int32).ravel()
 
 
 @lru_cache(maxsize=8)
-def patches(height: int, width: int, length: int) -> Indices:
-    """Return every pixel of an image of even size, in patches of 2×`length`.
-
-    Patches that reach beyond the right edge repeat its pixels.
-    """
-    y = np.arange(height).reshape(-1, 1, 2, 1)
-    x = np.arange(padded_to(width, length)).reshape(1, -1, 1, length)
-    return _pixels(height, width, y, np.minimum(x, width - 1)).ravel()
+def all_runs(height: int, width: int) -> Indices:
+    """Return the list of every run of an image."""
+    return np.arange(height * -(-width // RUN), dtype=np.int32)
 
 
-def padded_to(count: int, multiple: int) -> int:
-    """Round up to a multiple."""
-    return -(-count // multiple) * multiple
+@lru_cache(maxsize=8)
+def paired_runs(height: int, width: int) -> Indices:
+    """Return every run of an image of even height, each followed by the one below it."""
+    rows = all_runs(height, width).reshape(height // 2, 2, -1)
+    return np.ascontiguousarray(rows.transpose(0, 2, 1)).ravel()
 
 
-def _pixels(height: int, width: int, y: NDArray, x: NDArray) -> Indices:
-    stride = padded_to(width, TILE) + 2
-    return ((y + 1) * stride + x + 1).astype(np.int32)
+def _where(flags: NDArray[np.bool_]) -> Indices:
+    return np.flatnonzero(flags).astype(np.int32)

@@ -13,13 +13,14 @@ from native_planes import activity_of, filled_plane, plane_shape
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 SIZE = (8, 6)
-FIRST, LAST = 11, 86  # the first and the last pixel of an image of that size
+SHAPE = plane_shape(*SIZE)
+FIRST, LAST = 19, 150  # the first and the last pixel of an image of that size
 INT_MAX = 2**31 - 1
 FUZZ = Path(__file__).parent / "fuzz_kernels.py"
 
 
 def plane(channels=16, size=SIZE, dtype=np.float32):
-    return filled_plane(*size, channels, 0).astype(dtype)
+    return filled_plane(*size, channels, 0, dtype)
 
 
 def index_list(*indices):
@@ -36,8 +37,12 @@ def source(x=None, dy=0, dx=0, first=0, channels=16, activity=None):
     return (plane() if x is None else x, dy, dx, first, channels, activity)
 
 
-def half_source(x=None, dy=0, dx=0, lines=1, dense_lines=0, bit=-1):
-    return (plane(32, dtype=np.uint16) if x is None else x, dy, dx, lines, dense_lines, bit)
+def half_plane(lines=1):
+    return plane(32 * lines, dtype=np.uint16)
+
+
+def half_source(x=None, dy=0, dx=0, lines=1):
+    return (half_plane() if x is None else x, dy, dx, lines)
 
 
 def chain(weights=None, bias=None, out=None, relu=False):
@@ -66,10 +71,10 @@ def arguments(function):
         },
         "half_rows": size
         | {
-            "pixels": index_list(FIRST, LAST),
+            "runs": index_list(0, 7),
             "sources": [half_source()],
             "weights": np.zeros((1, 1, 16, 16, 2), np.uint16),
-            "out": plane(32, dtype=np.uint16),
+            "out": half_plane(),
         },
         "compose": {
             "lq": np.zeros((1, *SIZE), np.float32),
@@ -116,6 +121,7 @@ SIZED = [name for name in FUNCTIONS if name != "compose"]
         ({"height": INT_MAX}, "too many pixels"),
         ({"height": INT_MAX, "width": INT_MAX}, "too many pixels"),
         ({"width": 1 << 20, "height": 1 << 20}, "too many pixels"),
+        ({"width": 1, "height": 300_000_000}, "too many pixels"),  # with what a run is filled up
     ],
 )
 def test_bad_sizes(function, changes, message):
@@ -160,7 +166,7 @@ def test_arrays_of_another_kind(function, name, bad):
         "flat": good[None],
         "empty": good[:0],
     }[bad]
-    if name in ("tiles", "pixels") and bad == "empty":
+    if name in ("tiles", "pixels", "runs") and bad == "empty":
         return  # an empty list is a good one
     of_shape = bad in ("flat", "empty")
     any_array = function == "half_rows" and name == "out" and bad not in ("list", "none")
@@ -186,9 +192,13 @@ def test_an_output_that_cannot_be_written(function, name):
         ({"tiles": index_list(-1)}, "tiles must be in 0 ... 3, got -1"),
         ({"tiles": index_list(0, 4)}, "tiles must be in 0 ... 3, got 0 ... 4"),
         ({"tiles": index_list(INT_MAX)}, "tiles must be in"),
-        ({"x": plane(8)}, "multiple of 16"),
+        ({"x": np.zeros((1, *SHAPE, 8), np.float32)}, r"must have shape \(1, 10, 18, 16\)"),
+        ({"x": np.zeros((1, *SHAPE, 32), np.float32)}, r"must have shape \(1, 10, 18, 16\)"),
+        ({"x": np.zeros((*SHAPE, 16), np.float32)}, r"a plane \(lines, rows, stride, channels"),
+        ({"x": np.zeros((0, *SHAPE, 16), np.float32)}, "must be a plane"),
         ({"x": plane(1040)}, "too many channels"),
-        ({"x": plane(size=(12, 6))}, r"must have shape \(10, 10, 16\)"),
+        ({"x": plane(size=(12, 6))}, r"must have shape \(1, 10, 18, 16\)"),
+        ({"x": plane(size=(8, 17))}, r"must have shape \(1, 10, 18, 16\)"),
         ({"weights": np.zeros((36, 1, 8, 16), np.float32)}, "multiple of 16"),
         ({"weights": np.zeros((36, 1, 32, 16), np.float32)}, "no more than `in` has"),
         ({"weights": np.zeros((36, 1, 0, 16), np.float32)}, "multiple of 16"),
@@ -196,17 +206,24 @@ def test_an_output_that_cannot_be_written(function, name):
         ({"weights": np.zeros((36, 65, 16, 16), np.float32)}, "too few or too many outputs"),
         ({"weights": np.zeros((35, 1, 16, 16), np.float32)}, "weights must have shape"),
         ({"weights": np.zeros((36, 2, 16, 16), np.float32)}, "fewer channels than the weights"),
+        (
+            {
+                "weights": np.zeros((36, 2, 16, 16), np.float32),
+                "out": plane(32),
+                "residual": plane(),
+            },
+            "residual has fewer channels than the weights",
+        ),
         ({"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\), got \(15\)"),
-        ({"residual": plane(32)}, "residual and out must have the same channels"),
         ({"residual": plane(size=(4, 6))}, "residual must have shape"),
         ({"k_dense": -16}, "k_dense"),
         ({"k_dense": 8}, "k_dense"),
         ({"k_dense": 32}, "k_dense"),
-        ({"activity_in": np.zeros((10, 9), np.uint8)}, "activity must have shape"),
-        ({"activity_out": np.zeros((9, 10), np.uint8)}, "activity must have shape"),
+        ({"activity_in": np.zeros((10, 17), np.uint8)}, "activity must have shape"),
+        ({"activity_out": np.zeros((9, 18), np.uint8)}, "activity must have shape"),
         ({"stored": 0}, "stored must be ACTIVE or INACTIVE"),
         ({"stored": 258}, "stored must be ACTIVE or INACTIVE"),
-        ({"pool": True}, r"out must have shape \(6, 6, 16\)"),
+        ({"pool": True}, r"out must have shape \(1, 6, 18, 16\)"),
         ({"pool": True, "sums": True, "out": plane(size=(4, 3))}, "neither a mask nor sums"),
         (
             {"pool": True, "out": plane(size=(4, 3)), "activity_out": activity_of(np.ones(SIZE))},
@@ -219,6 +236,11 @@ def test_bad_calls_of_winograd(changes, message):
     check("winograd", ValueError, message, changes)
 
 
+@pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")
+def test_a_call_that_pools_is_good():
+    kernels.half_rows(**(arguments("half_rows") | POOLED))
+
+
 @pytest.mark.parametrize("function", ["winograd", "half_rows"])
 def test_pooling_an_odd_size(function):
     out = plane(32, (4, 4))
@@ -228,28 +250,42 @@ def test_pooling_an_odd_size(function):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pixels": index_list(FIRST - 1)}, "pixels must be in 11 ... 86, got 10"),
-        ({"pixels": index_list(FIRST, LAST + 1)}, "pixels must be in 11 ... 86, got 11 ... 87"),
+        ({"pixels": index_list(FIRST - 1)}, "pixels must be in 19 ... 150, got 18"),
+        ({"pixels": index_list(FIRST, LAST + 1)}, "pixels must be in 19 ... 150, got 19 ... 151"),
         ({"pixels": index_list(-1)}, "pixels must be in"),
         ({"sources": [source(dy=2)]}, "at most one pixel away"),
         ({"sources": [source(dx=-2)]}, "at most one pixel away"),
-        ({"sources": [source(first=-1)]}, "within its plane"),
+        ({"sources": [source(first=-16)]}, "within its plane"),
+        ({"sources": [source(first=16)]}, "within its plane"),
         ({"sources": [source(first=1)]}, "within its plane"),
+        ({"sources": [source(plane(32), first=8)]}, "begin with a line of 16 channels"),
+        ({"sources": [source(plane(32), first=16, channels=17)]}, "within its plane"),
         ({"sources": [source(channels=17)]}, "within its plane"),
         ({"sources": [source(channels=0)]}, "within its plane"),
         ({"sources": [source(first=INT_MAX, channels=INT_MAX)]}, "within its plane"),
         ({"sources": [source(plane(1040))]}, "too many channels"),
         ({"sources": [source(plane(0))]}, "must be a plane"),
         ({"sources": [source(plane(size=(4, 6)))]}, "source must have shape"),
-        ({"sources": [source(activity=np.zeros((9, 10), np.uint8))]}, "activity must have shape"),
+        ({"sources": [source(activity=np.zeros((9, 18), np.uint8))]}, "activity must have shape"),
         ({"sources": []}, r"weights must have shape \(1, 0, 16\)"),
         ({"sources": [source(), source()]}, r"weights must have shape \(1, 32, 16\)"),
         ({"weights": np.zeros((0, 16, 16), np.float32)}, "too few or too many outputs"),
         ({"weights": np.zeros((65, 16, 16), np.float32)}, "too few or too many outputs"),
         ({"weights": np.zeros((2, 16, 16), np.float32)}, "fewer channels than the weights"),
         ({"bias": np.zeros(17, np.float32)}, "bias must have shape"),
-        ({"residual": plane(32)}, "residual and out must have the same channels"),
-        ({"chain": chain(np.zeros((1, 32, 16), np.float32))}, "chain weights must have shape"),
+        ({"residual": plane(size=(4, 6))}, "residual must have shape"),
+        (
+            {"weights": np.zeros((2, 16, 16), np.float32), "out": plane(32), "residual": plane()},
+            "residual has fewer channels than the weights",
+        ),
+        (
+            {"chain": chain(np.zeros((1, 32, 16), np.float32))},  # without a residual
+            r"chain weights must have shape \(1, 16, 16\)",
+        ),
+        (
+            {"residual": plane(), "chain": chain(np.zeros((1, 48, 16), np.float32))},
+            r"chain weights must have shape \(1, 16, 16\)",
+        ),
         ({"chain": chain(np.zeros((0, 16, 16), np.float32))}, "too few or too many outputs"),
         ({"chain": chain(np.zeros((16, 16), np.float32))}, "three dimensions"),
         ({"chain": chain(np.zeros((2, 16, 16), np.float32))}, "chain out has too few channels"),
@@ -261,40 +297,62 @@ def test_bad_calls_of_rows(changes, message):
     check("rows", ValueError, message, changes)
 
 
+#: Changes that make a good call that pools.
+POOLED = {"pool": True, "out": plane(16, (4, 3)), "runs": index_list(6, 7, 0, 1)}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"pixels": index_list(FIRST - 1)}, "pixels must be in"),
-        ({"pixels": index_list(LAST + 1)}, "pixels must be in"),
+        ({"runs": index_list(-1)}, "runs must be in 0 ... 7, got -1"),
+        ({"runs": index_list(7, 8)}, "runs must be in 0 ... 7, got 7 ... 8"),
+        ({"runs": index_list(INT_MAX)}, "runs must be in"),
         ({"sources": [half_source(dy=-2)]}, "at most one pixel away"),
+        ({"sources": [half_source(dx=2)]}, "at most one pixel away"),
         ({"sources": [half_source(lines=0)]}, "lines must lie within its plane"),
         ({"sources": [half_source(lines=2)]}, "lines must lie within its plane"),
-        ({"sources": [half_source(dense_lines=2)]}, "lines must lie within its plane"),
-        ({"sources": [half_source(dense_lines=-1)]}, "lines must lie within its plane"),
-        ({"sources": [half_source(plane(16, dtype=np.uint16))]}, "multiple of 32"),
-        ({"sources": [half_source(bit=0)]}, "needs `neighbours`"),
+        ({"sources": [half_source(lines=-1)]}, "lines must lie within its plane"),
         (
-            {"sources": [half_source(bit=16)], "neighbours": np.zeros(2, np.uint16)},
-            "in -1 ... 15",
+            {"sources": [half_source(np.zeros((2, *SHAPE, 16), np.uint16))]},
+            r"source must have shape \(2, 10, 18, 32\)",
         ),
-        ({"sources": [half_source(bit=-2)]}, "in -1 ... 15"),
-        ({"neighbours": np.zeros(3, np.uint16)}, "neighbours must have shape"),
+        ({"sources": [half_source(half_plane(33))]}, "too many channels"),
+        ({"sources": []}, r"weights must have shape \(1, 0, 16, 16, 2\)"),
         ({"weights": np.zeros((1, 2, 16, 16, 2), np.uint16)}, "weights must have shape"),
+        ({"weights": np.zeros((1, 16, 16, 2), np.uint16)}, "five dimensions"),
+        ({"weights": np.zeros((0, 1, 16, 16, 2), np.uint16)}, "too few or too many outputs"),
         ({"weights": np.zeros((65, 1, 16, 16, 2), np.uint16)}, "too few or too many outputs"),
         ({"weights": np.zeros((3, 1, 16, 16, 2), np.uint16)}, "fewer channels than the weights"),
-        ({"out": plane(16, dtype=np.uint16)}, "whole lines of 32"),
+        (
+            {"weights": np.zeros((2, 1, 16, 16, 2), np.uint16), "out": plane(16)},
+            "fewer channels than the weights",
+        ),
+        ({"out": np.zeros((1, *SHAPE, 16), np.uint16)}, r"must have shape \(1, 10, 18, 32\)"),
+        ({"out": np.zeros((1, *SHAPE, 32), np.int16)}, "must hold float32 or uint16"),
+        ({"out": every_other(half_plane())}, "must hold float32 or uint16, C-contiguous"),
         ({"bias": np.zeros(32, np.float32)}, "bias must have shape"),
-        ({"residual": plane(64, dtype=np.uint16)}, "residual and out must have the same channels"),
-        ({"residual": plane(32, dtype=np.uint16), "out": plane(32)}, "only bfloat16 rows"),
-        ({"pool": True}, "pooled rows are floats"),
-        ({"pool": True, "out": plane(16, (4, 3))}, "whole patches of 2x16"),
+        ({"residual": plane(size=(4, 6), dtype=np.uint16)}, "residual must have shape"),
         (
             {
-                "pool": True, "out": plane(16, (4, 3)), "sums": True,
-                "pixels": index_list(*range(FIRST, FIRST + 32)),
+                "weights": np.zeros((3, 1, 16, 16, 2), np.uint16),
+                "out": half_plane(2), "residual": half_plane(),
             },
-            "takes no sums",
+            "residual has fewer channels than the weights",
         ),
+        ({"residual": half_plane(), "out": plane(32)}, "only bfloat16 rows"),
+        ({"activity": np.zeros((9, 18), np.uint8)}, "activity must have shape"),
+        ({"stored": 0}, "stored must be ACTIVE or INACTIVE"),
+        ({"stored": 258}, "stored must be ACTIVE or INACTIVE"),
+        ({"pool": True}, "pooled rows are floats"),
+        (POOLED | {"out": plane()}, r"out must have shape \(1, 6, 18, 16\)"),
+        (POOLED | {"runs": index_list(0)}, "must come in pairs"),
+        (POOLED | {"runs": index_list(0, 1, 2)}, "must come in pairs"),
+        (POOLED | {"runs": index_list(1, 2)}, "must come in pairs"),
+        (POOLED | {"runs": index_list(1, 0)}, "must come in pairs"),
+        (POOLED | {"runs": index_list(0, 3)}, "must come in pairs"),
+        (POOLED | {"sums": True}, "neither a mask nor sums"),
+        (POOLED | {"activity": activity_of(np.ones(SIZE))}, "neither a mask nor sums"),
+        (POOLED | {"residual": half_plane()}, "only bfloat16 rows"),
     ],
 )  # fmt: skip
 @pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")
@@ -307,7 +365,7 @@ def test_bad_calls_of_half_rows(changes, message):
     [
         ({"lq": np.zeros((1, 0, 6), np.float32)}, "must be positive"),
         ({"lq": np.zeros(SIZE, np.float32)}, "lq must have shape"),
-        ({"residual": plane(3)}, "residual has too few channels"),
+        ({"taps": np.zeros((5, 5), np.float32)}, "residual has too few channels"),
         ({"residual": plane(size=(4, 6))}, "residual must have shape"),
         ({"taps": np.zeros((0, 5), np.float32)}, "taps must have shape"),
         ({"taps": np.zeros((65, 5), np.float32)}, "taps must have shape"),
@@ -323,9 +381,9 @@ def test_bad_calls_of_compose(changes, message):
 @pytest.mark.parametrize(
     ("function", "changes", "message"),
     [
-        ("decide", {"products": plane(8, (4, 3))}, "at least 9 channels"),
+        ("decide", {"products": np.zeros((1, *plane_shape(4, 3), 9), np.float32)}, "products must"),
         ("decide", {"products": plane()}, "products must have shape"),
-        ("decide", {"activity": np.zeros((6, 6), np.uint8)}, "activity must have shape"),
+        ("decide", {"activity": np.zeros((6, 18), np.uint8)}, "activity must have shape"),
         ("list_active", {"activity": np.zeros(plane_shape(4, 6), np.uint8)}, "activity must have"),
     ],
 )
@@ -341,15 +399,18 @@ def test_bad_calls_of_the_masks(function, changes, message):
         ("rows", {"sources": [source()[:5]]}),
         ("rows", {"sources": [source(dy=0.5)]}),
         ("rows", {"sources": [source(first=2**40)]}),
-        ("rows", {"sources": [source(plane(dtype=np.float16))]}),
+        ("rows", {"sources": [source(plane().astype(np.float16))]}),
         ("rows", {"sources": [source(plane().tolist())]}),
         ("rows", {"sources": [source(every_other(plane()))]}),
-        ("rows", {"sources": [source(activity=np.ones(plane_shape(*SIZE), bool))]}),
+        ("rows", {"sources": [source(activity=np.ones(SHAPE, bool))]}),
         ("rows", {"chain": chain()[:3]}),
-        ("rows", {"chain": chain(out=plane(dtype=np.float16))}),
+        ("rows", {"chain": chain(out=plane().astype(np.float16))}),
         ("rows", {"chain": chain(out=every_other(plane()))}),
-        ("half_rows", {"sources": [half_source(plane(32, dtype=np.uint8))]}),
-        ("half_rows", {"sources": [half_source(plane(32, dtype=np.int16))]}),
+        ("half_rows", {"sources": [half_source(half_plane().astype(np.uint8))]}),
+        ("half_rows", {"sources": [half_source(half_plane().astype(np.int16))]}),
+        ("half_rows", {"sources": [source()]}),
+        ("half_rows", {"dense_lines": 0.5}),
+        ("half_rows", {"activity": np.ones(SHAPE, bool)}),
         ("winograd", {"bias": np.zeros(16)}),
         ("winograd", {"height": 8.5}),
         ("winograd", {"height": 2**40}),
@@ -363,13 +424,14 @@ def test_arguments_of_another_type(function, changes):
 
 def shifted_views(array):
     """Return two arrays of equal shape in one memory, the second a pixel further on."""
-    step = array.shape[-1]
+    step = array.shape[-1]  # within a line
     memory = np.zeros(array.size + step, array.dtype)
     return memory[: array.size].reshape(array.shape), memory[step:].reshape(array.shape)
 
 
-X, HALF_X = plane(), plane(32, dtype=np.uint16)
+X, HALF_X = plane(), half_plane()
 FIRST_VIEW, SECOND_VIEW = shifted_views(plane())
+FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
 
 
 @pytest.mark.parametrize(
@@ -383,7 +445,10 @@ FIRST_VIEW, SECOND_VIEW = shifted_views(plane())
         ("rows", {"sources": [source(FIRST_VIEW)], "out": SECOND_VIEW}),
         ("rows", {"out": X, "chain": chain(out=X)}),
         ("rows", {"sources": [source(X, dy=1)], "chain": chain(out=X)}),
+        ("rows", {"residual": X, "chain": chain(out=X)}),
         ("half_rows", {"sources": [half_source(HALF_X, dy=-1)], "out": HALF_X}),
+        ("half_rows", {"sources": [half_source(FIRST_HALF)], "out": SECOND_HALF}),
+        ("half_rows", {"residual": FIRST_HALF, "out": SECOND_HALF}),
     ],
 )
 def test_outputs_that_other_pixels_would_read(function, changes):
@@ -398,8 +463,8 @@ def list_within(array, values):
 
 
 TILED, LISTED = plane(), plane()
-LISTED_HALF = plane(32, dtype=np.uint16)
-PIXEL = 3 * LISTED.shape[1] + 3
+LISTED_HALF = half_plane()
+PIXEL = 3 * SHAPE[1] + 3
 
 
 @pytest.mark.parametrize(
@@ -408,7 +473,7 @@ PIXEL = 3 * LISTED.shape[1] + 3
         ("winograd", {"tiles": list_within(TILED, [0]), "out": TILED}),
         ("rows", {"pixels": list_within(LISTED, [PIXEL]), "out": LISTED}),
         ("rows", {"pixels": list_within(LISTED, [PIXEL]), "chain": chain(out=LISTED)}),
-        ("half_rows", {"pixels": list_within(LISTED_HALF, [PIXEL]), "out": LISTED_HALF}),
+        ("half_rows", {"runs": list_within(LISTED_HALF, [3]), "out": LISTED_HALF}),
     ],
 )
 def test_lists_that_the_output_would_overwrite(function, changes):
@@ -429,7 +494,8 @@ def misaligned(array):
         ("winograd", {"tiles": misaligned(np.zeros(1, np.int32))}),
         ("rows", {"out": misaligned(plane())}),
         ("rows", {"pixels": misaligned(np.full(1, PIXEL, np.int32))}),
-        ("half_rows", {"out": misaligned(plane(32, dtype=np.uint16))}),
+        ("half_rows", {"out": misaligned(half_plane())}),
+        ("half_rows", {"runs": misaligned(np.zeros(1, np.int32))}),
         ("compose", {"lq": misaligned(np.zeros((3, *SIZE), np.float32))}),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from native_planes import SIZES, conv3x3, from_bfloat16, inside
+from native_planes import SIZES, conv3x3, inside, unfold
 
 from smsr_plugin.sparse.native import bfloat16, float32
 from smsr_plugin.sparse.native.planes import Planes
@@ -21,16 +21,16 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
     arithmetic.FirstConv(kernel, bias)(Run(kernels, planes, 1), lq, out)
-    out = from_bfloat16(out) if arithmetic is bfloat16 else out
-    return inside(out, *lq.shape[1:])[..., : len(kernel)]
+    return inside(unfold(out), *lq.shape[1:])[..., : len(kernel)]
 
 
 @per_arithmetic
+@pytest.mark.parametrize("channels", [1, 3, 15])
 @pytest.mark.parametrize("size", SIZES)
-def test_convolves_the_image_and_a_channel_of_ones(arithmetic, size):
+def test_convolves_the_image_and_a_channel_of_ones(arithmetic, size, channels):
     rng = np.random.default_rng(0)
-    lq = rng.integers(0, 4, (3, *size)).astype(np.float32)
-    kernel, bias = rng.integers(-3, 4, (20, 4, 3, 3)), rng.integers(-3, 4, 20)
+    lq = rng.integers(0, 2, (channels, *size)).astype(np.float32)
+    kernel, bias = rng.integers(-1, 2, (20, channels + 1, 3, 3)), rng.integers(-3, 4, 20)
     ones = np.ones((1, *size), np.float32)
     value = conv3x3(np.concatenate([lq, ones]), kernel) + bias
     assert np.abs(value).max() < 2**8  # exact in bfloat16

@@ -1,4 +1,4 @@
-"""From the mask predictor's products to lists of pixels and tiles."""
+"""From the mask predictor's products to lists of pixels, tiles and runs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from hypothesis import strategies as st
 from native_planes import (
     ACTIVE,
     OUTSIDE,
+    RUN,
     SIZES,
     activity_of,
     in_tiles,
     pixels_where,
     plane_of,
     plane_shape,
+    run_columns,
     tile_rows,
 )
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
-sizes = st.tuples(st.integers(1, 14), st.integers(1, 14))
+sizes = st.tuples(st.integers(1, 14), st.integers(1, 35))
 
 
-def decide(products, size, bias=0.0, threshold=0.0, channels=9, threads=1):
+def decide(products, size, bias=0.0, threshold=0.0, channels=16, threads=1):
     """Run the kernel on (9, H/2, W/2) products; return the whole plane of activities."""
     activity = np.full(plane_shape(*size), 77, np.uint8)
     plane = plane_of(products, channels)
@@ -47,7 +49,7 @@ def expected_activity(products, size, bias, threshold):
     size=sizes,
     bias=st.integers(-4, 4),
     threshold=st.integers(-2, 2),
-    channels=st.sampled_from([9, 16]),
+    channels=st.sampled_from([16, 32]),
     threads=st.integers(1, 3),
     seed=st.integers(0, 999),
 )
@@ -74,28 +76,21 @@ def test_nan_is_not_important():
     )
 
 
-def neighbours_of(mask):
-    """Return for each marked pixel bit 3 (dy + 1) + dx + 1 where its neighbour is marked."""
-    around = np.pad(mask, 1)
-    bits = []
-    for y, x in np.argwhere(mask):
-        near = around[y : y + 3, x : x + 3].ravel()
-        bits.append(sum(1 << t for t in range(9) if near[t]))
-    return bits
-
-
 def check_lists(mask, threads=1):
     height, width = mask.shape
     lists = kernels.list_active(height, width, activity_of(mask), threads=threads)
-    assert [found.dtype for found in lists] == [np.int32] * 4 + [np.uint16]
-    active, inactive, active_tiles, inactive_tiles, neighbours = lists
+    assert [found.dtype for found in lists] == [np.int32] * 6
+    active, inactive, active_tiles, inactive_tiles, active_runs, inactive_runs = lists
     assert active.tolist() == pixels_where(mask).tolist()
     assert inactive.tolist() == pixels_where(~mask).tolist()
     every = range(tile_rows(height) * tile_rows(width))
     within = [mask[in_tiles([tile], height, width)] for tile in every]
     assert active_tiles.tolist() == [tile for tile in every if within[tile].any()]
     assert inactive_tiles.tolist() == [tile for tile in every if not within[tile].all()]
-    assert neighbours.tolist() == neighbours_of(mask)
+    within = [row[x : x + RUN] for row in mask for x in range(0, width, RUN)]
+    assert len(within) == height * run_columns(width)
+    assert active_runs.tolist() == [run for run, pixels in enumerate(within) if pixels.any()]
+    assert inactive_runs.tolist() == [run for run, pixels in enumerate(within) if not pixels.all()]
 
 
 @given(
@@ -109,7 +104,7 @@ def test_lists_hold_what_the_mask_marks(size, density, threads, seed):
     check_lists(np.random.default_rng(seed).random(size) < density, threads)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", [*SIZES, (2, 16), (2, 32), (5, 31)])
 @pytest.mark.parametrize("kind", ["no pixel", "the first pixel", "the last pixel", "every pixel"])
 def test_boundaries_of_lists(size, kind):
     mask = np.full(size, kind == "every pixel")
@@ -120,9 +115,21 @@ def test_boundaries_of_lists(size, kind):
     check_lists(mask)
 
 
+@pytest.mark.parametrize("height", [127, 128, 140, 257])
+def test_more_rows_than_pieces_of_work(height):
+    rng = np.random.default_rng(height)
+    check_lists(rng.random((height, 3)) < 0.5, threads=2)
+    products = rng.integers(-3, 4, (9, (height + 1) // 2, 2)).astype(np.float32)
+    found = decide(products, (height, 3), threads=2)
+    assert np.array_equal(found, expected_activity(products, (height, 3), 0, 0))
+
+
 def test_what_lies_outside_the_image_is_not_listed():
-    activity = np.full(plane_shape(5, 6), ACTIVE, np.uint8)
-    active, inactive, active_tiles, *_ = kernels.list_active(5, 6, activity)
-    assert active.tolist() == pixels_where(np.ones((5, 6), bool)).tolist()
-    assert len(inactive) == 0
-    assert active_tiles.tolist() == [0, 1, 2, 3]
+    activity = np.full(plane_shape(5, 18), ACTIVE, np.uint8)
+    active, inactive, active_tiles, inactive_tiles, active_runs, inactive_runs = (
+        kernels.list_active(5, 18, activity)
+    )
+    assert active.tolist() == pixels_where(np.ones((5, 18), bool)).tolist()
+    assert active_tiles.tolist() == list(range(2 * 5))
+    assert active_runs.tolist() == list(range(5 * 2))
+    assert len(inactive) == len(inactive_tiles) == len(inactive_runs) == 0

@@ -93,7 +93,7 @@ def check(net, precision, size, batch, density, seed=0):
 @given(
     split=splits(),
     upscale=st.integers(2, 4),
-    size=st.tuples(st.integers(1, 13), st.integers(1, 19)),
+    size=st.tuples(st.integers(1, 13), st.integers(1, 35)),
     batch=st.integers(1, 3),
     density=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
     plan=st.sampled_from(["measured", "tiles", "pixels"]),
@@ -113,10 +113,20 @@ def test_equals_the_formula_for_any_split_and_mask(
 
 @per_precision
 @pytest.mark.parametrize(
-    "size", [(1, 1), (1, 2), (2, 1), (1, 33), (33, 1), (3, 3), (4, 4), (5, 8), (150, 9)]
-)
+    "size",
+    [
+        (1, 1), (1, 2), (2, 1), (1, 33), (33, 1), (3, 3), (4, 4), (5, 8), (2, 15), (3, 16),
+        (4, 17), (3, 32), (150, 9),
+    ],
+)  # fmt: skip
 def test_boundaries_of_sizes(precision, size):
-    check(loud_smsr(), precision, size, 3, 0.5)
+    check(loud_smsr(num_feat=40), precision, size, 3, 0.5)
+
+
+@per_precision
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 5])
+def test_even_and_odd_numbers_of_blocks(precision, blocks):
+    check(tiny_smsr(num_block=blocks), precision, (6, 18), 2, 0.5)
 
 
 @per_precision
@@ -160,7 +170,7 @@ def test_boundaries_of_masks(precision, active):
         {"num_block": 17},
         {"img_range": 255.0},
         {"num_in_ch": 1, "num_out_ch": 1, "rgb_mean": [0.5]},
-        {"num_in_ch": 16, "num_out_ch": 16, "rgb_mean": [0.5] * 16, "upscale": 4},
+        {"num_in_ch": 15, "num_out_ch": 15, "rgb_mean": [0.5] * 15, "upscale": 4},
     ],
     ids=lambda options: " ".join(options),
 )
@@ -168,15 +178,23 @@ def test_configurations(precision, options):
     net = tiny_smsr(**options)
     x = torch.rand(1, net.config.num_in_ch, 9, 6)
     masks = random_masks(net, x)
-    sr = to_sparse(net, precision)(x, spa_mask=masks).double()
+    sr = native(net, precision)(x, spa_mask=masks).double()
     torch.testing.assert_close(sr, net(x.double(), spa_mask=masks), **CLOSE[precision])
 
 
-def test_a_configuration_beyond_the_kernels_limits_runs_all_the_same():
-    net = tiny_smsr(num_in_ch=70, num_out_ch=70, rgb_mean=[0.5] * 70, upscale=4)  # 1120 outputs
-    x = torch.rand(1, 70, 3, 4)
+@pytest.mark.parametrize(
+    ("channels", "upscale", "obstacle"),
+    [
+        (16, 2, "an image has 16 channels, which are too many"),
+        (70, 4, "a layer has 1120 channels, which are too many"),
+    ],
+)
+def test_a_configuration_beyond_the_kernels_limits_runs_all_the_same(channels, upscale, obstacle):
+    ends = {"num_in_ch": channels, "num_out_ch": channels, "rgb_mean": [0.5] * channels}
+    net = tiny_smsr(**ends, upscale=upscale)
+    x = torch.rand(1, channels, 3, 4)
     torch.testing.assert_close(to_sparse(net)(x).double(), net(x.double()), **CLOSE["fp32"])
-    with pytest.raises(RuntimeError, match="cannot be used"):
+    with pytest.raises(RuntimeError, match=f'backend="native" cannot be used: {obstacle}'):
         native(net)(x)
 
 
@@ -206,7 +224,7 @@ def test_every_instruction_set(monkeypatch, isa, precision, plan):
     monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: KernelsOf(isa))
     if plan != "measured":
         monkeypatch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
-    net = split_channels(loud_smsr(num_feat=20), [[range(0, 20, 2), range(18), [1]]] * 2)
+    net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
     check(net, precision, (13, 17), 2, 0.6)
 
 
@@ -235,7 +253,7 @@ def logits_of(net, x, threshold):
     return out, [block[i] for i in range(len(x)) for block in logits]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (5, 7), (8, 6), (9, 16), (14, 13)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (5, 7), (8, 6), (9, 16), (4, 35)])
 @pytest.mark.parametrize("threshold", [0.0, 0.1])
 def test_predicts_the_oracles_masks(monkeypatch, size, threshold):
     net, x = loud_smsr(num_feat=12), image(*size, batch=3)
@@ -300,7 +318,7 @@ def test_inputs_in_half_precision_are_computed_in_float32(dtype):
 
 @per_precision
 def test_planes_are_used_again_for_other_sizes(precision):
-    sparse = native(loud_smsr(num_feat=20), precision)
+    sparse = native(loud_smsr(num_feat=40), precision)
     for size in [(17, 23), (3, 2), (17, 23), (23, 17), (8, 31), (16, 22), (17, 23)]:
         x = image(*size, batch=2, seed=sum(size))
         fresh = copy.deepcopy(sparse)
@@ -309,9 +327,19 @@ def test_planes_are_used_again_for_other_sizes(precision):
 
 
 @per_precision
+def test_nothing_is_left_of_masks_before(precision):
+    net = loud_smsr(num_feat=40, num_block=3)
+    sparse, x = native(net, precision), image(11, 37)
+    for seed, density in enumerate([1.0, 0.3, 0.0, 0.02, 1.0, 0.0]):
+        masks = random_masks(net, x, density, seed)
+        fresh = copy.deepcopy(sparse)
+        assert torch.equal(sparse(x, spa_mask=masks), fresh(x, spa_mask=masks)), density
+
+
+@per_precision
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e38])
 def test_nothing_is_left_of_an_image_of_other_numbers(precision, bad):
-    net = loud_smsr(num_feat=20)
+    net = loud_smsr(num_feat=40)
     sparse, x = native(net, precision), image(11, 14)
     masks = random_masks(net, x)
     expected = sparse(x, spa_mask=masks)
@@ -331,8 +359,19 @@ def test_nan_reaches_the_output(precision):
 
 
 @per_precision
+def test_an_image_whose_planes_are_stored_past_the_cache(precision):
+    net = split_channels(loud_smsr(num_feat=64, num_block=1), [[range(40), range(20), range(64)]])
+    x = image(200, 180)
+    masks = random_masks(net, x, 0.4)
+    expected = to_sparse(net, backend="reference")(x, spa_mask=masks)
+    torch.set_num_threads(2)
+    sr = native(net, precision)(x, spa_mask=masks)
+    torch.testing.assert_close(sr, expected, **CLOSE[precision])
+
+
+@per_precision
 def test_threads_do_not_change_a_bit(precision):
-    sparse, x = native(loud_smsr(num_feat=20), precision), image(40, 50)
+    sparse, x = native(loud_smsr(num_feat=40), precision), image(40, 50)
     runs = []
     for threads in (1, 2, 4, 1):
         torch.set_num_threads(threads)

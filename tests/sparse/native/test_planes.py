@@ -6,41 +6,65 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_planes import inside, plane_shape
+from native_planes import plane_shape
 
 from smsr_plugin.sparse.native.planes import PlanePool, Planes
 
-sizes = st.tuples(st.integers(1, 20), st.integers(1, 20))
+sizes = st.tuples(st.integers(1, 20), st.integers(1, 40))
+KINDS = ["float32", "uint16", "half size", "activity"]
 
 
-def border(plane, height, width):
-    """Return a copy of a plane whose pixels inside the image are zero."""
-    copy = plane.copy()
-    inside(copy, height, width)[:] = 0
-    return copy
+def get(planes, kind):
+    """Return a plane of a kind, as (lines, rows, stride, ...), and the size of its image."""
+    height, width = planes.height, planes.width
+    if kind == "activity":
+        return planes.activity()[None], (height, width)
+    if kind == "half size":
+        size = (height + 1) // 2, (width + 1) // 2
+        return planes.plane(kind, 18, half=True), size
+    return planes.plane(kind, 33, np.dtype(kind).type), (height, width)
 
 
-@given(st.lists(st.tuples(sizes, st.booleans()), min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(sizes, st.sampled_from(KINDS)), min_size=1, max_size=8))
+@settings(max_examples=100, deadline=None)
 def test_borders_are_zero_whatever_the_size_before(uses):
     planes = Planes()
-    for size, half in uses:
+    for size, kind in uses:
         planes.resize(*size)
-        if half:
-            size = (size[0] + 1) // 2, (size[1] + 1) // 2
-        plane = planes.plane(f"half {half}", 3, half=half)
-        assert plane.shape == (*plane_shape(*size), 3)
-        assert plane.dtype == np.float32
-        assert not border(plane, *size).any()
-        inside(plane, *size)[:] = 1  # what a kernel writes
+        plane, (height, width) = get(planes, kind)
+        assert plane.shape[1:3] == plane_shape(height, width)
+        border = plane.copy()
+        border[:, 1 : height + 1, 1 : width + 1] = 0
+        assert not border.any()
+        plane[:, 1 : height + 1, 1 : width + 1] = 1  # what a kernel writes
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "lines", "line"),
+    [
+        (1, np.float32, 1, 16),
+        (16, np.float32, 1, 16),
+        (17, np.float32, 2, 16),
+        (1, np.uint16, 1, 32),
+        (32, np.uint16, 1, 32),
+        (33, np.uint16, 2, 32),
+    ],
+)
+def test_channels_are_cut_into_cache_lines(channels, dtype, lines, line):
+    planes = Planes()
+    planes.resize(5, 17)
+    assert planes.plane("x", channels, dtype).shape == (lines, 10, 34, line)
+    assert planes.activity().shape == (10, 34)
 
 
 def test_a_plane_keeps_its_contents_while_the_size_stays():
     planes = Planes()
     planes.resize(5, 6)
     planes.plane("x", 2)[:] = 7
+    planes.activity()[:] = 2
     planes.resize(5, 6)
     assert (planes.plane("x", 2) == 7).all()
+    assert (planes.activity() == 2).all()
     assert not planes.plane("y", 2).any()
 
 
@@ -55,14 +79,31 @@ def test_memory_is_used_again_for_a_smaller_image():
     assert np.shares_memory(planes.plane("x", 16), large)
 
 
+def test_after_a_change_of_size_every_run_counts_as_active():
+    planes = Planes()
+    planes.resize(3, 17)
+    assert len(planes.active_runs) == 0  # memory is asked for zeroed
+    planes.plane("x", 16)
+    planes.resize(3, 17)
+    assert len(planes.active_runs) == 0
+    for height, width, runs in [(17, 3, 17), (2, 16, 2), (2, 33, 6)]:
+        planes.resize(height, width)
+        assert planes.active_runs.tolist() == list(range(runs))
+        assert planes.active_runs.dtype == np.int32
+        planes.active_runs = planes.active_runs[:1]  # as a mask does
+    planes.resize(2, 33)
+    assert planes.active_runs.tolist() == [0]
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
 def test_planes_begin_with_a_cache_line_and_are_contiguous(dtype):
     planes = Planes()
-    planes.resize(5, 6)
-    plane = planes.plane("x", 64, dtype)
-    assert plane.dtype == dtype
-    assert plane.ctypes.data % 64 == 0
-    assert plane.flags.c_contiguous
+    for size in [(5, 6), (9, 20), (3, 3)]:
+        planes.resize(*size)
+        plane = planes.activity() if dtype == np.uint8 else planes.plane("x", 64, dtype)
+        assert plane.dtype == dtype
+        assert plane.ctypes.data % 64 == 0
+        assert plane.flags.c_contiguous
 
 
 def test_a_pool_lends_planes_to_one_caller_at_a_time():

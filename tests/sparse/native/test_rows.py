@@ -14,21 +14,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_planes import (
     ACTIVE,
+    INACTIVE,
+    LARGE,
     SIZES,
     activity_of,
     assert_planes_equal,
+    assert_stored_alike_past_the_cache,
     conv3x3,
     filled_plane,
+    flat,
     inside,
     pixels_where,
     plane_of,
-    plane_shape,
+    unfold,
 )
 
 from smsr_plugin.sparse.native import packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
+LINE = kernels.LINE
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 #: Pixels of one work item, `kRowBlock` of csrc/kernels.h.
 ROW_BLOCK = 48
@@ -38,7 +43,7 @@ EPS = 2.0**-24
 #: Those with bfloat16 kernels share the float kernels of the one before.
 FLOAT_ISAS = [isa for isa in kernels.available() if not kernels.has_half(isa)]
 per_isa = pytest.mark.parametrize("isa", FLOAT_ISAS)
-sizes = st.tuples(st.integers(1, 14), st.integers(1, 14))
+sizes = st.tuples(st.integers(1, 14), st.integers(1, 20))
 densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 #: Counts of channels below, at and beyond the vectors and panels of every instruction set.
 counts = st.sampled_from([1, 3, 8, 15, 16, 17, 32, 40, 64, 80])
@@ -50,7 +55,7 @@ def integers(rng, *shape):
 
 
 def integer_plane(rng, size, channels):
-    return plane_of(integers(rng, channels, *size), channels)
+    return plane_of(integers(rng, channels, *size))
 
 
 class Source(NamedTuple):
@@ -68,20 +73,15 @@ def product(pixels, sources, weights):
     """Return the sum over sources of row(pixel + offset)·weights in float64, (pixels, N)."""
     value, k = np.zeros((len(pixels), weights.shape[1])), 0
     for source in sources:
-        row = pixels // source.plane.shape[1] + source.dy
-        column = pixels % source.plane.shape[1] + source.dx
+        values = unfold(source.plane)
+        at = pixels + source.dy * values.shape[1] + source.dx
         last = source.first + source.channels
-        seen = source.plane[row, column, source.first : last].astype(np.float64)
+        seen = flat(values)[at, source.first : last].astype(np.float64)
         if source.activity is not None:
-            seen[source.activity[row, column] != ACTIVE] = 0
+            seen[source.activity.ravel()[at] != ACTIVE] = 0
         value += seen @ weights[k : k + source.channels].astype(np.float64)
         k += source.channels
     return value
-
-
-def flat(plane):
-    """View a plane as rows of channels."""
-    return plane.reshape(-1, plane.shape[2])
 
 
 def padded(values):
@@ -93,10 +93,10 @@ def check_conv(isa, mask, depth=16, count=16, seed=0):
     """Convolve at the pixels of a mask and compare all of `out`."""
     rng = np.random.default_rng(seed)
     image, kernel = integers(rng, depth, *mask.shape), integers(rng, count, depth, 3, 3)
-    x = plane_of(image, depth)
+    x = plane_of(image)
     pixels = pixels_where(mask)
-    out = filled_plane(*mask.shape, packing.padded(count))
-    expected = out.astype(np.float64)
+    out = filled_plane(*mask.shape, count)
+    expected = unfold(out).astype(np.float64)
     inside(expected, *mask.shape)[mask] = padded(conv3x3(image, kernel))[mask]
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
     kernels.rows(*mask.shape, pixels, sources, packing.taps(kernel), out, isa=isa)
@@ -140,15 +140,15 @@ def test_many_channels(isa, depth, count):
 def sources_of(draw, size):
     """Draw sources from up to three planes; sparse ones hold NaN where they may not be seen."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
-    planes = [integer_plane(rng, size, draw(st.integers(1, 36))) for _ in range(3)]
+    planes = [integer_plane(rng, size, draw(st.integers(1, 48))) for _ in range(3)]
     activity = activity_of(rng.random(size) < draw(densities))
     hidden = planes[2]
-    hidden[activity != ACTIVE] = np.nan
+    hidden[:, activity == INACTIVE] = np.nan
     sources = []
     for _ in range(draw(st.integers(0, 12))):
         plane = draw(st.sampled_from(planes))
-        first = draw(st.integers(0, plane.shape[2] - 1))
-        channels = draw(st.integers(1, plane.shape[2] - first))
+        first = draw(st.integers(0, len(plane) - 1)) * LINE
+        channels = draw(st.integers(1, len(plane) * LINE - first))
         steps = st.integers(-1, 1)
         sources.append(
             Source(
@@ -168,25 +168,27 @@ def test_equals_any_sum_of_products(isa, data, size, density, count, seed):
     pixels = rng.permutation(pixels_where(rng.random(size) < density))
     weights = integers(rng, sum(source.channels for source in sources), count)
     value = padded(product(pixels, sources, weights))
-    out = filled_plane(*size, value.shape[1] + data.draw(st.sampled_from([0, 3, 16])))
+    out = filled_plane(*size, value.shape[1] + data.draw(st.sampled_from([0, LINE])))
     options = {"threads": data.draw(st.integers(1, 3))}
     if data.draw(st.booleans()):
         options["bias"] = integers(rng, value.shape[1])
         value += options["bias"]
     residual = data.draw(st.sampled_from(["none", "another plane", "in place"]))
+    added = None
     if residual != "none":
-        options["residual"] = integer_plane(rng, size, out.shape[2])
-        value += flat(options["residual"])[pixels, : value.shape[1]]
+        options["residual"] = integer_plane(rng, size, value.shape[1] + 2 * LINE)
+        added = flat(unfold(options["residual"]))[pixels, : value.shape[1]]
+        value += added
     if residual == "in place":
         out = options["residual"]
     if data.draw(st.booleans()):
         options["relu"] = True
         value = np.maximum(value, 0)
-    expected = out.astype(np.float64)
+    expected = unfold(out).astype(np.float64)
     flat(expected)[pixels, : value.shape[1]] = value
 
     if data.draw(st.booleans()):
-        options["chain"], chained = draw_chain(data, rng, size, pixels, value)
+        options["chain"], chained = draw_chain(data, rng, size, pixels, value, added)
     sums = kernels.rows(
         *size, pixels, sources, packing.product(weights), out, isa=isa, sums=True, **options
     )
@@ -196,14 +198,16 @@ def test_equals_any_sum_of_products(isa, data, size, density, count, seed):
         assert_planes_equal(options["chain"][2], chained)
 
 
-def draw_chain(data, rng, size, pixels, value):
+def draw_chain(data, rng, size, pixels, value, residual):
     """Return a chain for the kernel, and what its plane should hold afterwards."""
     count = data.draw(counts)
+    if residual is not None and data.draw(st.booleans()):
+        value = np.concatenate([residual, value], 1)
     weights = padded(integers(rng, value.shape[1], count))
-    out = integer_plane(rng, size, weights.shape[1] + data.draw(st.sampled_from([0, 16])))
+    out = integer_plane(rng, size, weights.shape[1] + data.draw(st.sampled_from([0, LINE])))
     bias = integers(rng, weights.shape[1]) if data.draw(st.booleans()) else None
     relu = data.draw(st.booleans())
-    expected = out.astype(np.float64)
+    expected = unfold(out).astype(np.float64)
     start = flat(expected)[pixels, : weights.shape[1]] if bias is None else bias
     result = start + value @ weights
     flat(expected)[pixels, : weights.shape[1]] = np.maximum(result, 0) if relu else result
@@ -215,25 +219,26 @@ def draw_chain(data, rng, size, pixels, value):
 def test_rounds_no_more_than_a_float32_sum_in_any_order(isa, depth):
     rng = np.random.default_rng(depth)
     size, pixels = (3, 5), pixels_where(np.ones((3, 5), bool))
-    x = plane_of(rng.standard_normal((depth, *size), np.float32), depth)
+    x = plane_of(rng.standard_normal((depth, *size), np.float32))
     weights = rng.standard_normal((depth, 16), np.float32)
     out = filled_plane(*size, 16)
     sources = [Source(x, 0, 0, 0, depth, None)]
     kernels.rows(*size, pixels, sources, packing.product(weights), out, isa=isa)
     x_of_magnitudes = [Source(np.abs(x), 0, 0, 0, depth, None)]
     bound = depth * EPS * product(pixels, x_of_magnitudes, np.abs(weights))
-    error = np.abs(flat(out)[pixels] - product(pixels, sources, weights))
+    error = np.abs(flat(unfold(out))[pixels] - product(pixels, sources, weights))
     assert (error <= bound).all()
 
 
 @per_isa
 def test_threads_do_not_change_a_bit(isa):
     rng = np.random.default_rng(0)
-    size, count = (31, 37), 48
-    x = plane_of(rng.standard_normal((count, *size), np.float32), count)
+    size, count = (47, 67), 48  # more work items than pieces
+    x = plane_of(rng.standard_normal((count, *size), np.float32))
     weights = packing.taps(rng.standard_normal((count, count, 3, 3)))
     sources = [(x, dy, dx, 0, count, None) for dy, dx in NEIGHBOURS]
-    pixels = pixels_where(rng.random(size) < 0.5)
+    pixels = pixels_where(rng.random(size) < 0.7)
+    assert len(pixels) > 2 * 2 * 8 * ROW_BLOCK
     chain_weights = packing.product(rng.standard_normal((count, 16)))
     runs = []
     for threads in (1, 2, 5):
@@ -246,11 +251,30 @@ def test_threads_do_not_change_a_bit(isa):
     assert runs[0] == runs[1] == runs[2]
 
 
+@per_isa
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_what_is_stored_past_the_cache(isa, has_bias):
+    rng = np.random.default_rng(0)
+    x, residual, out, chained = (integer_plane(rng, LARGE, count) for count in (16, 48, 64, 64))
+    pixels = pixels_where(rng.random(LARGE) < 0.5)
+    sources, weights = [(x, 0, 0, 0, 16, None)], packing.product(integers(rng, 16, 48))
+    chain_weights = packing.product(integers(rng, 2 * 48, 64))
+    bias = integers(rng, 64) if has_bias else None
+
+    def call(out, chained, threads):
+        return kernels.rows(
+            *LARGE, pixels, sources, weights, out, residual=residual, sums=True,
+            chain=(chain_weights, bias, chained, True), threads=threads, isa=isa,
+        )  # fmt: skip
+
+    assert_stored_alike_past_the_cache(call, out, chained)
+
+
 @pytest.mark.parametrize("isa", [isa for isa in kernels.available() if kernels.has_half(isa)])
 def test_float_kernels_are_shared_by_instruction_sets_with_bfloat16(isa):
     rng = np.random.default_rng(0)
     size = (9, 13)
-    x = plane_of(rng.standard_normal((40, *size), np.float32), 40)
+    x = plane_of(rng.standard_normal((40, *size), np.float32))
     weights = packing.product(rng.standard_normal((40, 48)))
     pixels = pixels_where(np.ones(size, bool))
     results = []
@@ -267,7 +291,7 @@ def test_nan_reaches_the_output_of_the_pixels_that_see_it(isa, relu):
     rng = np.random.default_rng(0)
     size = (6, 7)
     x = integer_plane(rng, size, 16)
-    inside(x, *size)[2, 3, 5] = np.nan
+    x[0, 3, 4, 5] = np.nan  # pixel (2, 3)
     out, chained = filled_plane(*size, 16), filled_plane(*size, 16)
     sources = [(x, dy, dx, 0, 16, None) for dy, dx in NEIGHBOURS]
     weights = packing.taps(integers(rng, 16, 16, 3, 3))
@@ -277,6 +301,6 @@ def test_nan_reaches_the_output_of_the_pixels_that_see_it(isa, relu):
     sees = np.zeros(size, bool)
     sees[1:4, 2:5] = True
     for plane in (out, chained):
-        assert (np.isnan(inside(plane, *size)).all(2) == sees).all()
-        assert np.isfinite(inside(plane, *size)[~sees]).all()
-    assert plane_shape(*size) == out.shape[:2]
+        found = inside(unfold(plane), *size)
+        assert (np.isnan(found).all(2) == sees).all()
+        assert np.isfinite(found[~sees]).all()
