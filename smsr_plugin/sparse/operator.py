@@ -32,7 +32,7 @@ def register(net: SparseSMSR) -> int:
 
 
 # Defined by hand: torch.library.custom_op imports the compiler when the operator is first called,
-# which takes a second and 30 MiB.
+# which takes half a second and 30 MiB.
 _library = torch.library.Library("smsr_plugin", "DEF")
 _library.define("sparse_smsr(Tensor x, Tensor? spa_mask, int network) -> (Tensor, Tensor)")
 
