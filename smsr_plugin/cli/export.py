@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.checkpoints import CheckpointError, load, read
+from smsr_plugin.checkpoints import CheckpointError, build, read
 from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
 
 DESCRIPTION = """\
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
         checkpoint = read(args.checkpoint, param_key=args.param_key)
-        net = load(args.checkpoint, param_key=args.param_key)
+        net = build(checkpoint)
         difference = export_onnx(
             net,
             args.output,
