@@ -20,7 +20,7 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import replace_file
 
-#: The first one in which padding can depend on the image's size as the mask predictors need it.
+#: The oldest that PyTorch's exporter writes without converting: most engines read it.
 OPSET = 18
 SUFFIX = ".onnx"
 #: What PyTorch's exporter imports.
@@ -72,6 +72,8 @@ def export_onnx(
     path = Path(path)
     if path.suffix != SUFFIX:
         raise OnnxExportError(f"{path}: must end in {SUFFIX}")
+    if not path.parent.is_dir():
+        raise OnnxExportError(f"{path}: there is no folder {path.parent}")
     if math.isnan(threshold):
         raise OnnxExportError("the threshold must be a number, got nan")
     network = MaskedDense(net, threshold).float().cpu()

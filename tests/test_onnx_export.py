@@ -159,10 +159,15 @@ def test_paths_and_thresholds_that_cannot_be(net, exported, tmp_path, monkeypatc
     monkeypatch.setattr(onnx_export, "to_onnx", lambda *args, **options: onnx.load(exported))
     with pytest.raises(OnnxExportError, match=r"net\.pth: must end in \.onnx"):
         export_onnx(net, tmp_path / "net.pth")
+    with pytest.raises(OnnxExportError, match=r"no/net\.onnx: there is no folder .*/no$"):
+        export_onnx(net, tmp_path / "no" / "net.onnx")
     with pytest.raises(OnnxExportError, match="got nan"):
         export_onnx(net, tmp_path / "net.onnx", threshold=math.nan)
-    with pytest.raises(OnnxExportError, match=r"no/net\.onnx: cannot be written: No such file"):
-        export_onnx(net, tmp_path / "no" / "net.onnx", threshold=THRESHOLD)
+    folder = tmp_path / "folder.onnx"
+    folder.mkdir()
+    with pytest.raises(OnnxExportError, match=r"folder\.onnx: cannot be written: "):
+        export_onnx(net, folder, threshold=THRESHOLD)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.reference

@@ -52,9 +52,11 @@ def run(args: argparse.Namespace) -> int:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
         checkpoint = read(args.checkpoint, param_key=args.param_key)
-        net = build(checkpoint)
+        print(
+            f"read   {args.checkpoint}: {checkpoint.kind}, x{checkpoint.config.upscale}", flush=True
+        )
         difference = export_onnx(
-            net,
+            build(checkpoint),
             args.output,
             threshold=args.threshold,
             masks=args.masks,
@@ -63,7 +65,6 @@ def run(args: argparse.Namespace) -> int:
     except (CheckpointError, OnnxExportError) as error:
         print(f"smsr export: {error}", file=sys.stderr)
         return 2
-    print(f"read   {args.checkpoint}: {checkpoint.kind}, x{net.config.upscale}")
     print(f"wrote  {args.output}: ONNX, opset {OPSET}, values in 0…1")
     if difference is None:
         print("not checked: ONNX Runtime is not installed (pip install onnxruntime)")

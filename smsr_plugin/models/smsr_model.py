@@ -30,10 +30,10 @@ from smsr_plugin.sparse import SparseSMSR, SparseStats
 class SMSRModel(SRModel):
     """SRModel for SMSR.
 
-    Options beyond SRModel's: `train.sparsity_opt` (a loss), the keys of `TrainOptions`, and
-    `logger.tb_masks` (see `smsr_plugin.models.validation_log`), and
-    `val.converter` (see `smsr_plugin.models.converters`): without it validation runs the
-    masked-dense oracle. With `train.ema_decay` the averaged weights are validated and converted.
+    Options beyond SRModel's: `train.sparsity_opt` (a loss), the keys of `TrainOptions`,
+    `logger.tb_masks` (see `smsr_plugin.models.validation_log`), and `val.converter` (see
+    `smsr_plugin.models.converters`): without it validation runs the masked-dense oracle. With
+    `train.ema_decay` the averaged weights are validated and converted.
 
     Beside the metrics, each validation set reports `spa_density` (mean share of important pixels),
     `gmacs` and `gmacs_dense` (10⁹ multiply-adds per image, as the masks keep them and dense),
@@ -50,7 +50,7 @@ class SMSRModel(SRModel):
         if train.get("perceptual_opt"):
             raise ValueError("SMSRModel trains with pixel_opt and sparsity_opt, not perceptual_opt")
         self.train_options = TrainOptions.from_train_section(train)
-        mask_images(self.opt.get("logger", {}))  # raises on a wrong value, before training starts
+        mask_images(self.opt["logger"])  # raises on a wrong value, before training starts
         super().init_training_settings()
         if not train.get("sparsity_opt"):
             raise ValueError("train.sparsity_opt is missing, e.g. {type: SparsityLoss, ...}")
@@ -179,8 +179,8 @@ class SMSRModel(SRModel):
     def _validation_log(
         self, dataset_name: str, current_iter: int | str, tb_logger: Any
     ) -> ValidationLog | None:
-        images = mask_images(self.opt.get("logger", {}))
-        if tb_logger is None or images is None:
+        images = mask_images(self.opt["logger"]) if tb_logger else None
+        if images is None:
             return None
         step = int(current_iter)
         weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
