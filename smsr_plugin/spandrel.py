@@ -85,7 +85,9 @@ class SMSRArch(spandrel.Architecture[SMSR]):
         Raises:
             smsr_plugin.checkpoints.CheckpointError: If it does not hold an SMSR after all.
         """
-        net = build(interpret(state_dict))
+        # Tensors made in inference mode, in which some programs do everything, hide their changes.
+        with torch.inference_mode(False):
+            net = build(interpret(state_dict))
         config = net.config
         return spandrel.ImageModelDescriptor(
             net,

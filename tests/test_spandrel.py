@@ -134,6 +134,16 @@ def test_sparse_inference_is_made_once_for_each_state_of_the_weights(net, loader
     assert made == ["fp32", "fp32", "bf16"]
 
 
+@torch.inference_mode()
+def test_changes_are_followed_in_inference_mode_too(net, loader):
+    model, lq = loader.load_from_state_dict(net.state_dict()), torch.rand(1, 3, 6, 9)
+    before = model(lq)
+    model.model.load_state_dict(tiny_smsr(1, upscale=3).state_dict())
+    after = model(lq)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(after, upscaled(model.model, lq), **FP32)
+
+
 def test_without_sparse_the_oracle_itself_runs(net, registry, monkeypatch):
     made = conversions(monkeypatch)
     loader = spandrel.ModelLoader(registry=registry)
