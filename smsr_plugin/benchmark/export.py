@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from smsr_plugin.benchmark.catalogue import Sources
 from smsr_plugin.benchmark.networks import build
+from smsr_plugin.onnx_export import to_onnx
 
 #: Seconds that pnnx may take.
 TIME_LIMIT = 300.0
@@ -70,16 +71,7 @@ class Exporter:
 def write_onnx(net: nn.Module, x: Tensor, stem: Path) -> Path:
     """Write one .onnx file with the shape of `x`."""
     path = stem.with_suffix(".onnx")
-    torch.onnx.export(
-        net,
-        (x,),
-        path,
-        input_names=["lq"],
-        output_names=["sr"],
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    path.write_bytes(to_onnx(net, x).SerializeToString())
     return path
 
 

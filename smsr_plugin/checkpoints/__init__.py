@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.img_range import fold_img_range
-from smsr_plugin.checkpoints.network import Checkpoint, load, read, read_state_dict, save
+from smsr_plugin.checkpoints.network import (
+    Checkpoint,
+    build,
+    interpret,
+    load,
+    read,
+    read_state_dict,
+    save,
+)
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "build",
     "fold_img_range",
+    "interpret",
     "load",
     "read",
     "read_state_dict",

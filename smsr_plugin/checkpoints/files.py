@@ -79,12 +79,20 @@ def _read_pickle(path: Path) -> object:
 
 
 def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file so that `path` holds the old bytes or all the new ones, never a mix.
+    """Write a safetensors file.
 
     Raises:
         CheckpointError: If the file cannot be written.
     """
-    content = safetensors.torch.save(dict(tensors), dict(metadata))
+    replace_file(path, safetensors.torch.save(dict(tensors), dict(metadata)))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds the old bytes or all the new ones, never a mix.
+
+    Raises:
+        CheckpointError: If the file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         try:

@@ -177,13 +177,8 @@ class SparseSMSR(nn.Module):
         self._packed = None
 
     def _packed_weights(self) -> NativeNetwork:
-        """Pack the weights, or return what was packed since they last changed.
-
-        Tensors made in inference mode do not count their changes; loading weights is noticed all
-        the same.
-        """
-        weights = [*self.parameters(), *self.buffers()]
-        state = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
+        """Pack the weights, or return what was packed since they last changed."""
+        state = weights_state(self)
         if self._packed is None or self._packed[0] != state:
             self._packed = state, NativeNetwork(self, load_kernels(), ARITHMETIC[self.dtype])
         return self._packed[1]
@@ -200,6 +195,15 @@ class SparseSMSR(nn.Module):
             f"precision={self.precision}, threshold={self.threshold}, backend={self.backend}, "
             f"dense_channels={self.dense_channels}"
         )
+
+
+def weights_state(net: nn.Module) -> object:
+    """Return something that compares unequal after the weights of `net` have changed.
+
+    Tensors made in inference mode do not count their changes: only their replacement is seen.
+    """
+    weights = [*net.parameters(), *net.buffers()]
+    return [(w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights]
 
 
 def _fold_input_shift(net: SMSR) -> nn.Conv2d:
