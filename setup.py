@@ -99,7 +99,10 @@ setup(
             "scikit-learn",
         ],
         "dev": ["pre-commit", "pyright", "ruff"],
+        "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "plot": ["matplotlib"],
+        "spandrel": ["spandrel"],
+        "tensorboard": ["tensorboard"],
     },
     entry_points={
         "console_scripts": [
