@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from smsr_plugin.report.measurements import Subject
     from smsr_plugin.report.section import Section
 
-DEFAULT_OUTPUT = Path("report.html")
+DEFAULT_OUT = Path("report.html")
 SUFFIXES = (".html", ".htm")
 RUNS = 3
 #: lq pixels that a page shows of an image: at x2 the pictures to compare have four times as many.
-MAX_PIXELS = 640 * 480
+CROP = 640 * 480
 #: Exit codes: some images could not be read; the command line is at fault; stopped by the keyboard.
-SOME_FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = """\
 Write one HTML page on what SMSR computes for an image and what it skips: bicubic interpolation
@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add = parser.add_argument
     add("input", nargs="+", type=Path, metavar="INPUT", help="8-bit images, lq, or folders of them")
     add("--weights", type=Path, required=True, metavar="FILE", help="SMSR checkpoint")
-    add("-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="HTML", help="%(default)s")
+    add("-o", "--out", type=Path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--gt", type=Path, metavar="PATH", help="ground truth: an image or a folder")
     truth.add_argument(
@@ -68,11 +68,11 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         help="timed runs (default: %(default)s)",
     )
     add(
-        "--max-pixels",
+        "--crop",
         type=_positive,
-        default=MAX_PIXELS,
+        default=CROP,
         metavar="N",
-        help="of a larger lq image take the middle (default: %(default)s)",
+        help="of lq images with more pixels show the middle (%(default)s)",
     )
     parser.set_defaults(run=run)
     return parser
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     try:
-        _check_output(args.output)
+        _check_output(args.out)
         sources = find_sources(args.input, args.gt, args.from_gt)
         subject = Subject(load(args.weights), args.precision, args.threshold)
     except (ValueError, OSError) as error:
@@ -105,13 +105,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         sections = _sections(sources, subject, args)
         if sections:
-            _write(args.output, render(sections, context))
+            _write(args.out, render(sections, context))
     except KeyboardInterrupt:
         print("smsr report: interrupted, no page was written", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
         return _fail(error)
-    return _summarise(args.output, len(sections), len(sources))
+    return _summarise(args.out, len(sections), len(sources))
 
 
 def _sections(
@@ -125,13 +125,13 @@ def _sections(
     from smsr_plugin.report.section import make_section
 
     sections, upscale = [], subject.sparse.config.upscale
-    with tqdm(total=len(sources) * steps(args.runs), unit="step", disable=None) as bar:
+    with tqdm(total=len(sources) * steps(args.runs), unit="step", disable=None, leave=False) as bar:
         for source in sources:
             bar.set_postfix_str(source.path.name)
             try:
-                case = load_case(source, upscale, args.max_pixels)
+                case = load_case(source, upscale, args.crop)
             except (ValueError, OSError) as error:
-                bar.write(f"smsr report: {error}", file=sys.stderr)
+                bar.write(f"smsr report: error: {error}", file=sys.stderr)
                 bar.total -= steps(args.runs)
                 continue
             sections.append(make_section(measure(subject, case, args.runs, bar.update)))
@@ -150,7 +150,7 @@ def _check_output(path: Path) -> None:
 
 def _write(path: Path, page: str) -> None:
     """Write the page under another name and rename it, so that it is whole or not there."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # the name may be of full length
     try:
         with temporary.open("x", encoding="utf-8") as file:
             file.write(page)
@@ -165,12 +165,12 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
         size = path.stat().st_size / 1e6
         print(f"{path}: {done} of {wanted} images, {size:.1f} MB")
     else:
-        print("smsr report: no image could be read, no page was written", file=sys.stderr)
-    return 0 if done == wanted else SOME_FAILED
+        print("smsr report: error: no image could be read, no page was written", file=sys.stderr)
+    return 0 if done == wanted else FAILED
 
 
 def _fail(error: Exception) -> int:
-    print(f"smsr report: {error}", file=sys.stderr)
+    print(f"smsr report: error: {error}", file=sys.stderr)
     return BAD_USAGE
 
 

@@ -18,6 +18,9 @@ from smsr_plugin.report.measurements import Subject
 from smsr_plugin.report.speed import measure_parts
 from smsr_plugin.sparse.native.kernels import load_kernels
 
+#: A load average, per usable core, above which a machine is called busy.
+BUSY = 0.5
+
 
 def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
@@ -55,6 +58,12 @@ class Context:
     version: str = smsr_plugin.__version__
     blur_sigma: float = BLUR_SIGMA
     silent: float = SILENT
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other work took so much of the machine that times say little."""
+        cores = self.machine["cores_usable"] or self.machine["cores"] or 1
+        return self.machine["load_average"][0] > BUSY * cores
 
     @classmethod
     def of(cls, subject: Subject, weights: str, runs: int) -> Context:

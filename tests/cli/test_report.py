@@ -74,7 +74,7 @@ def test_bad_images_are_named_and_the_others_go_on(photos, weights, tmp_path, ca
     assert smsr(photos, "--weights", weights, "-o", page, "--runs", 1) == 1
     assert page.read_text(encoding="utf-8").count("<article") == 2
     printed = capsys.readouterr()
-    assert [line.split(": ")[1] for line in printed.err.splitlines()] == [
+    assert [line.split(": ")[2] for line in printed.err.splitlines()] == [
         str(photos / "cut.png"),
         str(photos / "empty.png"),
     ]
@@ -92,7 +92,7 @@ def test_without_a_good_image_there_is_no_page(tmp_path, weights, capsys):
 def test_the_middle_of_a_large_image_is_shown(photos, weights, tmp_path):
     page = tmp_path / "page.html"
     argv = [photos / "ax2.png", "--weights", weights, "-o", page, "--runs", 1]
-    assert smsr(*argv, "--max-pixels", 48) == 0
+    assert smsr(*argv, "--crop", 48) == 0
     text = page.read_text(encoding="utf-8")
     assert "<dd>8×6</dd>" in text
     assert "the middle of 16×12" in text
@@ -118,7 +118,7 @@ def test_what_cannot_be_done_is_one_line(change, message, photos, weights, monke
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.count("\n") == 1
-    assert printed.err.startswith("smsr report: ")
+    assert printed.err.startswith("smsr report: error: ")
     assert sorted(path.name for path in photos.iterdir()) == ["ax2.png", "bx2.png"]
 
 

@@ -164,6 +164,16 @@ def test_without_kernels_the_page_says_what_is_missing(section, context):
     assert "plain PyTorch" in text
 
 
+@pytest.mark.parametrize(
+    ("load", "cores", "busy"), [(0.9, 2, False), (1.1, 2, True), (1.1, 4, False)]
+)
+def test_a_busy_machine_is_told_of(section, context, load, cores, busy):
+    machine = {**context.machine, "load_average": [load, 0.0, 0.0], "cores_usable": cores}
+    text = Page(render([section], replace(context, machine=machine))).text()
+    assert ("The machine had other work" in text) is busy
+    assert f"first run: {load:.2f}" in text
+
+
 def test_a_part_of_an_image_is_called_so(section, context):
     text = Page(render([replace(section, whole_size=(4000, 3000))], context)).text()
     assert "the middle of 4000×3000" in text
