@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smsr_plugin.report import figures
-from smsr_plugin.report.channels import silent
+from smsr_plugin.report.channels import histogram, silent
 from smsr_plugin.report.charts import Chart
 from smsr_plugin.report.detail import Contrast, Detail
 from smsr_plugin.report.measurements import Measurements
@@ -41,6 +41,7 @@ class Section:
         layers: For the slider; the first two are those that it shows at first.
         masks: The mask of each block over the image.
         block_contrasts: Of the high-frequency energy, for each block.
+        zeros_important, zeros_unimportant: The histograms of the share of zeros, bin by bin.
         silent_important, silent_unimportant: The share of channels that are nearly always zero.
         time_curve, kept_curve: Quality against time and against multiply-adds; None where the
             image is too small to have a PSNR.
@@ -76,6 +77,8 @@ class Section:
     group_missed: tuple[float, ...]
     detail_chart: Chart
     zeros_chart: Chart
+    zeros_important: tuple[float, ...]
+    zeros_unimportant: tuple[float, ...]
     silent_important: float | None
     silent_unimportant: float | None
     curve: tuple[SpeedPoint, ...]
@@ -119,6 +122,8 @@ def make_section(m: Measurements) -> Section:
         group_missed=detail.group_missed,
         detail_chart=figures.detail_chart(detail),
         zeros_chart=figures.zeros_chart(m.zero_shares),
+        zeros_important=tuple(histogram(m.zero_shares.important).tolist()),
+        zeros_unimportant=tuple(histogram(m.zero_shares.unimportant).tolist()),
         silent_important=silent(m.zero_shares.important),
         silent_unimportant=silent(m.zero_shares.unimportant),
         curve=m.curve,

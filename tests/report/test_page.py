@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from smsr_plugin.report.cases import Case
+from smsr_plugin.report.channels import histogram
 from smsr_plugin.report.context import Context
 from smsr_plugin.report.measurements import measure
 from smsr_plugin.report.page import about, count, fixed, giga, ms, percent, render
@@ -83,6 +84,8 @@ def test_the_page_says_what_was_measured(page, measurements, context):
         "the ground truth",
     ):
         assert re.sub(r"\s+", " ", value) in text
+    shares = histogram(m.zero_shares.important)
+    assert f"0.50 … 0.55 {shares[10]:.3f}" in text
     rows = re.findall(r"−4 ([\d.]+) ", text)
     assert f"{m.curve[1].density:.3f}" in rows
 
