@@ -420,14 +420,15 @@ def test_the_parts_are_also_timed_by_block():
         assert timer.seconds[part] == pytest.approx(total)
 
 
-def test_the_threshold_may_be_changed_between_runs():
+@per_precision
+def test_the_threshold_may_be_changed_between_runs(precision):
     net, x = loud_smsr(), image(8, 9)
-    sparse = native(net)
+    sparse = native(net, precision)
     sparse(x)
     for threshold in (0.3, -0.3, float("-inf")):
         sparse.threshold = threshold
         sr, stats = sparse(x, return_stats=True)
-        expected, expected_stats = native(net, threshold=threshold)(x, return_stats=True)
+        expected, expected_stats = native(net, precision, threshold=threshold)(x, return_stats=True)
         assert torch.equal(stats.spa_mask, expected_stats.spa_mask)
         assert torch.equal(sr, expected)
     assert stats.kept == 1
