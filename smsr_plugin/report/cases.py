@@ -47,11 +47,6 @@ class Case:
     gt: Image | None
     whole: tuple[int, int]
 
-    @property
-    def is_part(self) -> bool:
-        """Whether `lq` is the middle of a larger image."""
-        return self.lq.shape[:2] != self.whole
-
 
 def find_sources(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[Source]:
     """List the images of files and folders, in the order given.

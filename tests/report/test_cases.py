@@ -47,7 +47,7 @@ def test_the_ground_truth_may_have_the_name_with_or_without_the_scale(tmp_path):
     case = load_case(Source(tmp_path / "lq" / "0801x3.png", tmp_path / "gt"), 3, PLENTY)
     np.testing.assert_array_equal(case.lq, lq)
     np.testing.assert_array_equal(case.gt, gt[:15])
-    assert not case.is_part
+    assert case.whole == (5, 4)
     with pytest.raises(DataError, match=r"no image called 0801x3 in .*gt"):
         load_case(Source(tmp_path / "lq" / "0801x3.png", tmp_path / "gt"), 2, PLENTY)
     write(tmp_path / "gt" / "0801x3.png", 15, 12)
@@ -76,7 +76,6 @@ def test_the_lq_image_is_made_from_the_ground_truth(tmp_path):
 def test_of_a_large_image_the_middle_is_taken_and_the_same_of_its_ground_truth(tmp_path):
     hr = write(tmp_path / "hr.png", 40, 80)
     case = load_case(Source(tmp_path / "hr.png", is_gt=True), 2, max_pixels=200)
-    assert case.is_part
     assert case.whole == (20, 40)
     np.testing.assert_array_equal(case.lq, downscale(hr, 2)[5:15, 10:30])
     np.testing.assert_array_equal(case.gt, hr[10:30, 20:60])
