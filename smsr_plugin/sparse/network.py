@@ -39,7 +39,8 @@ class SparseSMSR(nn.Module):
     def __init__(self, net: SMSR, precision: str, threshold: float, backend: str) -> None:
         super().__init__()
         self.config = net.config
-        self.precision, self.threshold, self.backend = precision, threshold, backend
+        self.precision, self.backend = precision, backend
+        self._threshold = threshold
         self.head_first = _fold_input_shift(net)
         self.head_second = net.head[2]
         self.blocks = nn.ModuleList(SparseBlock(block) for block in net.blocks)
@@ -53,6 +54,17 @@ class SparseSMSR(nn.Module):
         self._handle = operator.register(self)
         self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
         self.requires_grad_(False).eval()
+
+    @property
+    def threshold(self) -> float:
+        """What logit 1 − logit 0 of an important pixel exceeds; may be changed between runs."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._threshold = value
+        if self._packed is not None:
+            self._packed[1].decide_at(value)
 
     @property
     def dense_channels(self) -> list[list[int]]:
@@ -111,9 +123,17 @@ class SparseSMSR(nn.Module):
         sr, found = native(x.float(), spa_mask)
         return sr.to(x.dtype), found
 
-    @torch.no_grad()
     def breakdown(self, x: Tensor, spa_mask: Tensor | None = None) -> dict[str, float]:
         """Return the seconds that each part of one run took, on the native kernels.
+
+        Raises:
+            RuntimeError: If the native kernels cannot run this.
+        """
+        return dict(self.timed(x, spa_mask).seconds)
+
+    @torch.no_grad()
+    def timed(self, x: Tensor, spa_mask: Tensor | None = None) -> Timer:
+        """Run once on the native kernels; return the seconds of each part, by block as well.
 
         Raises:
             RuntimeError: If the native kernels cannot run this.
@@ -124,7 +144,7 @@ class SparseSMSR(nn.Module):
             raise RuntimeError("only the native backend can be broken down into parts")
         timer = Timer()
         native(x.float(), spa_mask, timer)
-        return dict(timer.seconds)
+        return timer
 
     def _native_for(self, x: Tensor) -> NativeNetwork | None:
         """Return the native form of this network if it can take `x` and is wanted."""
