@@ -68,12 +68,15 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["smsr_plugin", "smsr_plugin.*"]),
+    package_data={"smsr_plugin.report": ["templates/*"]},
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",
     install_requires=[
         "basicsr>=1.4.2,<1.5",
+        "jinja2",
         "lmdb",
+        "markupsafe",
         "numpy",
         "opencv-python",
         "pillow",
@@ -87,7 +90,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8"],
+        "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8", "selenium>=4.11"],
         "bench": [
             "matplotlib",
             "ncnn",
