@@ -37,15 +37,22 @@ class HRImage:
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its ground truth.
+    """An lq image and its ground truth.
 
     Attributes:
+        image: Where they come from.
         gt: (H·s, W·s, 3) RGB, 0…255; cut to a multiple of the scale.
         lq: (1, 3, H, W) RGB, 0…1, contiguous; MATLAB's bicubic, 8 bits.
     """
 
+    image: HRImage
     gt: NDArray[np.uint8]
     lq: NDArray[np.float32]
+
+    @property
+    def lq_size(self) -> tuple[int, int]:
+        """Width and height of the lq image."""
+        return self.lq.shape[3], self.lq.shape[2]
 
 
 def list_sets(folders: Sequence[Path]) -> list[HRImage]:
@@ -88,4 +95,4 @@ def load_pair(image: HRImage, scale: int) -> Pair:
         raise
     except ValueError as error:
         raise DataError(f"{image.path}: {error}") from error
-    return Pair(gt, as_lq(downscale(gt, scale)))
+    return Pair(image, gt, as_lq(downscale(gt, scale)))
