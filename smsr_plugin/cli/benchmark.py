@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from smsr_plugin.benchmark.catalogue import LIBRARIES
+from smsr_plugin.cli.errors import FAILED, INTERRUPTED, bad_usage
+from smsr_plugin.cli.numbers import not_negative, positive
+
+if TYPE_CHECKING:
+    from smsr_plugin.evaluation.run import Plan, Run
 
 DESCRIPTION = """\
 Compare networks over folders of HR images: PSNR and SSIM on Y, parameters, multiply-adds,
@@ -23,10 +30,6 @@ each followed by ,KEY=VALUE...: options of the network (RLFN=rlfn_x2.pth,img_ran
   form=twin       an SMSR that computes every pixel and has no masks
   threshold=T     of a sparse SMSR: above 0 faster, below 0 better"""
 
-#: What the engines are called, without importing them.
-ENGINES = ("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn")
-FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
-
 
 def add_parser(subparsers: Any) -> None:
     """Add `smsr benchmark`."""
@@ -40,11 +43,11 @@ def add_parser(subparsers: Any) -> None:
     add("networks", nargs="+", metavar="NETWORK", help=argparse.SUPPRESS)
     add("--images", nargs="+", required=True, type=Path, metavar="DIR",
         help="HR folders; Set5/HR is called Set5")  # fmt: skip
-    add("--scale", type=_from_one, default=2, metavar="S", help="of all networks (default: 2)")
-    add("--engine", choices=ENGINES, default=ENGINES[0], metavar="NAME",
-        help=f"runs dense networks: {', '.join(ENGINES)}")  # fmt: skip
-    add("--threads", type=_from_one, metavar="N", help="of each engine (default: PyTorch's)")
-    add("--rounds", type=_from_zero, default=5, metavar="N",
+    add("--scale", type=positive, default=2, metavar="S", help="of all networks (default: 2)")
+    add("--engine", choices=LIBRARIES, default="pytorch", metavar="NAME",
+        help=f"runs dense networks: {', '.join(LIBRARIES)}")  # fmt: skip
+    add("--threads", type=positive, metavar="N", help="of each engine (default: PyTorch's)")
+    add("--rounds", type=not_negative, default=5, metavar="N",
         help="timed runs on an image (default: 5; 0: quality alone)")  # fmt: skip
     add("--out", type=Path, default=Path("benchmark_networks"), metavar="DIR",
         help="where results go (default: %(default)s)")  # fmt: skip
@@ -55,7 +58,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare; return 0, 1 if something failed, 2 after one line on stderr, 130 if stopped."""
     import torch
-    from tqdm import tqdm
 
     from smsr_plugin.evaluation import outputs
     from smsr_plugin.evaluation.report import failure_texts, quality_table, run_table
@@ -66,29 +68,38 @@ def run(args: argparse.Namespace) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         comparing = Run(plan, args.out)
     except (ValueError, OSError) as error:
-        print(f"smsr benchmark: error: {error}", file=sys.stderr)
-        return BAD_USAGE
-    total, pending = len(plan.networks) * len(plan.images), comparing.pending
-    with tqdm(total=total, initial=total - pending, unit="run") as bar:
-
-        def progress(doing: str, done: int) -> None:
-            bar.set_postfix_str(doing, refresh=not done)
-            bar.update(done)
-
-        try:
-            comparing.measure(progress)
-        except KeyboardInterrupt:
-            bar.close()
-            print("smsr benchmark: interrupted; the same command goes on", file=sys.stderr)
-            return INTERRUPTED
-    result = comparing.result()
-    for line in filter(None, (outputs.write(result, args.out), *failure_texts(result)[1:])):
+        return bad_usage(args, error)
+    try:
+        _measure(comparing)
+        result = comparing.result()
+        without_plots = outputs.write(result, args.out)
+    except KeyboardInterrupt:
+        print("smsr benchmark: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:  # a full disk, a folder that is gone
+        print(f"smsr benchmark: error: {error}; the same command goes on", file=sys.stderr)
+        return FAILED
+    for line in filter(None, (without_plots, *failure_texts(result)[1:])):
         print(line, file=sys.stderr)
     print(result.to_json() if args.json else f"{quality_table(result)}\n\n{run_table(result)}")
     return FAILED if any(network.failures for network in result.networks) else 0
 
 
-def _plan(args: argparse.Namespace, threads: int) -> Any:
+def _measure(comparing: Run) -> None:
+    """Make the measurements that are missing, with a progress bar."""
+    from tqdm import tqdm
+
+    total = len(comparing.plan.networks) * len(comparing.plan.images)
+    with tqdm(total=total, initial=total - comparing.pending, unit="run") as bar:
+
+        def progress(doing: str, done: int) -> None:
+            bar.set_postfix_str(doing, refresh=not done)
+            bar.update(done)
+
+        comparing.measure(progress)
+
+
+def _plan(args: argparse.Namespace, threads: int) -> Plan:
     """Find the images and the networks; raise ValueError or OSError if that cannot be."""
     from smsr_plugin.benchmark.runner import Schedule
     from smsr_plugin.evaluation.images import list_sets
@@ -102,21 +113,3 @@ def _plan(args: argparse.Namespace, threads: int) -> Any:
     command = ["smsr", *map(without_folders, args.argv)]
     found = resolve(networks, args.scale, args.engine, threads)
     return Plan(found, images, args.scale, schedule, threads, command)
-
-
-def _from_one(text: str) -> int:
-    return _whole(text, 1)
-
-
-def _from_zero(text: str) -> int:
-    return _whole(text, 0)
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-    return number

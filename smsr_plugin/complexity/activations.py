@@ -18,7 +18,6 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity.layers import deployed
 from smsr_plugin.complexity.smsr_cost import SMSRCost
 
-
 CONVOLUTION = torch.ops.aten.convolution.default
 
 

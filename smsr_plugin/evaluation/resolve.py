@@ -76,7 +76,8 @@ def resolve(
                 f"{argument.text}: {label!r} is taken; give it a name by ,label=NAME"
             )
         labels.add(label)
-        spec = replace(spec, name=label, network=f"network{number}", imports=KINDS[source.kind])
+        imports = () if spec.model_format else KINDS[source.kind]
+        spec = replace(spec, name=label, network=f"network{number}", imports=imports)
         networks.append(ComparedNetwork(label, argument.text, source, spec))
     return networks
 
