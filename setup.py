@@ -104,7 +104,7 @@ setup(
         "dev": ["pre-commit", "pyright", "ruff"],
         "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "plot": ["matplotlib"],
-        "spandrel": ["spandrel"],
+        "spandrel": ["spandrel>=0.4"],
         "tensorboard": ["tensorboard"],
     },
     entry_points={
