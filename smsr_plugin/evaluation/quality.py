@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
 Image = NDArray[np.uint8]
+Luma = NDArray[np.float64]
 
 PEAK = 255
 #: BT.601 for values in 0…255: Y = 16 + the sum of these times R, G, B.
@@ -60,7 +61,7 @@ def compare(sr: Image, gt: Image, border: int) -> Quality:
     return Quality(psnr(*y), ssim(*y), psnr(*rgb), ssim(*rgb))
 
 
-def luma(rgb: NDArray[Any]) -> NDArray[np.float64]:
+def luma(rgb: NDArray[Any]) -> Luma:
     """Return Y of (…, 3) RGB in 0…255 as (…) in 16…235."""
     return rgb @ LUMA_WEIGHTS + LUMA_OFFSET
 
@@ -69,6 +70,15 @@ def psnr(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:
     """Return the peak signal-to-noise ratio of values in 0…255, in dB."""
     mean_square = float(np.mean((image - other) ** 2))
     return 10 * math.log10(PEAK**2 / mean_square) if mean_square else math.inf
+
+
+def psnr_inside(
+    image: NDArray[np.float64], other: NDArray[np.float64], border: int
+) -> float | None:
+    """Return the PSNR without `border` pixels at each edge, None where no pixel is left."""
+    height, width = image.shape[:2]
+    inside = (slice(border, height - border), slice(border, width - border))
+    return psnr(image[inside], other[inside]) if image[inside].size else None
 
 
 def ssim(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:

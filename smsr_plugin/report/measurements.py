@@ -14,10 +14,10 @@ from torch import Tensor
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.benchmark.dense_twin import DenseTwin
 from smsr_plugin.data.bicubic import upscale
+from smsr_plugin.evaluation.quality import luma, psnr_inside
 from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import ZeroShares, zero_shares
 from smsr_plugin.report.detail import Detail, detail
-from smsr_plugin.report.luminance import luma, psnr
 from smsr_plugin.report.speed import (
     EVERY_PIXEL,
     PartTimes,
@@ -153,8 +153,8 @@ def measure(
         spa_density=tuple(stats.spa_density[0].tolist()),
         macs=stats.macs[0],
         macs_dense=stats.macs_dense,
-        psnr_bicubic=None if gt_y is None else psnr(luma(bicubic), gt_y, scale),
-        psnr_sr=None if gt_y is None else psnr(luma(picture), gt_y, scale),
+        psnr_bicubic=None if gt_y is None else psnr_inside(luma(bicubic), gt_y, scale),
+        psnr_sr=None if gt_y is None else psnr_inside(luma(picture), gt_y, scale),
         detail=detail(case.lq, bicubic, picture if case.gt is None else case.gt, spa_mask),
         zero_shares=shares,
         curve=curve,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr_plugin.benchmark.summary import summarise
-from smsr_plugin.report.luminance import Luma, luma, psnr
+from smsr_plugin.evaluation.quality import Luma, luma, psnr_inside
 from smsr_plugin.sparse import SparseSMSR
 
 #: Thresholds of the curve; at −∞ every pixel is important.
@@ -105,7 +105,7 @@ def measure_curve(
             density,
             kept,
             summarise(seconds[threshold]).median,
-            psnr(y, reference, sparse.config.upscale),
+            psnr_inside(y, reference, sparse.config.upscale),
         )
         for threshold, (y, density, kept) in results.items()
     )

@@ -10,11 +10,12 @@ from basicsr.metrics import calculate_psnr, calculate_ssim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
+from skimage.metrics import peak_signal_noise_ratio
 
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import load_weights
 from smsr_plugin.evaluation.images import HRImage, load_pair
-from smsr_plugin.evaluation.quality import compare, luma, psnr, ssim, to_image
+from smsr_plugin.evaluation.quality import compare, luma, psnr, psnr_inside, ssim, to_image
 
 #: BasicSR computes Y in float32: 24 bits of 255, squared and averaged.
 FLOAT32_Y = 1e-5
@@ -140,3 +141,13 @@ def test_reproduces_what_the_authors_of_pan_logged(test_data, scale, set_name, n
         for channels in ("y", "rgb"):
             key = f"{measure}_{channels}"
             assert getattr(found, key) == pytest.approx(float(expected[key]), abs=tolerance), key
+
+
+def test_psnr_inside_a_border_is_that_of_scikit_image():
+    a, b = (luma(photograph(12, 9, seed)) for seed in (0, 1))
+    for border in (0, 3):
+        inside = (slice(border, 12 - border), slice(border, 9 - border))
+        expected = peak_signal_noise_ratio(b[inside], a[inside], data_range=255)
+        assert psnr_inside(a, b, border) == pytest.approx(expected)
+    assert psnr_inside(a, a, 2) == math.inf
+    assert psnr_inside(a, b, 5) is None

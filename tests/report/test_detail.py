@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smsr_plugin.evaluation.quality import luma
 from smsr_plugin.report.detail import GROUPS, Contrast, contrast, detail
-from smsr_plugin.report.luminance import luma
 
 
 def test_contrast_is_the_mean_inside_and_outside():

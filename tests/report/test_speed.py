@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from smsr_plugin import to_sparse
-from smsr_plugin.report.luminance import luma, psnr
+from smsr_plugin.evaluation.quality import luma, psnr_inside
 from smsr_plugin.report.speed import (
     EVERY_PIXEL,
     THRESHOLDS,
@@ -44,7 +44,7 @@ def test_each_point_is_what_the_network_of_that_threshold_gives(net, x):
         sr, stats = to_sparse(net, threshold=point.threshold)(x, return_stats=True)
         assert point.density == pytest.approx(float(stats.spa_density.mean()))
         assert point.kept == pytest.approx(stats.kept)
-        assert point.psnr == pytest.approx(psnr(luma(to_picture(sr)), reference, 2))
+        assert point.psnr == pytest.approx(psnr_inside(luma(to_picture(sr)), reference, 2))
         assert point.seconds > 0
     assert curve[0].threshold == EVERY_PIXEL
     assert curve[0].kept == 1
@@ -55,7 +55,7 @@ def test_without_ground_truth_results_are_compared_with_that_at_zero(net, x):
     at_zero = to_picture(to_sparse(net)(x))
     for point in curve:
         result = to_picture(to_sparse(net, threshold=point.threshold)(x))
-        assert point.psnr == pytest.approx(psnr(luma(result), luma(at_zero), 2))
+        assert point.psnr == pytest.approx(psnr_inside(luma(result), luma(at_zero), 2))
     assert next(point for point in curve if point.threshold == 0).psnr == math.inf
 
 
