@@ -1,24 +1,14 @@
-"""`smsr-train`: BasicSR's training pipeline with SMSR registered."""
+"""BasicSR's training pipeline with SMSR registered."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import argparse
 
 from basicsr.train import train_pipeline
 
-from smsr_plugin.toolbox.entry import make_parser, run
+from smsr_plugin.toolbox.entry import run_pipeline
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train a network as an option file says; return the exit code (see `entry.run`)."""
-    parser = make_parser(
-        "smsr-train",
-        "Train a super-resolution network with BasicSR.",
-        "smsr-train -opt options/train/SMSR/train_SMSR_x2.yml --auto_resume",
-    )
-    return run(parser, argv, train_pipeline)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run(args: argparse.Namespace) -> None:
+    """Train a network as an option file says; raise OptionError if the user must mend something."""
+    run_pipeline(args, train_pipeline)

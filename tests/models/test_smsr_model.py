@@ -13,8 +13,8 @@ from option_files import (
 )
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.toolbox import test as test_entry
-from smsr_plugin.toolbox import train as train_entry
+from smsr_plugin.cli import test as test_entry
+from smsr_plugin.cli import train as train_entry
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 SMSR_TRAINING = {
