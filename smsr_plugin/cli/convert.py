@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli import main as smsr
 from smsr_plugin.cli.errors import bad_usage
+from smsr_plugin.cli.main import earlier_name
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
@@ -72,6 +70,5 @@ def describe(checkpoint: Checkpoint, net: SMSR) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `smsr convert` by its earlier name, `smsr-convert`."""
-    return smsr.main(["convert", *(sys.argv[1:] if argv is None else argv)])
+#: `smsr-convert`.
+main = earlier_name("convert")

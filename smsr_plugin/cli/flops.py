@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smsr_plugin.cli import main as smsr
 from smsr_plugin.cli.errors import bad_usage
+from smsr_plugin.cli.main import earlier_name
 from smsr_plugin.cli.numbers import finite, positive
 
 if TYPE_CHECKING:
@@ -128,6 +126,5 @@ def _count(subject: Subject, args: argparse.Namespace) -> tuple[str, list[Any]]:
     return f"{name} x{upscale}, output {width}×{height}, lq {lq_width}×{lq_height}", rows
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `smsr flops` by its earlier name, `scripts/count_flops.py`."""
-    return smsr.main(["flops", *(sys.argv[1:] if argv is None else argv)])
+#: `scripts/count_flops.py`.
+main = earlier_name("flops")

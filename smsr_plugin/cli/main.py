@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smsr_plugin import __version__
 from smsr_plugin.cli.errors import INTERRUPTED
 
 #: The modules, in the order of the help.
 COMMANDS = (
+    "upscale",
     "train",
     "test",
     "prepare",
@@ -43,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     args = parser.parse_args(arguments)
     args.argv = arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     try:
         code = args.run(args)
         sys.stdout.flush()
@@ -54,6 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader, such as `head`, has enough. What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def earlier_name(command: str) -> Callable[..., int]:
+    """Return the `main` of a command that also has a console name or script of its own."""
+
+    def main_of_command(argv: Sequence[str] | None = None) -> int:
+        return main([command, *(sys.argv[1:] if argv is None else argv)])
+
+    return main_of_command
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -16,6 +16,14 @@ def not_negative(text: str) -> int:
     return _whole(text, 0)
 
 
+def percent(text: str) -> int:
+    """Return a whole number in 1…100."""
+    number = positive(text)
+    if number > 100:
+        raise argparse.ArgumentTypeError(f"expected a whole number in 1…100, got {text!r}")
+    return number
+
+
 def finite(text: str) -> float:
     """Return a finite number."""
     try:

@@ -1,15 +1,17 @@
-"""What `smsr train` and `smsr test` share: the arguments that BasicSR's pipelines know."""
+"""What `smsr train` and `smsr test` share: the arguments, and how a pipeline of BasicSR ends."""
 
 from __future__ import annotations
 
 import argparse
 from typing import Any
 
+from smsr_plugin.cli.errors import bad_usage
+
 
 def add_pipeline_parser(
     subparsers: Any, name: str, help: str, description: str, example: str
-) -> argparse.ArgumentParser:
-    """Add and return a subparser with BasicSR's arguments, `--root` and `--quiet`."""
+) -> None:
+    """Add a subparser with BasicSR's arguments, `--root` and `--quiet`."""
     parser = subparsers.add_parser(
         name,
         help=help,
@@ -33,4 +35,16 @@ def add_pipeline_parser(
     add("--quiet", action="store_true",
         help="only progress and results here; all in the log file")  # fmt: skip
     add("--local_rank", metavar="N", type=int, default=0, help="set by launchers")
-    return parser
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the pipeline; return 0, or 2 after one line on stderr if the user must mend something."""
+    from smsr_plugin.toolbox.entry import run_pipeline
+    from smsr_plugin.toolbox.option_error import OptionError
+
+    try:
+        run_pipeline(args)
+    except OptionError as error:
+        return bad_usage(args, error)
+    return 0

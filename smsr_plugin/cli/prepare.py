@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.cli import main as smsr
 from smsr_plugin.cli.errors import INTERRUPTED, bad_usage
+from smsr_plugin.cli.main import earlier_name
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
 
 DESCRIPTION = """\
@@ -87,6 +86,5 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `smsr prepare` by its earlier name, `scripts/prepare_div2k.py`."""
-    return smsr.main(["prepare", *(sys.argv[1:] if argv is None else argv)])
+#: `scripts/prepare_div2k.py`.
+main = earlier_name("prepare")

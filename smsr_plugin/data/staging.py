@@ -1,4 +1,4 @@
-"""Folders that appear under their name only when they are complete."""
+"""Folders and files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
@@ -29,6 +29,24 @@ def staged(final: Path) -> Iterator[Path]:
         _replace(final, new)
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextmanager
+def staged_file(final: Path) -> Iterator[Path]:
+    """Give a path for a new file that replaces `final` if the block succeeds, and else vanishes.
+
+    The folder is made if it is not there. A link under the final name is replaced, not followed.
+
+    Raises:
+        OSError: If the file cannot be made or put in place.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    new = final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be of full length
+    try:
+        yield new
+        new.replace(final)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def _replace(final: Path, new: Path) -> None:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
+
+from basicsr.test import test_pipeline
+from basicsr.train import train_pipeline
 
 from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.registration import register_all
 
+PIPELINES = {"train": train_pipeline, "test": test_pipeline}
 
-def run_pipeline(args: argparse.Namespace, pipeline: Callable[[str], None]) -> None:
-    """Run one of BasicSR's pipelines, mended.
+
+def run_pipeline(args: argparse.Namespace) -> None:
+    """Run BasicSR's training or test pipeline, mended.
 
     Args:
-        args: The command line as `smsr train` and `smsr test` parse it.
-        pipeline: BasicSR's `train_pipeline` or `test_pipeline`.
+        args: The command line as `smsr train` and `smsr test` parse it; `command` says which.
 
     Raises:
         OptionError: In one line, what the user can mend. Anything else that goes wrong is a bug
@@ -31,7 +34,7 @@ def run_pipeline(args: argparse.Namespace, pipeline: Callable[[str], None]) -> N
         register_all()
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
-            pipeline(str(root))
+            PIPELINES[args.command](str(root))
     except ValueError as error:
         if not is_own_error(error):
             raise
