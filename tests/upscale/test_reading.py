@@ -146,12 +146,13 @@ def test_orientation_is_applied_as_pillow_does(tmp_path, name, orientation):
 def test_exif_that_describes_the_picture_is_kept(tmp_path):
     exif = Image.Exif()
     exif[Base.Make], exif[Base.XResolution], exif[Base.Orientation] = "Maker", 300, 6
-    exif[IFD.Exif] = {Base.ExifImageWidth: 7, Base.DateTimeOriginal: "2020:01:01 00:00:00"}
+    details = {Base.ExifImageWidth: 7, Base.DateTimeOriginal: "2020:01:01 00:00:00"}
+    exif[IFD.Exif] = {**details, IFD.Interop: {1: "R98"}}
     exif[IFD.GPSInfo] = {1: "N"}
     picture = read_picture(save(tmp_path / "a.jpg", noise(5, 7, 3), exif=exif))
     assert picture.exif == {
         Base.Make: "Maker",
-        IFD.Exif: {Base.ExifImageWidth: 7, Base.DateTimeOriginal: "2020:01:01 00:00:00"},
+        IFD.Exif: details,
         IFD.GPSInfo: {1: "N"},
     }
 

@@ -28,11 +28,11 @@ def bicubic_network(upscale: int = 2) -> Network:
     return Network(net)
 
 
-def bicubic(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """Return (H, W, C) enlarged, in float64, clamped to the range of its dtype."""
+def bicubic(pixels: np.ndarray, scale: int, shift: float = 0) -> np.ndarray:
+    """Return (H, W, C) enlarged, plus a number, in float64, clamped to the range of its dtype."""
     x = torch.from_numpy(pixels.astype(np.float64)).permute(2, 0, 1)[None]
     sr = F.interpolate(x, scale_factor=scale, mode="bicubic")[0].permute(1, 2, 0).numpy()
-    return np.clip(sr, 0, np.iinfo(pixels.dtype).max)
+    return np.clip(sr + shift, 0, np.iinfo(pixels.dtype).max)
 
 
 def close(pixels: np.ndarray, expected: np.ndarray) -> bool:
@@ -61,17 +61,21 @@ def test_every_kind_keeps_its_channels_and_dtype(size, channels, dtype, scale):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_opacity_goes_through_the_network_and_flat_areas_stay(dtype):
+    network = bicubic_network()
+    with torch.no_grad():
+        network.net.tail.bias.fill_(-0.01)
     full = np.iinfo(dtype).max
     alpha = np.zeros((12, 14), dtype)
     alpha[:, 6] = full // 3
     alpha[:, 7:] = full
-    result = Upscaler(bicubic_network())(Picture(noise(12, 14, 3, dtype=dtype), alpha))
+    result = Upscaler(network)(Picture(noise(12, 14, 3, dtype=dtype), alpha))
     got = result.picture.alpha
     assert got is not None
     assert got.dtype == dtype
     assert (got[:, :10] == 0).all()
     assert (got[:, 16:] == full).all()
-    assert close(got[:, 10:16], bicubic(alpha[..., None], 2)[:, 10:16, 0])
+    expected = bicubic(alpha[..., None], 2, -0.01 * full)
+    assert close(got[:, 10:16], expected[:, 10:16, 0])
 
 
 @pytest.mark.parametrize("opacity", [0, 100, 255])

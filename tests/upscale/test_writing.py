@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 
 import cv2
@@ -95,6 +96,8 @@ def test_profile_and_exif_are_kept(tmp_path, name, dtype):
         exif = image.getexif()
         assert exif[Base.Make] == EXIF[Base.Make]
         assert Base.Orientation not in exif
+        if name.endswith("png"):  # without the six bytes that precede it elsewhere
+            assert re.search(rb"eXIf(II\*\0|MM\0\*)", (tmp_path / name).read_bytes())
         if not name.endswith("tif"):
             details = exif.get_ifd(IFD.Exif)
             assert details[Base.DateTimeOriginal] == "2020:01:01 00:00:00"
