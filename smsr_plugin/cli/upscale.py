@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,54 +39,43 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, folder, or pattern such as 'in/*.jpg'")
-    add(
-        "-o",
-        "--out",
-        required=True,
-        type=Path,
-        metavar="OUT",
-        help="folder for the results, or the file for one",
-    )
+    add("-o", "--out", required=True, type=Path, metavar="OUT",
+        help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=Path, metavar="FILE", help=f"SMSR checkpoint (or set {WEIGHTS})")
-    add("--outscale", type=factor, metavar="X", help="any factor; Lanczos after the network's own")
+    add("--json", action="store_true", help="print a report for machines")
+    _add_files(parser.add_argument_group("files").add_argument)
+    _add_speed(parser.add_argument_group("quality and speed").add_argument)
+    _add_size(parser.add_argument_group("large images").add_argument)
+    parser.set_defaults(run=run)
+
+
+def _add_files(add: Callable[..., Any]) -> None:
     add("--recursive", action="store_true", help="also take the folders inside folders")
     add("--skip-existing", action="store_true", help="leave out what is there already")
     add("--suffix", default="", metavar="TEXT", help="put after each name, such as _x2")
-    add(
-        "--ext",
-        default="same",
-        choices=("same", "png", "jpg", "webp", "tiff"),
-        help="format (default: as the input, else png)",
-    )
+    add("--ext", default="same", choices=("same", "png", "jpg", "webp", "tiff"), metavar="EXT",
+        help="png, jpg, webp, tiff, or same as the input (default)")  # fmt: skip
     add("--quality", type=percent, default=95, metavar="N", help="of jpg and webp (%(default)s)")
-    add(
-        "--threshold",
-        type=finite,
-        default=0.0,
-        metavar="T",
-        help="above 0 computes fewer pixels: faster, less exact; 2 costs 0.03 dB on Set5",
-    )
+    add("--masks", type=Path, metavar="DIR", help="also write where it computed, as heat maps")
+
+
+def _add_speed(add: Callable[..., Any]) -> None:
+    add("--outscale", type=factor, metavar="X", help="any factor; Lanczos after the network's own")
+    add("--threshold", type=finite, default=0.0, metavar="T",
+        help="above 0 computes less: 2 costs 0.03 dB on Set5")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
     add("--threads", type=positive, metavar="N", help="(default: PyTorch's)")
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
-    add(
-        "--tile",
-        type=not_negative,
-        metavar="PX",
-        help="cut images into tiles of this side; 0 never. By default only those "
-        "that do not fit into memory. Channel attention then pools over a tile, not "
-        "the whole image, so the result differs slightly (docs/upscaling.md)",
-    )
+
+
+def _add_size(add: Callable[..., Any]) -> None:
+    add("--tile", type=not_negative, metavar="PX",
+        help="cut images into tiles of this side, 0 never; by default only those that "
+        "do not fit into memory. Channel attention then pools over a tile, not the "
+        "whole image: the result differs slightly (docs/upscaling.md)")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
-    add(
-        "--max-pixels",
-        type=positive,
-        metavar="N",
-        help="refuse larger inputs (default: 89 million, Pillow's limit)",
-    )
-    add("--masks", type=Path, metavar="DIR", help="also write where it computed, as heat maps")
-    add("--json", action="store_true", help="print a report for machines")
-    parser.set_defaults(run=run)
+    add("--max-pixels", type=positive, metavar="N",
+        help="refuse larger inputs (default: 89 million)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

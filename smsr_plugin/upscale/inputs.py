@@ -81,12 +81,13 @@ def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> l
     """
     if os.sep in naming.suffix or (os.altsep and os.altsep in naming.suffix):
         raise RequestError(f"the suffix {naming.suffix!r} must not name a folder")
+    folders = [folder for folder in (naming.out, naming.masks) if folder]
     if _names_a_file(naming.out):
         jobs = [_single(arguments, naming)]
     else:
         found = [entry for argument in arguments for entry in _find(argument, naming, recursive)]
         jobs = [naming.job(source, below) for source, below in dict.fromkeys(found)]
-        _check_places(jobs, [naming.out, *([naming.masks] if naming.masks else [])])
+        _check_places(jobs, folders)
     _check_overwriting(jobs)
     return jobs
 
@@ -118,18 +119,18 @@ def _find(argument: str, naming: Naming, recursive: bool) -> Iterator[tuple[Path
         yield path, Path()
     elif glob.has_magic(argument):
         matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
-        if not matches:
+        files = [Path(match) for match in matches if Path(match).is_file()]
+        if not files:
             raise RequestError(f"no file matches {argument}")
-        for match in matches:
-            if Path(match).is_file():
-                yield Path(match), Path()
+        for file in files:
+            yield file, Path()
     else:
         raise RequestError(f"{path} does not exist")
 
 
 def _in_folder(folder: Path, naming: Naming, recursive: bool) -> Iterator[tuple[Path, Path]]:
     # Results of an earlier run must not be enlarged again.
-    ignored = {p.resolve() for p in (naming.out, naming.masks) if p and p.is_dir()}
+    ignored = {place.resolve() for place in (naming.out, naming.masks) if place}
     ignored.discard(folder.resolve())
     for parent, folders, names in os.walk(folder):
         here = Path(parent)
@@ -144,7 +145,10 @@ def _in_folder(folder: Path, naming: Naming, recursive: bool) -> Iterator[tuple[
 
 
 def _check_places(jobs: Sequence[Job], folders: Sequence[Path]) -> None:
-    """Raise RequestError if a link inside the folders leads a result out of them."""
+    """Raise RequestError if a folder is none, or a link in it leads a result out of it."""
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise RequestError(f"{folder} is not a folder")
     roots = [folder.resolve() for folder in folders]
     for parent in sorted({output.parent for job in jobs for output in job.outputs}):
         if not any(parent.resolve().is_relative_to(root) for root in roots):

@@ -13,9 +13,6 @@ from smsr_plugin.sparse.native.planes import CACHE_LINE
 SHARE = 0.6
 #: What is taken for available where the system does not tell.
 FALLBACK = 4 << 30
-#: A pixel of the result: three channels in float32, as many again while they are resized or
-#: blended, and as integers.
-BYTES_PER_RESULT_PIXEL = 3 * (4 + 4 + 2)
 #: A lq pixel besides the features: the image, its residual, masks and lists of pixels.
 BYTES_BESIDES = 256
 MIN_TILE = 128
@@ -49,7 +46,15 @@ def bytes_per_pixel(config: SMSRConfig, itemsize: int, native: bool) -> int:
 
 def largest_tile(budget: int, per_pixel: int) -> int:
     """Return the side of the largest square tile that a number of bytes suffices for."""
-    return max(MIN_TILE, math.isqrt(budget // per_pixel))
+    return max(MIN_TILE, math.isqrt(max(0, budget) // per_pixel))
+
+
+def result_bytes(pixels: int) -> int:
+    """Return what so many pixels of a result need.
+
+    Three channels in float32, again while they are resized or rounded, and as integers.
+    """
+    return pixels * 3 * (4 + 4 + 2)
 
 
 def available_bytes() -> int:

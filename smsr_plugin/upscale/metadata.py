@@ -23,6 +23,8 @@ DESCRIPTIVE = (
     Base.Copyright,
 )
 DIRECTORIES = (IFD.Exif, IFD.GPSInfo)
+#: Entries that say where in the old file another directory began.
+POSITIONS = (*DIRECTORIES, IFD.Interop)
 #: EXIF's own record of the size, in the Exif directory.
 SIZE = (Base.ExifImageWidth, Base.ExifImageHeight)
 
@@ -58,8 +60,7 @@ def kept_exif(source: Image.Exif) -> ExifValues:
     """
     kept: dict[int, Any] = {tag: source[tag] for tag in DESCRIPTIVE if tag in source}
     for directory in DIRECTORIES:
-        # The directory Interop is a position in the old file.
-        entries = {k: v for k, v in source.get_ifd(directory).items() if k != IFD.Interop}
+        entries = {k: v for k, v in source.get_ifd(directory).items() if k not in POSITIONS}
         if entries:
             kept[directory] = entries
     exif_bytes(kept, 1, 1)  # values that cannot be written again should be noticed now

@@ -13,7 +13,13 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.sparse import SparseSMSR, to_sparse
 from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.memory import SHARE, available_bytes, bytes_per_pixel, largest_tile
+from smsr_plugin.upscale.memory import (
+    SHARE,
+    available_bytes,
+    bytes_per_pixel,
+    largest_tile,
+    result_bytes,
+)
 from smsr_plugin.upscale.tiles import OVERLAP, Span, grid, smallest_tile
 
 #: (3, H, W) RGB, 0…1.
@@ -94,9 +100,10 @@ class Network:
         """Return the side of the tiles to cut an lq image of that size into, 0 for none."""
         if self.tile is not None:
             return self.tile
-        if height * width * self.bytes_per_pixel <= self.budget:
+        left = self.budget - result_bytes(self.config.upscale**2 * height * width)
+        if height * width * self.bytes_per_pixel <= left:
             return 0
-        return max(largest_tile(self.budget, self.bytes_per_pixel), smallest_tile(self.overlap))
+        return max(largest_tile(left, self.bytes_per_pixel), smallest_tile(self.overlap))
 
     def __call__(self, lq: Image, progress: Progress = lambda done, tiles: None) -> NetworkRun:
         """Super-resolve an image.

@@ -23,6 +23,8 @@ GREY_MODES = frozenset({"1", "L", "LA", "La"})
 PALETTE_MODES = frozenset({"P", "PA"})
 COLOUR_MODES = PALETTE_MODES | {"RGB", "RGBA", "RGBX", "RGBa", "YCbCr", "CMYK"}
 
+DAMAGED_EXIF = "its EXIF data are damaged and were dropped"
+
 
 def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
     """Read an image file, turned upright.
@@ -33,7 +35,7 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
     Args:
         path: BMP, GIF, JPEG, PNG, PPM, TIFF or WebP; told from the content, not the name.
         max_pixels: Refuse larger images: a small file can claim any size. By default Pillow's
-            own limit, `PIL.Image.MAX_IMAGE_PIXELS`.
+            own limit, `PIL.Image.MAX_IMAGE_PIXELS`, which is set to this meanwhile.
 
     Raises:
         ImageError: If the file is no such image, damaged, cut short, empty or too large.
@@ -55,32 +57,42 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
 def _decoded(image: Image.Image, path: Path) -> Picture:
     if image.format == "PNG":  # Pillow and OpenCV accept one that was cut at the end
         _check_png(path)
-    stored_layout, stored_orientation = layout(image), image.getexif().get(ORIENTATION)
+    stored_layout = layout(image)
+    stored_orientation, notes = _orientation(image)
     image.load()
-    profile, notes = image.info.get("icc_profile"), ()
+    profile = image.info.get("icc_profile")
     if has_sixteen_bits(image, stored_layout):
         colour, alpha = read_sixteen_bits(image, stored_layout, path.read_bytes())
         orientation = stored_orientation
     else:
         # Pillow turns a TIFF itself, and drops the tag, when it loads.
-        orientation = image.getexif().get(ORIENTATION)
+        orientation, _ = _orientation(image)
         decoded = image
         if image.mode == "CMYK":
-            decoded, profile, notes = _without_cmyk(image), None, ("CMYK, converted to sRGB",)
+            decoded, profile = _without_cmyk(image), None
+            notes += ("CMYK, converted to sRGB",)
         elif image.mode in PALETTE_MODES:
-            notes = ("palette, becomes RGB",)
+            notes += ("palette, becomes RGB",)
         colour, alpha = _eight_bits(decoded)
     try:
         exif = kept_exif(image.getexif())
     except Exception:  # Pillow raises many types on damaged data
-        exif, notes = {}, (*notes, "its EXIF data are damaged and were dropped")
+        exif, notes = {}, (*notes, DAMAGED_EXIF)
     return Picture(
         turned_upright(colour, orientation),
         None if alpha is None else turned_upright(alpha, orientation),
         profile or None,
         exif,
-        notes,
+        tuple(dict.fromkeys(notes)),
     )
+
+
+def _orientation(image: Image.Image) -> tuple[object, tuple[str, ...]]:
+    """Return the orientation as the image now has it, and a note if its EXIF data are damaged."""
+    try:
+        return image.getexif().get(ORIENTATION), ()
+    except Exception:  # as in _decoded
+        return None, (DAMAGED_EXIF,)
 
 
 def _check_png(path: Path) -> None:

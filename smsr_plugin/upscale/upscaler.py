@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 
 from smsr_plugin.upscale.alpha import filled_colour, keep_flat
 from smsr_plugin.upscale.errors import ImageError
-from smsr_plugin.upscale.memory import BYTES_PER_RESULT_PIXEL
+from smsr_plugin.upscale.memory import result_bytes
 from smsr_plugin.upscale.network import Image, Network, NetworkRun, Progress
 from smsr_plugin.upscale.picture import Picture, from_unit, to_unit
 
@@ -91,7 +91,7 @@ class Upscaler:
     def _check_memory(self, width: int, height: int) -> None:
         native = self.network.config.upscale**2 * width * height
         result_width, result_height = self.size_of(width, height)
-        needed = BYTES_PER_RESULT_PIXEL * (native + result_width * result_height)
+        needed = result_bytes(native + result_width * result_height)
         if needed > self.network.budget:
             raise ImageError(
                 f"the result, {result_width}×{result_height}, takes {needed / 2**30:.1f} GiB of "

@@ -19,8 +19,7 @@ from smsr_plugin.upscale.metadata import exif_bytes, text_bytes
 from smsr_plugin.upscale.picture import Picture, Pixels
 
 QUALITY = 95
-QUALITY = 95
-#: Near the smallest file, at a third of the time that zlib's default takes.
+#: A few per cent larger than with zlib's default, in about half the time.
 PNG_COMPRESS_LEVEL = 4
 #: A TIFF's pixels may have to be addressed by more than 32 bits beyond this many bytes.
 BIG_TIFF = 2**31

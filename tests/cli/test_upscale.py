@@ -22,10 +22,13 @@ from PIL.ExifTags import Base
 
 import smsr_plugin
 from smsr_plugin.checkpoints import save as save_checkpoint
-from smsr_plugin.cli.main import main
+from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.upscale import batch as batch_module
+from smsr_plugin.upscale.inputs import EXTENSIONS, Naming
 from smsr_plugin.upscale.mask_overlay import mask_overlay
 from smsr_plugin.upscale.network import Network
+from smsr_plugin.upscale.tiles import OVERLAP
+from smsr_plugin.upscale.writing import QUALITY
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +102,14 @@ def test_good_files_are_enlarged_and_bad_ones_named(tmp_path, net, capsys):
     assert lines[0].startswith("in/deep.png → out/deep.png  33×23 → 66×46, density 0.")
     assert re.fullmatch(r"7 done, 3 failed in \d+\.\d s", lines[-2])
     assert lines[-1] == "failed: in/bomb.png, in/cut.png, in/empty.png"
+
+
+def test_the_defaults_that_help_tells_are_the_librarys():
+    args = make_parser().parse_args(["upscale", "a.png", "-o", "out"])
+    assert (args.quality, args.tile_overlap, args.ext) == (QUALITY, OVERLAP, Naming(Path()).ext)
+    assert Image.MAX_IMAGE_PIXELS // 10**6 == 89
+    for ext in EXTENSIONS:
+        make_parser().parse_args(["upscale", "a.png", "-o", "out", "--ext", ext])
 
 
 def test_a_single_file_to_a_single_file(tmp_path, net):

@@ -101,6 +101,7 @@ def test_results_inside_the_input_are_not_enlarged_again(folder):
     [
         ("none.png", "^none.png does not exist$"),
         ("in/*.bmp", r"^no file matches in/\*.bmp$"),
+        ("in/dee*", r"^no file matches in/dee\*$"),
         ("empty", "^empty holds no images; recursive looks into its folders$"),
     ],
 )
@@ -159,6 +160,12 @@ def test_a_folder_in_the_place_of_a_result_is_an_error(folder):
     (folder / "out" / "a.jpg").mkdir(parents=True)
     with pytest.raises(RequestError, match=r"^out/a.jpg, to be written for in/a.jpg, is a folder$"):
         plan(["in"], Naming(Path("out")))
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(folder):
+    for naming in (Naming(Path("in/notes.txt")), Naming(Path("out"), masks=Path("in/notes.txt"))):
+        with pytest.raises(RequestError, match=r"^in/notes.txt is not a folder$"):
+            plan(["in/a.jpg"], naming)
 
 
 def test_nothing_is_written_outside_the_folder(folder):

@@ -60,7 +60,7 @@ def test_narrow_networks_fill_cache_lines():
 def test_the_largest_tile_fits_and_one_more_pixel_does_not():
     side = largest_tile(10**9, 2304)
     assert side**2 * 2304 <= 10**9 < (side + 1) ** 2 * 2304
-    assert largest_tile(10, 2304) == memory.MIN_TILE
+    assert largest_tile(10, 2304) == largest_tile(-10, 2304) == memory.MIN_TILE
 
 
 @pytest.fixture

@@ -108,14 +108,17 @@ def test_the_threshold_and_the_precision_reach_the_network():
 def test_tiles_are_chosen_by_the_memory_there_is(monkeypatch):
     monkeypatch.setattr(network_module, "available_bytes", lambda: 40_000_000)
     network = Network(net_of())
-    pixels = int(SHARE * 40_000_000) // network.bytes_per_pixel
+    budget, each = int(SHARE * 40_000_000), network.bytes_per_pixel
+    pixels = budget // (each + 4 * 30)  # 30 bytes for each pixel of the result
     assert network.tile_for(1, pixels) == 0
     tile = network.tile_for(1, pixels + 1)
-    assert tile**2 <= pixels < (tile + 1) ** 2
+    left = budget - 4 * 30 * (pixels + 1)
+    assert tile**2 * each <= left < (tile + 1) ** 2 * each
     assert Network(net_of(), tile=0).tile_for(1, pixels + 1) == 0
     assert Network(net_of(), tile=100).tile_for(1, pixels + 1) == 100
     dense = Network(net_of(), dense=True)
-    assert dense.tile_for(1, int(SHARE * 40_000_000) // dense.bytes_per_pixel + 1) > 0
+    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30)) == 0
+    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30) + 1) > 0
 
 
 def test_an_automatic_tile_is_large_enough_for_the_overlap(monkeypatch):

@@ -158,11 +158,23 @@ def test_exif_that_describes_the_picture_is_kept(tmp_path):
 
 
 def test_damaged_exif_is_dropped_with_a_note(tmp_path):
-    # A directory Exif that lies outside the data.
-    data = b"Exif\0\0II*\0" + struct.pack("<IHHHIII", 8, 1, IFD.Exif, 4, 1, 0xFFFFFF, 0)
+    for name in ("a.jpg", "a.png", "a.webp"):
+        path = save(tmp_path / name, noise(5, 7, 3), exif=b"Exif\0\0no directory")
+        picture = read_picture(path)
+        assert picture.exif == {}
+        assert picture.size == (7, 5)
+        if name != "a.jpg":  # there Pillow keeps it to itself
+            assert picture.notes == ("its EXIF data are damaged and were dropped",)
+
+
+def test_what_damaged_exif_still_holds_is_kept(tmp_path):
+    # A directory Exif that lies outside the data, and a tag that does not.
+    entries = struct.pack("<HHII", IFD.Exif, 4, 1, 0xFFFFFF) + struct.pack(
+        "<HHI4s", Base.Artist, 2, 3, b"Me\0\0"
+    )
+    data = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
     picture = read_picture(save(tmp_path / "a.jpg", noise(5, 7, 3), exif=data))
-    assert picture.exif == {}
-    assert picture.size == (7, 5)
+    assert picture.exif == {Base.Artist: "Me"}
 
 
 def test_a_fitting_profile_is_kept_and_another_is_not(tmp_path):
