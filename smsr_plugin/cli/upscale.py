@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -83,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     weights = args.weights or os.environ.get(WEIGHTS)
     if not weights:
         return bad_usage(args, NO_WEIGHTS)
+    _silence_decoders()
     from smsr_plugin.cli.upscale_report import report, summary
     from smsr_plugin.upscale.batch import State
     from smsr_plugin.upscale.inputs import Naming, plan
@@ -105,6 +107,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"smsr upscale: interrupted, {left} left; --skip-existing goes on", file=sys.stderr)
         return INTERRUPTED
     return FAILED if any(outcome.state is State.FAILED for outcome in outcomes) else 0
+
+
+def _silence_decoders() -> None:
+    """Keep what libraries say of a bad file off the terminal: one line of ours says it."""
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    for library in ("PIL", "tifffile"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
 def _batch(args: argparse.Namespace, weights: Path) -> Batch:
