@@ -73,6 +73,7 @@ setup(
     cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",
     install_requires=[
+        "argcomplete>=3",
         "basicsr>=1.4.2,<1.5",
         "jinja2",
         "lmdb",
@@ -85,6 +86,7 @@ setup(
         "scikit-image",
         "setuptools; python_version >= '3.12'",  # thop imports distutils
         "thop",
+        "tifffile",
         "torch>=2.6",
         "torchvision>=0.21",
         "tqdm",
@@ -109,8 +111,9 @@ setup(
     },
     entry_points={
         "console_scripts": [
-            "smsr-train = smsr_plugin.toolbox.train:main",
-            "smsr-test = smsr_plugin.toolbox.test:main",
+            "smsr = smsr_plugin.cli.main:main",
+            "smsr-train = smsr_plugin.cli.train:main",
+            "smsr-test = smsr_plugin.cli.test:main",
             "smsr-convert = smsr_plugin.cli.convert:main",
         ]
     },

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from smsr_plugin import staging
 from smsr_plugin.checkpoints.errors import CheckpointError
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
@@ -93,16 +92,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         CheckpointError: If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        staging.replace_file(path, content)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot be written: {_reason(error)}") from error
 

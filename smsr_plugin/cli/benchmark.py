@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from smsr_plugin.evaluation.run import Plan, Run
 
 DESCRIPTION = """\
-Compare networks over folders of HR images: PSNR and SSIM on Y, parameters, multiply-adds,
-activations, time, memory. Writes tables (Markdown, CSV, JSON) and plots. A run that was stopped
-goes on when it is started again.
+Compare networks over folders of HR images: PSNR and SSIM on Y, parameters,
+multiply-adds, activations, time, memory. Writes tables (Markdown, CSV, JSON)
+and plots. A run that was stopped goes on when it is started again.
 
 A NETWORK is
   FILE            an SMSR checkpoint, or any other that spandrel recognises
   NAME=FILE       weights of a network in BasicSR's registry: PAN=pan_x2.pth
   NAME            the same with fresh weights, for cost and time alone: CARN
   FILE.yml        network_g of an option file, with its pretrain_network_g
-each followed by ,KEY=VALUE...: options of the network (RLFN=rlfn_x2.pth,img_range=255) and
+each followed by ,KEY=VALUE...: options of the network (img_range=255) and
   precision=bf16  engine=NAME  label=TEXT  param_key=KEY
-  form=masked     an SMSR that computes every pixel and masks afterwards (default: sparse)
+  form=masked     an SMSR that computes every pixel and masks afterwards
   form=twin       an SMSR that computes every pixel and has no masks
   threshold=T     of a sparse SMSR: above 0 faster, below 0 better"""
 
@@ -40,7 +40,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("networks", nargs="+", metavar="NETWORK", help=argparse.SUPPRESS)
+    add("networks", nargs="+", metavar="NETWORK", help="see above")
     add("--images", nargs="+", required=True, type=Path, metavar="DIR",
         help="HR folders; Set5/HR is called Set5")  # fmt: skip
     add("--scale", type=positive, default=2, metavar="S", help="of all networks (default: 2)")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.checkpoints import CheckpointError, build, read
-from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
+from smsr_plugin.cli.errors import bad_usage
 
 DESCRIPTION = """\
-Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT and others.
+Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
+and others.
 
-The network takes lq images of any size and batch, (batch, 3, height, width), float32, RGB in 0…1.
-It computes the masks from the image and applies them, but computes every pixel all the same:
-inference that skips what the masks leave out is `smsr upscale`."""
+The network takes lq images of any size and batch, (batch, 3, height, width),
+float32, RGB in 0…1. It computes the masks from the image and applies them, but
+computes every pixel all the same: inference that skips what the masks leave
+out is `smsr upscale`."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -48,6 +48,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
+    from smsr_plugin.checkpoints import CheckpointError, build, read
+    from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
+
     try:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
@@ -63,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
             metadata={"source": args.checkpoint.name},
         )
     except (CheckpointError, OnnxExportError) as error:
-        print(f"smsr export: {error}", file=sys.stderr)
-        return 2
+        return bad_usage(args, error)
     print(f"wrote  {args.output}: ONNX, opset {OPSET}, values in 0…1")
     if difference is None:
         print("not checked: ONNX Runtime is not installed (pip install onnxruntime)")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from smsr_plugin.cli.errors import FAILED, bad_usage
+from smsr_plugin.cli.numbers import positive
+from smsr_plugin.staging import replace_file
 
 if TYPE_CHECKING:
     from smsr_plugin.report.cases import Source
@@ -21,22 +24,22 @@ SUFFIXES = (".html", ".htm")
 RUNS = 3
 #: lq pixels that a page shows of an image: at x2 the pictures to compare have four times as many.
 CROP = 640 * 480
-#: Exit codes: some images could not be read; the command line is at fault; stopped by the keyboard.
-FAILED, BAD_USAGE, INTERRUPTED = 1, 2, 130
 
 DESCRIPTION = """\
-Write one HTML page on what SMSR computes for an image and what it skips: bicubic interpolation
-against SMSR under a slider, the blocks' masks and times, why flat regions can be skipped, quality
-against speed. The page holds all it needs and loads nothing, so it can be mailed or archived."""
+Write one HTML page on what SMSR computes for an image and what it skips:
+bicubic interpolation against SMSR under a slider, the blocks' masks and times,
+why flat regions can be skipped, quality against speed. The page holds all it
+needs and loads nothing, so it can be mailed or archived."""
 
 EPILOG = """\
 examples:
   smsr report photo.png --weights SMSR_X2.pt
-  smsr report Set14/LR_bicubic/X2 --gt Set14/HR --weights SMSR_X2.pt -o set14.html
+  smsr report Set14/LR_bicubic/X2 --gt Set14/HR --weights SMSR_X2.pt
   smsr report hr.png --from-gt --weights SMSR_X2.pt
 
-A ground truth has the name of its lq image, with or without x2, x3 or x4 at the end. Images that
-cannot be read are named and left out; the exit code is then 1, and 2 for wrong usage."""
+A ground truth has the name of its lq image, with or without x2, x3 or x4 at
+the end. Images that cannot be read are named and left out; the exit code is
+then 1, and 2 for wrong usage."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -59,17 +62,17 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add("--threshold", type=float, default=0.0, metavar="T", help="of the masks (default: 0)")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
-    add("--threads", type=_positive, metavar="N", help="default: as many as PyTorch takes")
+    add("--threads", type=positive, metavar="N", help="default: as many as PyTorch takes")
     add(
         "--runs",
-        type=_positive,
+        type=positive,
         default=RUNS,
         metavar="N",
         help="timed runs (default: %(default)s)",
     )
     add(
         "--crop",
-        type=_positive,
+        type=positive,
         default=CROP,
         metavar="N",
         help="of lq images with more pixels show the middle (%(default)s)",
@@ -83,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         0; 1 if some images could not be read, after a line on stderr for each; 2 after one line
-        if nothing could be done; 130 if interrupted. A page is written whole or not at all.
+        if nothing could be done. A page is written whole or not at all.
     """
     import torch
 
@@ -100,17 +103,14 @@ def run(args: argparse.Namespace) -> int:
         sources = find_sources(args.input, args.gt, args.from_gt)
         subject = Subject(load(args.weights), args.precision, args.threshold)
     except (ValueError, OSError) as error:
-        return _fail(error)
+        return bad_usage(args, error)
     context = Context.of(subject, printable(args.weights.name), args.runs)
     try:
         sections = _sections(sources, subject, args)
         if sections:
-            _write(args.out, render(sections, context))
-    except KeyboardInterrupt:
-        print("smsr report: interrupted, no page was written", file=sys.stderr)
-        return INTERRUPTED
+            replace_file(args.out, render(sections, context).encode())
     except OSError as error:
-        return _fail(error)
+        return bad_usage(args, error)
     return _summarise(args.out, len(sections), len(sources))
 
 
@@ -148,17 +148,6 @@ def _check_output(path: Path) -> None:
         raise ValueError(f"{path.parent}: there is no such folder, or it cannot be written to")
 
 
-def _write(path: Path, page: str) -> None:
-    """Write the page under another name and rename it, so that it is whole or not there."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # the name may be of full length
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(page)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def _summarise(path: Path, done: int, wanted: int) -> int:
     """Print what came of it and return the exit code."""
     if done:
@@ -167,15 +156,3 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
     else:
         print("smsr report: error: no image could be read, no page was written", file=sys.stderr)
     return 0 if done == wanted else FAILED
-
-
-def _fail(error: Exception) -> int:
-    print(f"smsr report: error: {error}", file=sys.stderr)
-    return BAD_USAGE
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return number

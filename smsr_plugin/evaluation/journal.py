@@ -12,8 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.evaluation.files import replace_file
 from smsr_plugin.evaluation.results import Measurement
+from smsr_plugin.staging import replace_file
 
 Settings = dict[str, Any]
 

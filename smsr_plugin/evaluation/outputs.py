@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from smsr_plugin.benchmark.summary import summarise
-from smsr_plugin.evaluation.files import replace_file
 from smsr_plugin.evaluation.plots import plots
 from smsr_plugin.evaluation.report import markdown
 from smsr_plugin.evaluation.results import Comparison, Measurement, NetworkResult
+from smsr_plugin.staging import replace_file
 
 
 def write(comparison: Comparison, folder: Path) -> str:

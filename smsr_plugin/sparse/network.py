@@ -146,6 +146,11 @@ class SparseSMSR(nn.Module):
         native(x.float(), spa_mask, timer)
         return timer
 
+    @property
+    def runs_native(self) -> bool:
+        """Whether the native kernels take this network and float32 images on the CPU."""
+        return self.backend != "reference" and not self._native_obstacle(torch.empty(0))
+
     def _native_for(self, x: Tensor) -> NativeNetwork | None:
         """Return the native form of this network if it can take `x` and is wanted."""
         obstacle = "the backend is the reference"

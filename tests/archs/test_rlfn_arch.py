@@ -13,9 +13,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from option_files import train_options, write_options, write_pairs
 
 from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
+from smsr_plugin.cli import test as test_entry
+from smsr_plugin.cli import train
 from smsr_plugin.cli.flops import main as count_flops
-from smsr_plugin.toolbox import test as test_entry
-from smsr_plugin.toolbox import train
 from smsr_plugin.toolbox.architectures import build_architecture
 from smsr_plugin.toolbox.option_file import read_option_file
 

@@ -5,7 +5,6 @@ One test runs them in processes of their own, as users do; the others save the s
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 
@@ -20,7 +19,7 @@ from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.benchmark.process import EngineError
 from smsr_plugin.benchmark.worker import Worker
-from smsr_plugin.cli import benchmark
+from smsr_plugin.cli import main as roof
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.data.bicubic import upscale
 from smsr_plugin.evaluation.images import HRImage, load_pair
@@ -53,12 +52,7 @@ PAN_OPTIONS = {"num_feat": 4, "num_up_feat": 4, "num_block": 1}
 
 
 def main(*arguments):
-    parser = argparse.ArgumentParser(prog="smsr")
-    benchmark.add_parser(parser.add_subparsers(dest="command"))
-    argv = ["benchmark", *map(str, arguments)]
-    args = parser.parse_args(argv)
-    args.argv = argv
-    return args.run(args)
+    return roof.main(["benchmark", *map(str, arguments)])
 
 
 @pytest.fixture

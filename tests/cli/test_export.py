@@ -1,23 +1,18 @@
 from __future__ import annotations
 
-import argparse
 import re
 
 import pytest
 from networks import tiny_smsr
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.cli import export
+from smsr_plugin.cli import main as roof
 
 pytest.importorskip("onnxscript")
 
 
 def main(argv: list[str]) -> int:
-    """Run the command as `smsr` does."""
-    parser = argparse.ArgumentParser(prog="smsr")
-    export.add_parser(parser.add_subparsers(required=True))
-    args = parser.parse_args(["export", *argv])
-    return args.run(args)
+    return roof.main(["export", *argv])
 
 
 @pytest.fixture
@@ -68,7 +63,7 @@ def test_errors_are_one_line_and_nothing_is_written(
     assert "wrote" not in printed.out
     for name, path in names.items():
         message = message.replace(name, path)
-    assert printed.err.startswith(f"smsr export: {message}")
+    assert printed.err.startswith(f"smsr export: error: {message}")
     assert printed.err.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == [weights, existing]
     assert existing.read_text() == "precious"

@@ -17,9 +17,9 @@ from option_files import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from smsr_plugin.checkpoints import load, save
+from smsr_plugin.cli import test as test_entry
+from smsr_plugin.cli import train as train_entry
 from smsr_plugin.models.validation_log import mask_picture
-from smsr_plugin.toolbox import test as test_entry
-from smsr_plugin.toolbox import train as train_entry
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 SMSR_TRAINING = {
