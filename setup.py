@@ -68,12 +68,16 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["smsr_plugin", "smsr_plugin.*"]),
+    package_data={"smsr_plugin.report": ["templates/*"]},
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",
     install_requires=[
+        "argcomplete>=3",
         "basicsr>=1.4.2,<1.5",
+        "jinja2",
         "lmdb",
+        "markupsafe",
         "numpy",
         "opencv-python",
         "pillow",
@@ -82,12 +86,13 @@ setup(
         "scikit-image",
         "setuptools; python_version >= '3.12'",  # thop imports distutils
         "thop",
+        "tifffile",
         "torch>=2.6",
         "torchvision>=0.21",
         "tqdm",
     ],
     extras_require={
-        "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8"],
+        "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8", "selenium>=4.11"],
         "bench": [
             "matplotlib",
             "ncnn",
@@ -99,12 +104,16 @@ setup(
             "scikit-learn",
         ],
         "dev": ["pre-commit", "pyright", "ruff"],
+        "onnx": ["onnx", "onnxruntime", "onnxscript"],
         "plot": ["matplotlib"],
+        "spandrel": ["spandrel>=0.4"],
+        "tensorboard": ["tensorboard"],
     },
     entry_points={
         "console_scripts": [
-            "smsr-train = smsr_plugin.toolbox.train:main",
-            "smsr-test = smsr_plugin.toolbox.test:main",
+            "smsr = smsr_plugin.cli.main:main",
+            "smsr-train = smsr_plugin.cli.train:main",
+            "smsr-test = smsr_plugin.cli.test:main",
             "smsr-convert = smsr_plugin.cli.convert:main",
         ]
     },

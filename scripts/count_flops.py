@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Count a network's parameters and multiply-adds; see --help."""
+"""`smsr flops` by its earlier name; see --help."""
 
 from __future__ import annotations
 

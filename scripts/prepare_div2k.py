@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Make the LMDBs to train and validate on; see --help."""
+"""`smsr prepare` by its earlier name; see --help."""
 
 from __future__ import annotations
 
 import sys
 
-from smsr_plugin.data.prepare_command import main
+from smsr_plugin.cli.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -29,6 +29,8 @@ __all__ = ["SMSR", "SMSRConfig", "SparseSMSR", "load", "save", "to_sparse"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "spandrel":  # a module of ours, which needs the package of the same name
+        return importlib.import_module("smsr_plugin.spandrel")
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_EXPORTS[name]), name)

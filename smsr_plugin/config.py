@@ -14,6 +14,9 @@ from typing import Any
 UPSCALES = (2, 3, 4)
 #: Mean RGB of DIV2K in 0…1, subtracted before the head and added after the tail.
 DIV2K_RGB_MEAN = (0.4488, 0.4371, 0.4040)
+#: Sub-images that the field trains DIV2K on: side on HR, and from one to the next.
+DIV2K_CROP_SIZE = 480
+DIV2K_STEP = 240
 #: Channels of the spatial mask predictor, as a fraction of num_feat.
 MASK_SQUEEZE = 4
 #: Channels of the attention's bottleneck, as a fraction of num_feat.

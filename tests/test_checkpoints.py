@@ -438,6 +438,7 @@ class TestRefusals:
             ("module.IMDB1.c1.weight", "IMDN"),
             ("SCPA_trunk.0.conv1_a.weight", "PAN"),
             ("conv_after_body.weight", "EDSR"),
+            ("cascade.blocks.0.fuses.0.weight", "CARN"),
         ],
     )
     def test_other_networks_are_named(self, key, name, write):

@@ -7,6 +7,7 @@ import torch
 
 from smsr_plugin.models.converters import CONVERTER_REGISTRY, convert
 from smsr_plugin.models.train_options import TrainOptions
+from smsr_plugin.models.validation_log import mask_images
 from smsr_plugin.toolbox.option_file import read_option_file
 from smsr_plugin.toolbox.registration import register_all
 
@@ -48,7 +49,9 @@ def test_option_file_builds(path):
     "path", [f for f in FILES if f.parent.parent.name == "train"], ids=lambda path: path.stem
 )
 def test_training_schedules(path):
-    train = read_option_file(path)["train"]
+    opt = read_option_file(path)
+    train = opt["train"]
+    mask_images(opt["logger"])  # raises on a wrong value
     options = TrainOptions.from_train_section(train)
     total = train["total_iter"]
     assert options.tau(1) == 1
@@ -60,6 +63,12 @@ def test_training_schedules(path):
     assert milestones[-1] < total
     for name in ("pixel_opt", "sparsity_opt"):
         assert build_loss(train[name]).loss_weight > 0
+
+
+def test_the_demo_draws_masks_in_tensorboard():
+    logger = read_option_file(ROOT / "options/train/SMSR/train_SMSR_x2_demo.yml")["logger"]
+    assert logger["use_tb_logger"]
+    assert mask_images(logger)
 
 
 def test_the_full_files_hold_the_papers_settings():

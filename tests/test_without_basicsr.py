@@ -15,11 +15,19 @@ net = smsr_plugin.load(sys.argv[1])
 x = torch.rand(1, 3, 6, 5)
 with torch.no_grad():
     assert torch.allclose(smsr_plugin.to_sparse(net)(x), net(x), atol=1e-5)
+
+from PIL import Image
+from smsr_plugin.cli.main import main
+
+Image.new("RGB", (7, 5)).save(sys.argv[1] + ".png")
+command = ["upscale", sys.argv[1] + ".png", "-o", sys.argv[1] + "_x2.png", "--weights", sys.argv[1]]
+assert main(command) == 0
+assert Image.open(sys.argv[1] + "_x2.png").size == (14, 10)
 print(sorted(smsr_plugin.__all__))
 """
 
 
-def test_import_load_and_sparse_inference(tmp_path):
+def test_import_load_sparse_inference_and_upscaling(tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path / "net.safetensors")],
         capture_output=True,

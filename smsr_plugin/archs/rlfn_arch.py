@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smsr_plugin.archs.checks import check_counts
+
 BLOCK_NAMES = tuple(f"block_{number}" for number in range(1, 7))
 NEGATIVE_SLOPE = 0.05
 #: Channels inside the attention.
@@ -88,10 +90,9 @@ class RLFN(nn.Module):
         img_range: float = 1.0,
     ) -> None:
         super().__init__()
-        counts = {"num_in_ch": num_in_ch, "num_out_ch": num_out_ch, "num_feat": num_feat}
-        for name, value in {**counts, "upscale": upscale}.items():
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"RLFN: {name} must be a whole number from 1, got {value!r}")
+        check_counts(
+            "RLFN", num_in_ch=num_in_ch, num_out_ch=num_out_ch, num_feat=num_feat, upscale=upscale
+        )
         self.num_in_ch = num_in_ch
         self.img_range = float(img_range)
         if not 0 < self.img_range < math.inf:

@@ -42,7 +42,8 @@ class SpatialMask(nn.Module):
         """Map features (B, C, H, W) to logit 1 − logit 0, (B, 1, H, W)."""
         height, width = x.shape[-2:]
         # Pooling by 2 and back needs even sizes: repeat the last row or column, crop afterwards.
-        if height % 2 or width % 2:
+        # A traced graph is to hold for other sizes too, so there the padding may be 0 wide.
+        if is_traced() or height % 2 or width % 2:
             x = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate")
         x = F.avg_pool2d(F.relu(self.conv1(x)), 2)
         logits = self.deconv(F.relu(self.conv2(x)))
@@ -228,6 +229,11 @@ class SMSR(nn.Module):
         base = F.interpolate(x0, scale_factor=self.config.upscale, mode="bicubic")
         sr = (base + residual) / self.img_range + self.rgb_mean
         return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks) if return_masks else sr
+
+
+def is_traced() -> bool:
+    """Tell whether the network is run to record a graph, not to compute."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def check_input(x: Tensor, config: SMSRConfig, spa_mask: Tensor | None = None) -> None:

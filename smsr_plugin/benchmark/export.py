@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.benchmark.catalogue import Sources
-from smsr_plugin.benchmark.networks import build
+from smsr_plugin.benchmark.catalogue import Networks
+from smsr_plugin.onnx_export import to_onnx
 
 #: Seconds that pnnx may take.
 TIME_LIMIT = 300.0
@@ -32,11 +32,11 @@ class Exporter:
 
     Args:
         folder: An existing folder.
-        sources: The checkpoints.
+        networks: Builds what is written.
     """
 
-    def __init__(self, folder: Path, sources: Sources) -> None:
-        self.folder, self.sources = folder, sources
+    def __init__(self, folder: Path, networks: Networks) -> None:
+        self.folder, self.networks = folder, networks
         self._done: dict[tuple[str, str, tuple[int, int]], Path | ExportError] = {}
 
     def model(self, network: str, model_format: str, size: tuple[int, int]) -> Path:
@@ -61,7 +61,7 @@ class Exporter:
     def _write(self, network: str, model_format: str, size: tuple[int, int], stem: Path) -> Path:
         width, height = size
         x = torch.zeros(1, 3, height, width)
-        net = build(network, self.sources, "fp32")
+        net = self.networks.build(network, "fp32")
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # deprecations inside the exporters
             return WRITERS[model_format](net, x, stem)
@@ -70,16 +70,7 @@ class Exporter:
 def write_onnx(net: nn.Module, x: Tensor, stem: Path) -> Path:
     """Write one .onnx file with the shape of `x`."""
     path = stem.with_suffix(".onnx")
-    torch.onnx.export(
-        net,
-        (x,),
-        path,
-        input_names=["lq"],
-        output_names=["sr"],
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    path.write_bytes(to_onnx(net, x).SerializeToString())
     return path
 
 

@@ -93,14 +93,14 @@ def load_case(name: str) -> Case:
         ValueError: If there is neither, or the file is not an image.
     """
     if name in CROPS:
-        return Case(name, _as_lq(_cut(CROPS[name])))
+        return Case(name, as_lq(_cut(CROPS[name])))
     path = Path(name)
     if not path.is_file():
         raise ValueError(f"{name}: neither an image file nor one of {', '.join(CROPS)}")
     pillow: Any = importlib.import_module("PIL.Image")
     try:
         with pillow.open(path) as image:
-            return Case(path.stem, _as_lq(np.asarray(image.convert("RGB"))))
+            return Case(path.stem, as_lq(np.asarray(image.convert("RGB"))))
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
         raise ValueError(f"{name}: cannot be read as an image: {error}") from error
 
@@ -113,6 +113,6 @@ def _cut(crop: Crop) -> NDArray[np.uint8]:
     return photograph[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
 
 
-def _as_lq(pixels: NDArray[np.uint8]) -> Image:
+def as_lq(pixels: NDArray[np.uint8]) -> Image:
     """Return (H, W, 3) of uint8 as (1, 3, H, W) of float32 in 0…1."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)

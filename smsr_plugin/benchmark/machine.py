@@ -13,7 +13,10 @@ CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 #: Instruction sets that decide how fast convolutions can be.
 ISA_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16")
-PACKAGES = ("smsr_plugin", "torch", "onnxruntime", "openvino", "ncnn", "pnnx", "onnx", "numpy")
+PACKAGES = (
+    *("smsr_plugin", "basicsr", "torch", "onnxruntime", "openvino", "ncnn", "pnnx", "onnx"),
+    *("spandrel", "numpy"),
+)
 
 
 def describe() -> dict[str, Any]:

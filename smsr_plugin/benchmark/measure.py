@@ -98,17 +98,34 @@ def turn_counter(case: Case, bench: Bench) -> Callable[[str], object]:
 
 
 def _load(process: EngineProcess, inputs: Mapping[str, Input], case: Case, bench: Bench) -> str:
-    spec = process.spec
     # First, because an absent library should not cost an export.
-    process.call("import_library", spec.module)
-    model = None
-    if spec.model_format is not None:
-        model = bench.exporter.model(spec.network, spec.model_format, case.size)
-    loaded = process.call("load", spec, bench.sources, model)
+    process.call("import_library", process.spec)
+    loaded = load_network(process, bench.exporter, case.size)
     for key, given in inputs.items():
-        process.call("prepare", key, given)
-        process.call("warm_up", key, bench.schedule.warm_up)
+        prepare(process, key, given, bench.schedule)
     return loaded
+
+
+def load_network(process: EngineProcess, exporter: Exporter, size: tuple[int, int]) -> str:
+    """Load an engine's network for images of (width, height); return what was loaded.
+
+    Raises:
+        EngineError, ExportError: If that cannot be.
+    """
+    spec, model = process.spec, None
+    if spec.model_format is not None:
+        model = exporter.model(spec.network, spec.model_format, size)
+    return process.call("load", spec, exporter.networks, model)
+
+
+def prepare(process: EngineProcess, key: str, given: Input, schedule: Schedule) -> None:
+    """Give a loaded engine an input and let it run until it is warm.
+
+    Raises:
+        EngineError: If it fails.
+    """
+    process.call("prepare", key, given)
+    process.call("warm_up", key, schedule.warm_up)
 
 
 def _empty_result(spec: EngineSpec) -> EngineResult:

@@ -8,11 +8,10 @@ import torch
 from torch import nn
 
 from smsr_plugin.archs.rlfn_arch import RLFN
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.benchmark.catalogue import Sources
 from smsr_plugin.benchmark.dense_twin import DenseTwin
-from smsr_plugin.checkpoints import CheckpointError, load
-from smsr_plugin.checkpoints.files import read_file
-from smsr_plugin.checkpoints.keys import clean_tensors, find_state_dict
+from smsr_plugin.checkpoints import CheckpointError, load, load_weights, read_tensors
 from smsr_plugin.sparse import to_sparse
 
 #: The published RLFN weights take values in 0…255.
@@ -36,20 +35,32 @@ def build(
         CheckpointError: If the checkpoint cannot be read or is of another network.
         ValueError: If the network is not known in this precision, or has no weights.
     """
-    if network == "sparse":
-        return to_sparse(load(sources.weights), precision, threshold, backend)
-    if network == "twin":
+    if network == "rlfn" and precision in ("fp32", "fp64"):
+        net = load_rlfn(sources)
+        return net.double() if precision == "fp64" else net
+    return smsr_as(network, load(sources.weights), precision, backend, threshold)
+
+
+def smsr_as(
+    form: str, net: SMSR, precision: str, backend: str = "", threshold: float = 0.0
+) -> nn.Module:
+    """Return an SMSR as "twin", "masked" or "sparse"; arguments and errors as of `build`.
+
+    `net` is used up: what is returned may be `net` itself, in another precision.
+    """
+    if form == "sparse":
+        return to_sparse(net, precision, threshold, backend)
+    if form == "twin":
         # Folded in float64, so that each weight is rounded once.
-        twin = DenseTwin(load(sources.weights).double())
+        twin = DenseTwin(net.double())
         if precision == "fp64":
             return twin
         twin = twin.float()
         if precision == "bf16":
             twin.body.to(torch.bfloat16)
         return twin
-    if network not in ("masked", "rlfn") or precision not in ("fp32", "fp64"):
-        raise ValueError(f"there is no network {network!r} in {precision}")
-    net = load(sources.weights) if network == "masked" else load_rlfn(sources)
+    if form != "masked" or precision not in ("fp32", "fp64"):
+        raise ValueError(f"there is no network {form!r} in {precision}")
     return net.double() if precision == "fp64" else net
 
 
@@ -62,12 +73,12 @@ def load_rlfn(sources: Sources) -> RLFN:
     """
     if sources.rlfn is None:
         raise ValueError("RLFN needs its weights")
+    state = read_tensors(sources.rlfn)
     try:
-        state = clean_tensors(find_state_dict(read_file(sources.rlfn).root)[0])
         num_feat = state["conv_1.weight"].shape[0]
         upscale = math.isqrt(state["upsampler.0.weight"].shape[0] // 3)
         net = RLFN(num_feat=num_feat, upscale=upscale, img_range=RLFN_IMG_RANGE)
-        net.load_state_dict(state)
-    except (KeyError, RuntimeError, ValueError, CheckpointError) as error:
+    except (KeyError, ValueError) as error:
         raise CheckpointError(f"{sources.rlfn}: not a published RLFN: {error}") from error
+    load_weights(net, sources.rlfn)
     return net.requires_grad_(False).eval()

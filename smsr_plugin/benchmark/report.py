@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from smsr_plugin.benchmark.catalogue import MATMUL, NETWORKS
 from smsr_plugin.benchmark.comparison import comparisons
 from smsr_plugin.benchmark.floor import floor_seconds, peak_flops
-from smsr_plugin.benchmark.results import CaseResult, EngineResult, Results, Sweep
+from smsr_plugin.benchmark.results import CaseResult, Conditions, EngineResult, Results, Sweep
 from smsr_plugin.benchmark.summary import summarise
 
 UNKNOWN = "–"
@@ -52,9 +52,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
     return "\n".join([line(head), line(rule), *map(line, rows)])
 
 
-def machine_text(results: Results) -> str:
+def machine_text(conditions: Conditions) -> str:
     """Return where, when and how it was measured."""
-    machine, schedule = results.machine, results.schedule
+    machine, schedule = conditions.machine, conditions.schedule
     caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
     packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
     lines = [
@@ -62,10 +62,10 @@ def machine_text(results: Results) -> str:
         f"caches {caches or UNKNOWN}; memory {machine['memory_gib'] or UNKNOWN} GiB; "
         f"{' '.join(machine['isa']) or UNKNOWN}",
         f"{machine['os']}, Python {machine['python']}, {packages}",
-        f"{results.date}, {results.threads} threads, {schedule['rounds']:g} rounds of "
+        f"{conditions.date}, {conditions.threads} threads, {schedule['rounds']:g} rounds of "
         f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
         f"{machine['load_average'][0]:.2f} before",
-        f"`{' '.join(results.command)}`",
+        f"`{' '.join(conditions.command)}`",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -92,14 +92,14 @@ def _engine_row(engine: EngineResult, baseline: EngineResult | None) -> list[str
         ", ".join(filter(None, details)),
         engine.precision,
         str(engine.threads),
-        _seconds(median),
-        f"{_seconds(first)}–{_seconds(third)}",
+        seconds_text(median),
+        f"{seconds_text(first)}–{seconds_text(third)}",
         _ratio(baseline.median / median) if baseline else UNKNOWN,
-        _optional(engine.peak_mib, "{:.0f}"),
-        _optional(engine.running_peak_mib, "{:.0f}"),
-        _optional(engine.density, "{:.3f}"),
-        _optional(engine.max_abs, "{:.1e}"),
-        _optional(engine.psnr, "{:.1f}"),
+        optional_text(engine.peak_mib, "{:.0f}"),
+        optional_text(engine.running_peak_mib, "{:.0f}"),
+        optional_text(engine.density, "{:.3f}"),
+        optional_text(engine.max_abs, "{:.1e}"),
+        optional_text(engine.psnr, "{:.1f}"),
     ]
 
 
@@ -127,7 +127,7 @@ def floor_text(case: CaseResult) -> str | None:
         return None
     flops = peak_flops(matmul.seconds)
     return (
-        f"Floor of direct fp32 convolution: {_seconds(floor_seconds(kept, flops))} s for "
+        f"Floor of direct fp32 convolution: {seconds_text(floor_seconds(kept, flops))} s for "
         f"{kept / 1e9:.1f} G multiply-adds kept, at the {flops / 1e9:.0f} GFLOP/s that a large "
         "matrix product reached."
     )
@@ -146,7 +146,7 @@ def breakdown_table(case: CaseResult) -> str | None:
 
     def row(label: str, value: Callable[[dict[str, float]], float | None]) -> list[str]:
         values = (value(parts[engine.name]) for engine in engines)
-        return [label, *(_optional(v and v * 1e3, "{:.1f}") for v in values)]
+        return [label, *(optional_text(v and v * 1e3, "{:.1f}") for v in values)]
 
     rows = [row(name, lambda values, name=name: values.get(name)) for name in names]
     rows.append(row("sum", lambda values: sum(values.values())))
@@ -156,11 +156,16 @@ def breakdown_table(case: CaseResult) -> str | None:
 def sweep_table(sweep: Sweep) -> str:
     """Return the times at each density, then those of the dense engines."""
     rows = [
-        [p.engine, f"{p.density:.3f}", _seconds(summarise(p.seconds).median), f"{p.macs / 1e9:.1f}"]
+        [
+            p.engine,
+            f"{p.density:.3f}",
+            seconds_text(summarise(p.seconds).median),
+            f"{p.macs / 1e9:.1f}",
+        ]
         for p in sweep.points
     ]
     for name, seconds in sweep.lines.items():
-        rows.append([name, UNKNOWN, _seconds(summarise(seconds).median), UNKNOWN])
+        rows.append([name, UNKNOWN, seconds_text(summarise(seconds).median), UNKNOWN])
     return table(["engine", "density", "seconds", "G multiply-adds"], rows)
 
 
@@ -170,7 +175,7 @@ def _failure_list(failures: dict[str, str]) -> list[str]:
     return ["\n".join(lines)] if lines else []
 
 
-def _seconds(value: float) -> str:
+def seconds_text(value: float) -> str:
     """Return seconds with three digits: 13.2, 1.70, 0.574, 0.00912."""
     for limit, digits in ((10, 1), (1, 2), (0.1, 3), (0.01, 4)):
         if value >= limit:
@@ -182,5 +187,5 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}×"
 
 
-def _optional(value: float | None, layout: str) -> str:
+def optional_text(value: float | None, layout: str) -> str:
     return UNKNOWN if value is None else layout.format(value)

@@ -118,8 +118,8 @@ class Sweep:
 
 
 @dataclass
-class Results:
-    """A whole benchmark.
+class Conditions:
+    """When, where and how it was measured.
 
     Attributes:
         date: UTC, ISO 8601.
@@ -127,8 +127,6 @@ class Results:
         threads: Threads of each engine, unless its own entry says otherwise.
         schedule: As in `Schedule`.
         machine: As `machine.describe` tells it.
-        cases: By image.
-        sweep: If asked for.
     """
 
     date: str
@@ -136,6 +134,17 @@ class Results:
     threads: int
     schedule: dict[str, float]
     machine: dict[str, Any]
+
+
+@dataclass
+class Results(Conditions):
+    """A whole benchmark.
+
+    Attributes:
+        cases: By image.
+        sweep: If asked for.
+    """
+
     cases: list[CaseResult] = field(default_factory=list)
     sweep: Sweep | None = None
 

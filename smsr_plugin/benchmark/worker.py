@@ -12,6 +12,7 @@ and not the library's code. `Memory.running` is the same for the time after the 
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -20,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.benchmark.catalogue import EngineSpec, Sources
+from smsr_plugin.benchmark.catalogue import EngineSpec, Networks
 from smsr_plugin.benchmark.engines import Engine, Image, Input, Job, import_engine
 from smsr_plugin.benchmark.memory import Memory, peak_mib, reset_peak, resident_mib
 
@@ -36,15 +37,17 @@ class Worker:
         self.load_peak: float | None = None
         self.can_reset = True
 
-    def import_library(self, module: str) -> None:
+    def import_library(self, spec: EngineSpec) -> None:
         """Import an engine's module with its library; memory is counted from here."""
-        self.module = import_engine(module)
+        self.module = import_engine(spec.module)
+        for module in spec.imports:
+            importlib.import_module(module)
         self.can_reset = reset_peak()
         self.baseline = resident_mib()
 
-    def load(self, spec: EngineSpec, sources: Sources, model: Path | None) -> str:
+    def load(self, spec: EngineSpec, networks: Networks, model: Path | None) -> str:
         """Load the network; return what was loaded, where the catalogue leaves that open."""
-        self.engine = self.module.load(Job(spec, sources, model))
+        self.engine = self.module.load(Job(spec, networks, model))
         return self.engine.loaded
 
     def prepare(self, key: str, given: Input) -> None:

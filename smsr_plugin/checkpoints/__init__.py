@@ -1,17 +1,30 @@
-"""SMSR checkpoints: the released weights, BasicSR's networks, safetensors; read safely."""
+"""Checkpoints, read safely: the released weights, BasicSR's networks, safetensors; and others."""
 
 from __future__ import annotations
 
+from smsr_plugin.checkpoints.any_network import load_weights, read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.img_range import fold_img_range
-from smsr_plugin.checkpoints.network import Checkpoint, load, read, read_state_dict, save
+from smsr_plugin.checkpoints.network import (
+    Checkpoint,
+    build,
+    interpret,
+    load,
+    read,
+    read_state_dict,
+    save,
+)
 
 __all__ = [
     "Checkpoint",
     "CheckpointError",
+    "build",
     "fold_img_range",
+    "interpret",
     "load",
+    "load_weights",
     "read",
     "read_state_dict",
+    "read_tensors",
     "save",
 ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from smsr_plugin import staging
 from smsr_plugin.checkpoints.errors import CheckpointError
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
@@ -79,22 +78,22 @@ def _read_pickle(path: Path) -> object:
 
 
 def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file so that `path` holds the old bytes or all the new ones, never a mix.
+    """Write a safetensors file.
 
     Raises:
         CheckpointError: If the file cannot be written.
     """
-    content = safetensors.torch.save(dict(tensors), dict(metadata))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    replace_file(path, safetensors.torch.save(dict(tensors), dict(metadata)))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that `path` holds the old bytes or all the new ones, never a mix.
+
+    Raises:
+        CheckpointError: If the file cannot be written.
+    """
     try:
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        staging.replace_file(path, content)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot be written: {_reason(error)}") from error
 

@@ -116,6 +116,13 @@ def _is_ordinary(tensor: Tensor) -> bool:
     )
 
 
+def our_name(key: str) -> str:
+    """Return our name of a parameter of the released checkpoints; other keys stay as they are."""
+    for pattern, replacement in RELEASED_NAMES:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
 def rename_released(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
     """Give the released checkpoint's keys our names and its mean shifts our buffers.
 
@@ -125,11 +132,7 @@ def rename_released(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], boo
     Raises:
         CheckpointError: If the mean shifts are not those of a value range with DIV2K's mean.
     """
-    renamed = {}
-    for key, tensor in state.items():
-        for pattern, replacement in RELEASED_NAMES:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = tensor
+    renamed = {our_name(key): tensor for key, tensor in state.items()}
     if any(key not in renamed for key in MEAN_SHIFTS):
         return renamed, renamed.keys() != state.keys()
     renamed["rgb_mean"], renamed["img_range"] = _mean_and_range(

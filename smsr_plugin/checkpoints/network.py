@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,19 +84,36 @@ def read_state_dict(
     return checkpoint.state_dict, checkpoint.config
 
 
-def _read(path: str | os.PathLike[str], param_keys: tuple[str, ...], required: bool) -> Checkpoint:
+def interpret(
+    root: object, *, param_keys: Sequence[str] = CONTAINERS, required: bool = False
+) -> Checkpoint:
+    """Make a checkpoint of what a PyTorch file held.
+
+    Args:
+        root: A state dict under any of the names that `read` knows, or a dict that holds one.
+        param_keys: Where to look for it, preferred first.
+        required: Refuse to take `root` itself where none of the keys exists.
+
+    Raises:
+        CheckpointError: If it does not hold an SMSR.
+    """
+    found, key = find_state_dict(root, param_keys, required)
+    state, released = rename_released(clean_tensors(found))
+    kind = "released SMSR weights" if released else "SMSR state dict"
+    return Checkpoint(state, infer_config(state), f"{kind} under {key!r}" if key else kind, {})
+
+
+def _read(path: str | os.PathLike[str], param_keys: Sequence[str], required: bool) -> Checkpoint:
     try:
         content = read_file(Path(path))
-        found, key = find_state_dict(content.root, param_keys, required)
-        state, released = rename_released(clean_tensors(found))
-        config = infer_config(state)
-        _check_metadata(content.metadata or {}, config)
+        checkpoint = interpret(content.root, param_keys=param_keys, required=required)
+        if content.metadata is None:
+            return checkpoint
+        _check_metadata(content.metadata, checkpoint.config)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
-    kind = "released SMSR weights" if released else "SMSR state dict"
-    kind += f" under {key!r}" if key else ""
-    kind += ", safetensors" if content.metadata is not None else ""
-    return Checkpoint(state, config, kind, content.metadata or {})
+    kind = f"{checkpoint.kind}, safetensors"
+    return replace(checkpoint, kind=kind, metadata=content.metadata)
 
 
 def load(path: str | os.PathLike[str], *, param_key: str | None = None) -> SMSR:
@@ -111,7 +128,11 @@ def load(path: str | os.PathLike[str], *, param_key: str | None = None) -> SMSR:
     Raises:
         CheckpointError: As `read`.
     """
-    checkpoint = read(path, param_key=param_key)
+    return build(read(path, param_key=param_key))
+
+
+def build(checkpoint: Checkpoint) -> SMSR:
+    """Return the network of a checkpoint, as `load` does."""
     config = replace(checkpoint.config, img_range=1.0)
     # Built without memory, so that no random weights are drawn from the caller's generator.
     with torch.device("meta"):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ OTHER_NETWORKS = (
     (r"^block_\d+\.c1_r\.", "RLFN"),
     (r"^IMDB\d+\.", "IMDN"),
     (r"^SCPA_trunk\.", "PAN"),
-    (r"^b\d\.b\d\.body\.", "CARN"),
+    (r"^(b\d\.b\d\.body|cascade\.blocks)\.", "CARN"),
     (r"^backbone\.\d+\.conv1x1_sbx\.", "ECBSR"),
     (r"^body\.\d+\.rdb1\.", "RRDBNet (ESRGAN)"),
     (r"^body\.\d+\.residual_group\.", "RCAN"),
@@ -43,17 +44,43 @@ def infer_config(state: Mapping[str, Tensor]) -> SMSRConfig:
             of another shape, and the likely cause.
     """
     config = _guess(state)
-    expected = expected_shapes(config or SMSRConfig())
-    missing = [key for key in expected if key not in state]
-    unexpected = [key for key in state if key not in expected]
-    wrong = [
-        f"{key} is {tuple(state[key].shape)}, expected {tuple(shape)}"
-        for key, shape in expected.items()
-        if key in state and state[key].shape != shape
-    ]
-    if config is None or missing or unexpected or wrong:
-        raise CheckpointError(_mismatch(missing, unexpected, wrong))
+    found = find_mismatches(state, expected_shapes(config or SMSRConfig()))
+    if config is None or any(found):
+        raise CheckpointError(f"{_likely_cause(found)} ({found})")
     return config
+
+
+class Mismatches(NamedTuple):
+    """How a state dict differs from that of a network."""
+
+    missing: list[str]
+    unexpected: list[str]
+    wrong: list[str]  #: Keys with both shapes, where they differ.
+
+    def __str__(self) -> str:
+        parts = [
+            f"{len(names)} {what}: {shortened(names)}"
+            for names, what in (
+                (self.missing, "keys missing"),
+                (self.unexpected, "keys unexpected"),
+                (self.wrong, "tensors of another shape"),
+            )
+            if names
+        ]
+        return "; ".join(parts)
+
+
+def find_mismatches(state: Mapping[str, Tensor], expected: Mapping[str, Size]) -> Mismatches:
+    """Compare a state dict with the shapes that a network's entries have."""
+    return Mismatches(
+        [key for key in expected if key not in state],
+        [key for key in state if key not in expected],
+        [
+            f"{key} is {tuple(state[key].shape)}, expected {tuple(shape)}"
+            for key, shape in expected.items()
+            if key in state and state[key].shape != shape
+        ],
+    )
 
 
 def expected_shapes(config: SMSRConfig) -> dict[str, Size]:
@@ -103,23 +130,19 @@ def _shortest(tensor: Tensor) -> list[float]:
     return [float(str(np.float32(value))) for value in tensor.flatten().tolist()]
 
 
-def _mismatch(missing: list[str], unexpected: list[str], wrong: list[str]) -> str:
-    parts = [
-        f"{len(names)} {what}: {shortened(names)}"
-        for names, what in (
-            (missing, "keys missing"),
-            (unexpected, "keys unexpected"),
-            (wrong, "tensors of another shape"),
-        )
-        if names
-    ]
-    return f"{_likely_cause(missing, unexpected)} ({'; '.join(parts)})"
-
-
-def _likely_cause(missing: list[str], unexpected: list[str]) -> str:
+def network_of(keys: Iterable[str]) -> str | None:
+    """Return the name of the network other than SMSR that has such keys, None if unknown."""
+    keys = list(keys)
     for pattern, name in OTHER_NETWORKS:
-        if any(re.match(pattern, key) for key in unexpected):
-            return f"holds another network, {name}, not an SMSR"
-    if missing and not unexpected:
+        if any(re.match(pattern, key) for key in keys):
+            return name
+    return None
+
+
+def _likely_cause(found: Mismatches) -> str:
+    other = network_of(found.unexpected)
+    if other is not None:
+        return f"holds another network, {other}, not an SMSR"
+    if found.missing and not found.unexpected:
         return "holds only part of an SMSR"
     return "does not fit SMSR"

@@ -1,20 +1,42 @@
-"""`smsr-convert`: any SMSR checkpoint to a safetensors file for values in 0…1."""
+"""`smsr convert`: any SMSR checkpoint to a safetensors file for values in 0…1."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import Checkpoint, CheckpointError, load, read, save
-from smsr_plugin.complexity import dense_channels
+from smsr_plugin.cli.errors import bad_usage
+from smsr_plugin.cli.main import earlier_name
+
+if TYPE_CHECKING:
+    from smsr_plugin.archs.smsr_arch import SMSR
+    from smsr_plugin.checkpoints import Checkpoint
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
-    args = _parser().parse_args(argv)
+def add_parser(subparsers: Any) -> None:
+    """Add `smsr convert`."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="turn a checkpoint into safetensors",
+        description="Read an SMSR checkpoint (the released weights, BasicSR's net_g_*.pth, a "
+        "state dict or safetensors) and write it as safetensors for values in 0…1.",
+    )
+    parser.add_argument("input", metavar="IN", type=Path, help="checkpoint to read")
+    parser.add_argument("output", metavar="OUT", type=Path, help="file to write, *.safetensors")
+    parser.add_argument(
+        "--param-key",
+        metavar="KEY",
+        help="entry that holds the weights (default: params_ema, params or state_dict)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; return 0, or 2 after one line on stderr if it cannot be done."""
+    from smsr_plugin.checkpoints import CheckpointError, load, read, save
+
     try:
         if args.output.exists() and not args.force:
             raise CheckpointError(f"{args.output} exists; --force replaces it")
@@ -22,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         net = load(args.input, param_key=args.param_key)
         save(net, args.output, {"source": args.input.name})
     except CheckpointError as error:
-        print(f"smsr-convert: {error}", file=sys.stderr)
-        return 2
+        return bad_usage(args, error)
     print(f"read   {args.input}: {checkpoint.kind}")
     print(describe(checkpoint, net))
     print(f"wrote  {args.output}: safetensors, values in 0…1")
@@ -32,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def describe(checkpoint: Checkpoint, net: SMSR) -> str:
     """Return a few lines on the configuration, the size and the channels of a network."""
+    from smsr_plugin.complexity import dense_channels
+
     config = checkpoint.config
     masks = sum(value.numel() for key, value in net.named_parameters() if "ch_mask" in key)
     params = sum(value.numel() for value in net.parameters()) - masks
@@ -47,22 +70,5 @@ def describe(checkpoint: Checkpoint, net: SMSR) -> str:
     return "\n".join(lines)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="smsr-convert",
-        description="Read an SMSR checkpoint (the released weights, BasicSR's net_g_*.pth, a "
-        "state dict or safetensors) and write it as safetensors for values in 0…1.",
-    )
-    parser.add_argument("input", metavar="IN", type=Path, help="checkpoint to read")
-    parser.add_argument("output", metavar="OUT", type=Path, help="file to write, *.safetensors")
-    parser.add_argument(
-        "--param-key",
-        metavar="KEY",
-        help="entry that holds the weights (default: params_ema, params or state_dict)",
-    )
-    parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+#: `smsr-convert`.
+main = earlier_name("convert")

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds: of any network, of SMSR by formula, of SMSR for one image.
+"""Parameters, multiply-adds and activations: of any network, of SMSR by formula and for an image.
 
 The convention, everywhere in this package: one multiply-add counts once. Convolutions (also
 transposed ones), linear layers and products of activations count; biases, activations,
@@ -7,6 +7,7 @@ normalisation, pooling, interpolation and mean shifts do not. Taps on the zero p
 
 from __future__ import annotations
 
+from smsr_plugin.complexity.activations import count_activations
 from smsr_plugin.complexity.layers import Complexity, profile
 from smsr_plugin.complexity.measured import Measured, dense_channels, measured
 from smsr_plugin.complexity.smsr_cost import SMSRCost, lq_size
@@ -15,6 +16,7 @@ __all__ = [
     "Complexity",
     "Measured",
     "SMSRCost",
+    "count_activations",
     "dense_channels",
     "lq_size",
     "measured",

@@ -58,7 +58,7 @@ def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Com
     # Deferred: it imports triton, which those who use the formula alone need not wait for.
     from torch.utils.flop_counter import FlopCounterMode
 
-    net = _deployed(copy.deepcopy(net).to("meta")).eval()
+    net = deployed(copy.deepcopy(net).to("meta")).eval()
     modules = [module for module in net.modules() if isinstance(module, SparseMaskModule)]
     thop_profile, rules = _thop(net)
     try:
@@ -113,14 +113,14 @@ def _count_sparse_mask_module(module: Any, inputs: tuple[Tensor, ...], output: T
     module.total_ops += sum(m.total_ops for m in module.modules() if m is not module)
 
 
-def _deployed(net: nn.Module) -> nn.Module:
+def deployed(net: nn.Module) -> nn.Module:
     """Replace, in place, the blocks that have a simpler form for inference."""
     for name, child in net.named_children():
         kind = f"{type(child).__module__}.{type(child).__name__}"
         if kind in DEPLOYED_FORMS:
             setattr(net, name, DEPLOYED_FORMS[kind](child))
         else:
-            _deployed(child)
+            deployed(child)
     return net
 
 

@@ -111,14 +111,35 @@ class SMSRCost:
         Raises:
             ValueError: If the densities do not fit.
         """
+        self._check_densities(spa_densities)
+        per_pixel = self.head + self.mask + self.collect + self.tail + sum(self.smm_dense)
+        per_pixel += sum(s * d for s, d in zip(self.smm_sparse, spa_densities, strict=True))
+        return round(per_pixel * lq_pixels) + self.attention
+
+    def activations(self, spa_densities: Sequence[float], lq_pixels: int) -> int:
+        """Return the values that the convolutions put out for one image; see `macs`.
+
+        Every pixel has the outputs of head and collect (2·C each), of the mask predictors (C/4 and
+        2, and C/4 at their inner resolution), of the fuses (C), of the tail, and the dense channels
+        of the layers. Sparse channels are put out at important pixels only.
+        """
+        self._check_densities(spa_densities)
+        config, c = self.config, self.config.num_feat
+        layers = [sum(block) for block in self.dense_channels or ()]
+        every_pixel = 2 * c + 2 * c + config.num_out_ch * config.upscale**2 + sum(layers)
+        every_pixel += config.num_block * (c + 2 + config.mask_feat * (1 + INNER_PIXELS))
+        sparse = [config.num_layer * c - dense for dense in layers]
+        kept = sum(s * d for s, d in zip(sparse, spa_densities, strict=True))
+        return round((every_pixel + kept) * lq_pixels) + config.num_block * (
+            config.attention_feat + c
+        )
+
+    def _check_densities(self, spa_densities: Sequence[float]) -> None:
         blocks, highest = self.config.num_block, 1 + DENSITY_TOLERANCE
         if len(spa_densities) != blocks or not all(0 <= d <= highest for d in spa_densities):
             raise ValueError(
                 f"expected {blocks} spatial densities in 0…1, got {list(spa_densities)}"
             )
-        per_pixel = self.head + self.mask + self.collect + self.tail + sum(self.smm_dense)
-        per_pixel += sum(s * d for s, d in zip(self.smm_sparse, spa_densities, strict=True))
-        return round(per_pixel * lq_pixels) + self.attention
 
     def dense_macs(self, lq_pixels: int) -> int:
         """Return the multiply-adds of one image with every channel and pixel computed."""

@@ -23,15 +23,17 @@ from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
+from smsr_plugin.models.validation_log import ValidationLog, mask_images
 from smsr_plugin.sparse import SparseSMSR, SparseStats
 
 
 class SMSRModel(SRModel):
     """SRModel for SMSR.
 
-    Options beyond SRModel's: `train.sparsity_opt` (a loss), the keys of `TrainOptions`, and
-    `val.converter` (see `smsr_plugin.models.converters`): without it validation runs the
-    masked-dense oracle. With `train.ema_decay` the averaged weights are validated and converted.
+    Options beyond SRModel's: `train.sparsity_opt` (a loss), the keys of `TrainOptions`,
+    `logger.tb_masks` (see `smsr_plugin.models.validation_log`), and `val.converter` (see
+    `smsr_plugin.models.converters`): without it validation runs the masked-dense oracle. With
+    `train.ema_decay` the averaged weights are validated and converted.
 
     Beside the metrics, each validation set reports `spa_density` (mean share of important pixels),
     `gmacs` and `gmacs_dense` (10⁹ multiply-adds per image, as the masks keep them and dense),
@@ -48,6 +50,7 @@ class SMSRModel(SRModel):
         if train.get("perceptual_opt"):
             raise ValueError("SMSRModel trains with pixel_opt and sparsity_opt, not perceptual_opt")
         self.train_options = TrainOptions.from_train_section(train)
+        mask_images(self.opt["logger"])  # raises on a wrong value, before training starts
         super().init_training_settings()
         if not train.get("sparsity_opt"):
             raise ValueError("train.sparsity_opt is missing, e.g. {type: SparsityLoss, ...}")
@@ -125,8 +128,8 @@ class SMSRModel(SRModel):
         self._infer(self.inference_network())
 
     @torch.no_grad()
-    def _infer(self, net: nn.Module) -> dict[str, float]:
-        """Set `self.output`; return the batch's figures that `nondist_validation` adds up."""
+    def _infer(self, net: nn.Module) -> tuple[SparseStats, float]:
+        """Set `self.output`; return what was computed, and the seconds that it took."""
         start = time.perf_counter()
         if isinstance(net, SparseSMSR):
             self.output, stats = net(self.lq, return_stats=True)
@@ -138,12 +141,7 @@ class SMSRModel(SRModel):
             stats = SparseStats.of(out.spa_mask > 0, SMSRCost(net.config, dense_channels(net)))
         if self.device.type == "cuda":
             torch.cuda.synchronize()
-        return {
-            "spa_density": stats.spa_density.mean().item(),
-            "gmacs": sum(stats.macs) / len(stats.macs) / 1e9,
-            "gmacs_dense": stats.macs_dense / 1e9,
-            "seconds": (time.perf_counter() - start) / len(stats.macs),
-        }
+        return stats, time.perf_counter() - start
 
     def nondist_validation(
         self, dataloader: Any, current_iter: int | str, tb_logger: Any, save_img: bool
@@ -152,6 +150,7 @@ class SMSRModel(SRModel):
         dataset_name = dataloader.dataset.opt["name"]
         metrics = self._metrics_for(dataloader.dataset)
         net = self.inference_network()
+        log = self._validation_log(dataset_name, current_iter, tb_logger)
         totals: defaultdict[str, float] = defaultdict(float)
         shown = self.opt["val"].get("pbar", False)
         bar = tqdm(dataloader, unit="image", disable=None if shown else True)  # None: on a terminal
@@ -159,7 +158,9 @@ class SMSRModel(SRModel):
             img_name = Path(val_data["lq_path"][0]).stem
             bar.set_description(f"Test {img_name}")
             self.feed_data(val_data)
-            sparsity = self._infer(net)
+            stats, seconds = self._infer(net)
+            if log:
+                log.add(img_name, self.lq, stats.spa_mask, self._pixel_loss(val_data))
             images = {"img": tensor2img([self.output.float().cpu()])}
             if save_img:
                 imwrite(images["img"], str(self._image_path(dataset_name, img_name, current_iter)))
@@ -167,11 +168,31 @@ class SMSRModel(SRModel):
                 images["img2"] = tensor2img([self.gt.cpu()])
             for name, opt in metrics.items():
                 totals[name] += float(calculate_metric(images, opt))
-            for name, value in sparsity.items():
+            for name, value in _figures(stats, seconds).items():
                 totals[name] += value
+        if log:
+            log.write()
         results = {name: value / len(dataloader) for name, value in totals.items()}
         results["macs_kept"] = results["gmacs"] / results["gmacs_dense"]
         self._report(dataset_name, results, metrics, current_iter, tb_logger)
+
+    def _validation_log(
+        self, dataset_name: str, current_iter: int | str, tb_logger: Any
+    ) -> ValidationLog | None:
+        images = mask_images(self.opt["logger"]) if tb_logger else None
+        if images is None:
+            return None
+        step = int(current_iter)
+        weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
+        schedules = {"tau": self.train_options.tau(step), "lambda": weight}
+        return ValidationLog(tb_logger, dataset_name, step, images, schedules)
+
+    @torch.no_grad()
+    def _pixel_loss(self, val_data: dict[str, Any]) -> float | None:
+        """Return the loss of `self.output`, None where there is no ground truth or no loss."""
+        if not self.cri_pix or "gt" not in val_data:
+            return None
+        return self.cri_pix(self.output.float(), self.gt).item()
 
     def _metrics_for(self, dataset: Any) -> dict[str, Any]:
         metrics = self.opt["val"].get("metrics") or {}
@@ -217,3 +238,14 @@ class SMSRModel(SRModel):
             self.test_results[dataset_name] = results
             text = json.dumps(self.test_results, indent=2)
             (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")
+
+
+def _figures(stats: SparseStats, seconds: float) -> dict[str, float]:
+    """Return the figures of one batch, per image, that a validation averages."""
+    images = len(stats.macs)
+    return {
+        "spa_density": stats.spa_density.mean().item(),
+        "gmacs": sum(stats.macs) / images / 1e9,
+        "gmacs_dense": stats.macs_dense / 1e9,
+        "seconds": seconds / images,
+    }

@@ -41,7 +41,8 @@ class SparseSMSR(nn.Module):
     def __init__(self, net: SMSR, precision: str, threshold: float, backend: str) -> None:
         super().__init__()
         self.config = net.config
-        self.precision, self.threshold, self.backend = precision, threshold, backend
+        self.precision, self.backend = precision, backend
+        self._threshold = threshold
         self.head_first = _fold_input_shift(net)
         self.head_second = net.head[2]
         self.blocks = nn.ModuleList(SparseBlock(block) for block in net.blocks)
@@ -55,6 +56,17 @@ class SparseSMSR(nn.Module):
         self._handle = operator.register(self)
         self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
         self.requires_grad_(False).eval()
+
+    @property
+    def threshold(self) -> float:
+        """What logit 1 − logit 0 of an important pixel exceeds; may be changed between runs."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, value: float) -> None:
+        self._threshold = value
+        if self._packed is not None:
+            self._packed[1].decide_at(value)
 
     @property
     def dense_channels(self) -> list[list[int]]:
@@ -113,9 +125,17 @@ class SparseSMSR(nn.Module):
         sr, found = native(x.float(), spa_mask)
         return sr.to(x.dtype), found
 
-    @torch.no_grad()
     def breakdown(self, x: Tensor, spa_mask: Tensor | None = None) -> dict[str, float]:
         """Return the seconds that each part of one run took, on the native kernels.
+
+        Raises:
+            RuntimeError: If the native kernels cannot run this.
+        """
+        return dict(self.timed(x, spa_mask).seconds)
+
+    @torch.no_grad()
+    def timed(self, x: Tensor, spa_mask: Tensor | None = None) -> Timer:
+        """Run once on the native kernels; return the seconds of each part, by block as well.
 
         Raises:
             RuntimeError: If the native kernels cannot run this.
@@ -126,7 +146,12 @@ class SparseSMSR(nn.Module):
             raise RuntimeError("only the native backend can be broken down into parts")
         timer = Timer()
         native(x.float(), spa_mask, timer)
-        return dict(timer.seconds)
+        return timer
+
+    @property
+    def runs_native(self) -> bool:
+        """Whether the native kernels take this network and float32 images on the CPU."""
+        return self.backend != "reference" and not self._native_obstacle(torch.empty(0))
 
     def _native_for(self, x: Tensor) -> NativeNetwork | None:
         """Return the native form of this network if it can take `x` and is wanted."""
@@ -181,13 +206,8 @@ class SparseSMSR(nn.Module):
         self._packed = None
 
     def _packed_weights(self) -> NativeNetwork:
-        """Pack the weights, or return what was packed since they last changed.
-
-        Tensors made in inference mode do not count their changes; loading weights is noticed all
-        the same.
-        """
-        weights = [*self.parameters(), *self.buffers()]
-        state = tuple((w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights)
+        """Pack the weights, or return what was packed since they last changed."""
+        state = weights_state(self)
         if self._packed is None or self._packed[0] != state:
             self._packed = state, NativeNetwork(self, load_kernels(), ARITHMETIC[self.dtype])
         return self._packed[1]
@@ -204,6 +224,15 @@ class SparseSMSR(nn.Module):
             f"precision={self.precision}, threshold={self.threshold}, backend={self.backend}, "
             f"dense_channels={self.dense_channels}"
         )
+
+
+def weights_state(net: nn.Module) -> object:
+    """Return something that compares unequal after the weights of `net` have changed.
+
+    Tensors made in inference mode do not count their changes: only their replacement is seen.
+    """
+    weights = [*net.parameters(), *net.buffers()]
+    return [(w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights]
 
 
 def _fold_input_shift(net: SMSR) -> nn.Conv2d:

@@ -1,94 +1,46 @@
-"""What `smsr-train` and `smsr-test` share: the command line, the run, and how it ends."""
+"""How a pipeline of BasicSR runs for `smsr train` and `smsr test`, and how it ends."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import traceback
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
+
+from basicsr.test import test_pipeline
+from basicsr.train import train_pipeline
 
 from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.registration import register_all
 
-USER_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+PIPELINES = {"train": train_pipeline, "test": test_pipeline}
 
 
-def run(
-    parser: argparse.ArgumentParser, argv: Sequence[str] | None, pipeline: Callable[[str], None]
-) -> int:
-    """Run one of BasicSR's pipelines, mended, on a command line.
+def run_pipeline(args: argparse.Namespace) -> None:
+    """Run BasicSR's training or test pipeline, mended.
 
     Args:
-        parser: Made by `make_parser`.
-        argv: The arguments; None for those of the process.
-        pipeline: BasicSR's `train_pipeline` or `test_pipeline`.
+        args: The command line as `smsr train` and `smsr test` parse it; `command` says which.
 
-    Returns:
-        The exit code: 0, 2 after an error that the user can mend, 130 after Ctrl-C. Anything else
-        that goes wrong is a bug and keeps its traceback.
+    Raises:
+        OptionError: In one line, what the user can mend. Anything else that goes wrong is a bug
+            and keeps its traceback.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    args = parser.parse_args(argv)
     try:
         root = _make_root(args.root)
         register_all()
         # BasicSR notes the command line in its copy of the option file.
-        with patch.object(sys, "argv", [parser.prog, *argv]), mended_basicsr(args):
-            pipeline(str(root))
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
+            PIPELINES[args.command](str(root))
     except ValueError as error:
         if not is_own_error(error):
             raise
         # The error may be in a cycle with its frames; they hold the run's model and workers.
         traceback.clear_frames(error.__traceback__)
-        print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
-        return USER_ERROR
-    return 0
-
-
-def make_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Return a parser of BasicSR's arguments and `--root`."""
-    parser = argparse.ArgumentParser(
-        prog=prog,
-        description=description,
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("-opt", metavar="FILE", required=True, help="option file (YAML)")
-    parser.add_argument(
-        "--root",
-        metavar="DIR",
-        default=".",
-        help="folder of experiments/, results/ and tb_logger/ (default: the current folder)",
-    )
-    parser.add_argument(
-        "--force_yml",
-        metavar="KEY=VALUE",
-        nargs="+",
-        default=[],
-        help="change options, such as train:total_iter=1000 path:resume_state=~",
-    )
-    parser.add_argument(
-        "--auto_resume", action="store_true", help="training: go on from the newest usable state"
-    )
-    parser.add_argument(
-        "--debug", action="store_true", help="put debug_ before the name; log, save, validate often"
-    )
-    parser.add_argument(
-        "--launcher", choices=["none", "pytorch", "slurm"], default="none", help="distributed run"
-    )
-    parser.add_argument(
-        "--quiet", action="store_true", help="only progress and results here; all in the log file"
-    )
-    parser.add_argument("--local_rank", metavar="N", type=int, default=0, help="set by launchers")
-    return parser
+        raise OptionError(one_line(error)) from None
 
 
 def _make_root(folder: str) -> Path:

@@ -33,7 +33,7 @@ def mended_basicsr(args: Namespace) -> Iterator[None]:
     """Mend BasicSR's pipelines for one run, and restore everything afterwards.
 
     Args:
-        args: The command line as `smsr_plugin.toolbox.entry` parses it.
+        args: The command line as `smsr_plugin.cli.pipeline` parses it.
     """
     parse = partial(parse_options, args)
     get_root_logger = get_quiet_root_logger if args.quiet else basicsr_get_root_logger

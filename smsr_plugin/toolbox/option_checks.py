@@ -8,6 +8,7 @@ that model's to check.
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,17 @@ def check_switches(opt: Options, is_train: bool) -> None:
             raise wrong(f"{section}.{key}", "true or false", value, f"write `{key}: false`")
 
 
+def check_tensorboard(opt: Options, is_train: bool) -> None:
+    """TensorBoard is installed if it is asked for."""
+    if not is_train or not opt["logger"]["use_tb_logger"]:
+        return
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        key, advice = "logger.use_tb_logger", "`pip install tensorboard`, or write false"
+        raise wrong(key, f"false without TensorBoard ({error})", True, advice) from error
+
+
 def check_scale(opt: Options, is_train: bool) -> None:
     """Data sets and network agree on the scale, and patches divide by it."""
     scale, upscale = opt.get("scale"), network_scale(opt["network_g"])
@@ -198,6 +210,7 @@ CHECKS = (
     check_counts,
     check_optimizer,
     check_switches,
+    check_tensorboard,
     check_scale,
     check_loaders,
     check_files,

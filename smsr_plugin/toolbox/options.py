@@ -25,7 +25,7 @@ def parse_options(
     mode, paths) stays.
 
     Args:
-        args: The command line as `smsr_plugin.toolbox.entry` parses it.
+        args: The command line as `smsr_plugin.cli.pipeline` parses it.
         root_path: Where experiments/ and results/ are.
         is_train: Whether to train or to test.
 

@@ -12,6 +12,9 @@ from basicsr.utils.registry import (
     Registry,
 )
 
+from smsr_plugin.archs.carn_arch import CARN
+from smsr_plugin.archs.imdn_arch import IMDN
+from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.data.paired_dataset import CheckedPairedImageDataset
@@ -24,6 +27,9 @@ from smsr_plugin.sparse import to_sparse
 ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, SMSR),
     (ARCH_REGISTRY, RLFN),
+    (ARCH_REGISTRY, IMDN),
+    (ARCH_REGISTRY, PAN),
+    (ARCH_REGISTRY, CARN),
     (MODEL_REGISTRY, SMSRModel),
     (LOSS_REGISTRY, SparsityLoss),
     (DATASET_REGISTRY, CheckedPairedImageDataset),

@@ -8,19 +8,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from literal import CLOSE, Literal, leaky, pixel_shuffle, resize_bilinear, seeded, sigmoid
 from numpy.lib.stride_tricks import sliding_window_view
 from option_files import train_options, write_options, write_pairs
 
 from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
+from smsr_plugin.cli import test as test_entry
+from smsr_plugin.cli import train
 from smsr_plugin.cli.flops import main as count_flops
-from smsr_plugin.toolbox import test as test_entry
-from smsr_plugin.toolbox import train
 from smsr_plugin.toolbox.architectures import build_architecture
 from smsr_plugin.toolbox.option_file import read_option_file
 
 TEST_FILE = Path(__file__).parents[2] / "options/test/SMSR/test_SMSR_x2.yml"
-#: float64 sums of a few hundred terms in another order, through six blocks
-CLOSE = {"rtol": 1e-10, "atol": 1e-11}
 #: (published weights, features, upscale, parameters)
 PUBLISHED = [
     ("rlfn_x2.pth", 52, 2, 526_856),
@@ -29,28 +28,15 @@ PUBLISHED = [
 ]
 
 
-class Literal:
-    """The network spelled out in NumPy, on the weights of a float64 network."""
-
-    def __init__(self, net: torch.nn.Module) -> None:
-        self.state = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
-
-    def conv(self, name: str, x: np.ndarray, stride: int = 1, padding: int = 0) -> np.ndarray:
-        weight, bias = self.state[f"{name}.weight"], self.state[f"{name}.bias"]
-        x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-        windows = sliding_window_view(x, weight.shape[2:], (2, 3))[:, :, ::stride, ::stride]
-        return np.einsum("bchwij,ocij->bohw", windows, weight) + bias[:, None, None]
-
+class LiteralRLFN(Literal):
     def esa(self, name: str, x: np.ndarray) -> np.ndarray:
         reduced = self.conv(f"{name}conv1", x)
         strided = self.conv(f"{name}conv2", reduced, stride=2)
         pooled = sliding_window_view(strided, (7, 7), (2, 3))[:, :, ::3, ::3].max((-2, -1))
         coarse = self.conv(f"{name}conv3", pooled, padding=1)
-        rows = bilinear(coarse.shape[2], x.shape[2])
-        columns = bilinear(coarse.shape[3], x.shape[3])
-        coarse = np.einsum("yh,bchw,xw->bcyx", rows, coarse, columns)
+        coarse = resize_bilinear(coarse, x.shape[2:])
         logits = self.conv(f"{name}conv4", coarse + self.conv(f"{name}conv_f", reduced))
-        return x / (1 + np.exp(-logits))
+        return x * sigmoid(logits)
 
     def network(self, x: np.ndarray, img_range: float, upscale: int) -> np.ndarray:
         head = feature = self.conv("conv_1", x * img_range, padding=1)
@@ -58,26 +44,10 @@ class Literal:
             value = feature
             for layer in ("c1_r", "c2_r", "c3_r"):
                 value = self.conv(f"{block}.{layer}", value, padding=1)
-                value = np.where(value > 0, value, 0.05 * value)
+                value = leaky(value, 0.05)
             feature = self.esa(f"{block}.esa.", self.conv(f"{block}.c5", feature + value))
         feature = self.conv("conv_2", feature, padding=1) + head
-        pixels = self.conv("upsampler.0", feature, padding=1) / img_range
-        batch, _, height, width = pixels.shape
-        pixels = pixels.reshape(batch, -1, upscale, upscale, height, width)
-        return np.einsum("bcijhw->bchiwj", pixels).reshape(
-            batch, -1, height * upscale, width * upscale
-        )
-
-
-def bilinear(size: int, new_size: int) -> np.ndarray:
-    """Return the (new_size, size) matrix that interpolates between pixel centres."""
-    centres = np.clip((np.arange(new_size) + 0.5) * size / new_size - 0.5, 0, size - 1)
-    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(size)))
-
-
-def seeded(build, seed: int = 0):
-    torch.manual_seed(seed)
-    return build().double().eval()
+        return pixel_shuffle(self.conv("upsampler.0", feature, padding=1) / img_range, upscale)
 
 
 @given(height=st.integers(15, 50), width=st.integers(15, 50), seed=st.integers(0, 99))
@@ -85,7 +55,7 @@ def seeded(build, seed: int = 0):
 def test_esa_equals_its_formula(height, width, seed):
     esa = seeded(lambda: ESA(5), seed)
     x = torch.randn(2, 5, height, width, dtype=torch.float64)
-    expected = torch.from_numpy(Literal(esa).esa("", x.numpy()))
+    expected = torch.from_numpy(LiteralRLFN(esa).esa("", x.numpy()))
     torch.testing.assert_close(esa(x).detach(), expected, **CLOSE)
 
 
@@ -98,7 +68,7 @@ def test_network_equals_its_formula(size, upscale, img_range):
     x = torch.rand(2, 3, *size, dtype=torch.float64)
     sr = net(x).detach()
     assert sr.shape == (2, 3, size[0] * upscale, size[1] * upscale)
-    expected = torch.from_numpy(Literal(net).network(x.numpy(), img_range, upscale))
+    expected = torch.from_numpy(LiteralRLFN(net).network(x.numpy(), img_range, upscale))
     torch.testing.assert_close(sr, expected, **CLOSE)
 
 

@@ -80,7 +80,7 @@ def test_agrees_with_its_oracle_in_a_worker(name, sources, lq):
     spec = SPECS[name]
     _skip_unless_there(spec)
     with EngineProcess(spec) as process:
-        process.call("import_library", spec.module)
+        process.call("import_library", spec)
         loaded = process.call("load", spec, sources, None)
         process.call("prepare", "lq", Input(lq))
         output = process.call("output", "lq")

@@ -90,7 +90,7 @@ def test_engines_take_turns_and_failing_ones_leave(fake, tmp_path):
 
 def test_a_call_that_takes_too_long_ends_the_process(fake):
     with EngineProcess(fake("hanging", fails_at="hang")) as process:
-        process.call("import_library", "fake_engines")
+        process.call("import_library", process.spec)
         process.call("load", process.spec, Sources(Path("absent")), None)
         process.call("prepare", "lq", Input(np.zeros((1, 3, 2, 2), np.float32)))
         with pytest.raises(EngineError, match=r"turn took more than 0\.2 s"):

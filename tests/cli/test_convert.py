@@ -57,7 +57,7 @@ def test_existing_file_is_kept_unless_forced(released, tmp_path, capsys):
     out = tmp_path / "net.safetensors"
     out.write_text("precious")
     assert main([str(released), str(out)]) == 2
-    assert capsys.readouterr().err == f"smsr-convert: {out} exists; --force replaces it\n"
+    assert capsys.readouterr().err == f"smsr convert: error: {out} exists; --force replaces it\n"
     assert out.read_text() == "precious"
     assert main([str(released), str(out), "--force"]) == 0
     assert main([str(out), str(out), "--force"]) == 0  # in place
@@ -80,7 +80,7 @@ def test_errors_are_one_line_and_nothing_is_written(tmp_path, capsys):
         assert main([str(source), str(tmp_path / "out.safetensors")]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
-        assert printed.err.startswith(f"smsr-convert: {source}: ")
+        assert printed.err.startswith(f"smsr convert: error: {source}: ")
         assert printed.err.count("\n") == 1
         assert not (tmp_path / "out.safetensors").exists()
 

@@ -9,7 +9,8 @@ from networks import split_channels, tiny_smsr
 from PIL import Image
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.cli.flops import Row, main, table
+from smsr_plugin.cli.flops import main
+from smsr_plugin.cli.flops_table import Row, table
 from smsr_plugin.complexity import SMSRCost, dense_channels, measured, profile
 
 
@@ -109,6 +110,11 @@ def test_option_file(tmp_path, capsys):
         (["--weights", "WEIGHTS", "--upscale", "3"], "is for x2, not x3"),
         (["--weights", "WEIGHTS", "--image", "none.png"], "none.png"),
         (["--weights", "WEIGHTS", "--image", "WEIGHTS"], "cannot be read as an image"),
+        ([], "give the name of a network"),
+        (["SMSR", "--opt", "a.yml"], "give the name of a network, or --opt"),
+        (["EDSR", "--weights", "a.pth"], "leave out --opt, --set, other names"),
+        (["--weights", "a.pth", "--set", "num_feat=3"], "leave out --opt, --set, other names"),
+        (["--opt", "a.yml", "--upscale", "2"], "leave --upscale out"),
     ],
 )
 def test_errors_are_one_line(argv, message, weights, capsys):
@@ -128,21 +134,18 @@ def test_option_file_without_a_network(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "argv",
+    ("argv", "message"),
     [
-        [],
-        ["SMSR", "--opt", "a.yml"],
-        ["EDSR", "--weights", "a.pth"],
-        ["--weights", "a.pth", "--set", "num_feat=3"],
-        ["--opt", "a.yml", "--upscale", "2"],
-        ["SMSR", "--upscale", "0"],
-        ["SMSR", "--size", "12"],
+        (["SMSR", "--upscale", "0"], "expected a whole number from 1, got '0'"),
+        (["SMSR", "--density", "x"], "expected a number, got 'x'"),
+        (["SMSR", "--size", "12"], "expected 2 arguments"),
     ],
 )
-def test_arguments_that_contradict_exit_with_2(argv):
+def test_wrong_numbers_are_wrong_usage(argv, message, capsys):
     with pytest.raises(SystemExit) as caught:
         main(argv)
     assert caught.value.code == 2
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_table_is_aligned():

@@ -23,7 +23,7 @@ from smsr_plugin.data.lmdb_store import (
     read_entry,
     read_meta_info,
 )
-from smsr_plugin.data.staging import staged
+from smsr_plugin.staging import staged
 
 
 def entry(key: str, height: int, width: int) -> tuple[str, bytes, tuple[int, int, int]]:

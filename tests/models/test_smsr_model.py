@@ -2,7 +2,10 @@ import json
 import re
 from statistics import mean
 
+import cv2
+import numpy as np
 import pytest
+import torch
 from networks import tiny_smsr
 from option_files import (
     evaluation_options,
@@ -11,10 +14,12 @@ from option_files import (
     write_options,
     write_pairs,
 )
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from smsr_plugin.checkpoints import save
-from smsr_plugin.toolbox import test as test_entry
-from smsr_plugin.toolbox import train as train_entry
+from smsr_plugin.checkpoints import load, save
+from smsr_plugin.cli import test as test_entry
+from smsr_plugin.cli import train as train_entry
+from smsr_plugin.models.validation_log import mask_picture
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 SMSR_TRAINING = {
@@ -98,6 +103,70 @@ def test_ema_is_what_is_validated_and_converted(pairs, tmp_path, run):
     assert logged(log, "psnr")[-1] == pytest.approx(psnr["params_ema"], abs=1e-3)
 
 
+def test_tensorboard_shows_what_the_validations_masks_were(pairs, tmp_path, run):
+    changes = {"train:tau_epochs": 20, "logger:use_tb_logger": True, "logger:tb_masks": 2}
+    changes |= validation(pairs)
+    changes["val"]["converter"] = {"type": "to_sparse"}
+    run(pairs, changes)
+    events = tensorboard_events(tmp_path)
+
+    steps = [10, 20, 20]  # a run that has ended is validated once more
+    schedules = {"tau": lambda t: 1 - t / 20, "lambda": lambda t: 0.001 * t / 50}
+    for name, schedule in schedules.items():
+        assert [event.step for event in events.Scalars(f"validation/pairs/{name}")] == steps
+        expected = {step: pytest.approx(schedule((step - 1) / 2)) for step in steps}
+        assert scalars(events, f"validation/pairs/{name}") == expected
+    densities = [scalars(events, f"validation/pairs/spa_density/block_{k}") for k in (1, 2)]
+    for step, density in scalars(events, "metrics/pairs/spa_density").items():
+        assert mean(block[step] for block in densities) == pytest.approx(density)
+
+    net = load(tmp_path / "experiments/tiny/models/net_g_latest.pth")
+    lq, gt = (images(pairs / role) for role in ("lq", "gt"))
+    with torch.no_grad():
+        out = net(lq, return_masks=True)
+    for block, density in zip(densities, out.spa_mask.mean((0, 2, 3)).tolist(), strict=True):
+        assert block[20] == pytest.approx(density)
+    l_pix = scalars(events, "validation/pairs/l_pix")
+    assert l_pix[20] == pytest.approx((out.sr - gt).abs().mean().item(), rel=1e-4)
+
+    tags = events.Tags()["images"]
+    assert len(tags) == 2
+    for tag in tags:  # BasicSR takes files in the order of the folder, whatever it is
+        image = int(tag.removeprefix("validation/pairs/masks/"))
+        pictures = events.Images(tag)
+        assert [picture.step for picture in pictures] == steps
+        encoded = np.frombuffer(pictures[-1].encoded_image_string, np.uint8)
+        shown = cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1]
+        lq_image = (lq[image] * 255).round().byte().permute(1, 2, 0).numpy()
+        expected = mask_picture(lq_image, out.spa_mask[image].numpy() > 0)
+        np.testing.assert_array_equal(shown, expected)
+
+
+def test_without_tb_masks_tensorboard_has_only_the_metrics(pairs, tmp_path, run):
+    run(pairs, {"logger:use_tb_logger": True, **validation(pairs)})
+    tags = tensorboard_events(tmp_path).Tags()
+    assert "metrics/pairs/psnr" in tags["scalars"]
+    assert not [tag for tag in tags["scalars"] if tag.startswith("validation/")]
+    assert not tags["images"]
+
+
+def tensorboard_events(root):
+    events = EventAccumulator(str(root / "tb_logger/tiny"), {"images": 0, "scalars": 0})  # all
+    return events.Reload()
+
+
+def scalars(events, tag):
+    """Return step → value."""
+    return {event.step: event.value for event in events.Scalars(tag)}
+
+
+def images(folder):
+    """Return the images 0.png, 1.png, … as one batch, RGB in 0…1."""
+    paths = sorted(folder.iterdir(), key=lambda path: int(path.stem))
+    batch = np.stack([cv2.imread(str(path))[..., ::-1] for path in paths])
+    return torch.from_numpy(batch).permute(0, 3, 1, 2) / 255
+
+
 def evaluate(pairs, weights, tmp_path, changes):
     """Test a network and return the results of the set."""
     changes = {"model_type": "SMSRModel", "network_g": NETWORK, **changes}
@@ -160,6 +229,7 @@ def failure(capsys, pairs, tmp_path, changes):
         ({"train:iters_per_epoch": None}, "iters_per_epoch"),
         ({"train:sparsity_opt": None}, "sparsity_opt is missing"),
         ({"train:autocast": "fp8"}, "autocast"),
+        ({"logger:tb_masks": "2"}, "logger.tb_masks must be ~ or the number of images"),
         ({"train:perceptual_opt": {"type": "PerceptualLoss"}}, "perceptual_opt"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from option_files import train_options, write_options, write_pairs
 
-from smsr_plugin.toolbox import train
+from smsr_plugin.cli import train
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +49,7 @@ def experiment(tmp_path: Path) -> Experiment:
 
 @pytest.fixture
 def run_training(tmp_path: Path, pairs: Path) -> Callable[..., int]:
-    """Return a function that runs `smsr-train` and returns its exit code."""
+    """Return a function that runs `smsr train` and returns its exit code."""
 
     def run(changes: Mapping[str, Any] | None = None, *arguments: str) -> int:
         option_file = write_options(tmp_path / "tiny.yml", train_options(pairs, changes))

@@ -9,7 +9,7 @@ from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.metrics import calculate_psnr
 from option_files import evaluation_options, write_options
 
-from smsr_plugin.toolbox import test as smsr_test
+from smsr_plugin.cli import test as smsr_test
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_images_and_metrics(tmp_path, pairs, weights, capsys):
     (log,) = results.glob("test_tiny_*.log")
     (logged,) = re.findall(r"# psnr: ([\d.]+)", log.read_text())
     assert float(logged) == pytest.approx(psnr, abs=1e-4)
-    assert "smsr-test: error" not in capsys.readouterr().err
+    assert "smsr test: error" not in capsys.readouterr().err
 
 
 def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys):
@@ -43,7 +43,7 @@ def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys):
     option_file = write_options(tmp_path / "tiny.yml", options)
     assert smsr_test.main(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("smsr-test: error: data set pairs: there are no images in ")
+    assert last.startswith("smsr test: error: data set pairs: there are no images in ")
 
 
 def test_weights_must_be_given(tmp_path, pairs, weights, capsys):

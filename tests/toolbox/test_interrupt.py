@@ -39,7 +39,7 @@ def test_ctrl_c_saves_after_the_iteration(
     changes = {"datasets:train:num_worker_per_gpu": workers}
     assert run_training(changes) == 130
     assert signal.getsignal(signal.SIGINT) is handler
-    assert capsys.readouterr().err.endswith("smsr-train: interrupted\n")
+    assert capsys.readouterr().err.endswith("smsr train: interrupted\n")
     assert experiment.states == [5, 7]
     assert "Interrupted; saved iteration 7" in experiment.log
     state = torch.load(experiment.folder / "training_states" / "7.state", weights_only=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,13 @@ def test_prefetching_to_cuda_needs_pinned_memory(pairs, monkeypatch):
 def test_paths_may_start_at_home(pairs, monkeypatch):
     monkeypatch.setenv("HOME", str(pairs))
     check_options(train_options(pairs, {"datasets:train:dataroot_gt": "~/gt"}), is_train=True)
+
+
+def test_tensorboard_that_is_asked_for_and_not_installed(pairs, monkeypatch):
+    changes = {"logger:use_tb_logger": True}
+    check_options(train_options(pairs, changes), is_train=True)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    error = training_error(pairs, changes)
+    assert error.startswith("logger.use_tb_logger: expected false without TensorBoard (")
+    assert error.endswith("got True; `pip install tensorboard`, or write false")
+    check_options(train_options(pairs), is_train=True)

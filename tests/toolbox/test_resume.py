@@ -134,7 +134,7 @@ def test_a_named_state_that_cannot_be_used_is_an_error(
     before = sorted(experiment.folder.rglob("*"))
     assert run_training({"path:resume_state": str(state)}) == 2
     (error,) = capsys.readouterr().err.splitlines()[-1:]
-    assert error.startswith("smsr-train: error: path.resume_state: expected a usable state")
+    assert error.startswith("smsr train: error: path.resume_state: expected a usable state")
     assert reason in error
     assert sorted(experiment.folder.rglob("*")) == before
 

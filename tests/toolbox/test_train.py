@@ -16,7 +16,7 @@ from basicsr.utils import logger as basicsr_logger
 from basicsr.utils import options as basicsr_options
 from option_files import train_options, validation, write_options, write_pairs
 
-from smsr_plugin.toolbox import train
+from smsr_plugin.cli import train
 from smsr_plugin.toolbox.root_logger import fresh_root_logger
 
 PATCHED = (basicsr.train, basicsr.test, basicsr.data, basicsr_options, prefetch_dataloader)
@@ -71,7 +71,7 @@ def test_fewer_images_than_a_batch_are_an_error(run_training, experiment, tmp_pa
     changes = {f"datasets:train:dataroot_{role}": str(few / role) for role in ("gt", "lq")}
     assert run_training(changes) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("smsr-train: error: data set pairs: 3 images (dataset_enlarge_ratio 1")
+    assert error.startswith("smsr train: error: data set pairs: 3 images (dataset_enlarge_ratio 1")
     assert "fewer than one batch of 4" in error
     assert list(experiment.folder.glob("models/*")) == experiment.states == []
     changes["datasets:train:dataset_enlarge_ratio"] = 2
@@ -91,7 +91,7 @@ def test_options_are_checked_before_anything_is_written(run_training, tmp_path, 
     assert run_training({"train:total_iter": 0}) == 2
     captured = capsys.readouterr()
     assert captured.err == (
-        "smsr-train: error: train.total_iter: expected a whole number above 0, got 0; "
+        "smsr train: error: train.total_iter: expected a whole number above 0, got 0; "
         "count in iterations\n"
     )
     assert not (tmp_path / "experiments").exists()
@@ -103,7 +103,7 @@ def test_options_can_be_forced(run_training, experiment):
     assert list(experiment.learning_rates) == [1, 2, 3]
     assert experiment.states == [2]
     copied = (experiment.folder / "tiny.yml").read_text()
-    assert "# smsr-train -opt" in copied
+    assert "# smsr train -opt" in copied
     assert "--force_yml train:total_iter=3" in copied
 
 
@@ -118,7 +118,7 @@ def test_neither_options_nor_forced_keys_run_code(run_training, tmp_path, monkey
     assert not (tmp_path / "marker").exists()
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
-    assert all(line.startswith("smsr-train: error: ") for line in errors)
+    assert all(line.startswith("smsr train: error: ") for line in errors)
 
 
 def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):
@@ -208,11 +208,11 @@ def test_log_files_are_closed(run_training, monkeypatch):
 def test_what_the_plugins_own_classes_refuse_is_one_line(run_training, pairs, capsys):
     changes = {"network_g": {"type": "SMSR", "num_feat": 0, "upscale": 2}}
     assert run_training(changes) == 2
-    assert "smsr-train: error: SMSR: num_feat must be a whole number" in capsys.readouterr().err
+    assert "smsr train: error: SMSR: num_feat must be a whole number" in capsys.readouterr().err
     own = {"datasets:train:type": "CheckedPairedImageDataset", "datasets:train:gt_size": None}
     assert run_training(own) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "smsr-train: error: data set pairs: options are missing: gt_size"
+    assert last == "smsr train: error: data set pairs: options are missing: gt_size"
 
 
 @pytest.mark.parametrize("loader", [{}, {"num_worker_per_gpu": 1}, {"prefetch_mode": "cpu"}])
@@ -225,7 +225,7 @@ def test_a_damaged_image_is_named(run_training, tmp_path, capsys, loader):
     changes |= {f"datasets:train:{key}": value for key, value in loader.items()}
     assert run_training(changes) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("smsr-train: error: lq image")
+    assert last.startswith("smsr train: error: lq image")
     assert str(file) in last
 
 
@@ -235,7 +235,7 @@ def test_help_fits_a_screen_and_shows_an_example(capsys, monkeypatch):
         train.main(["--help"])
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 24
-    assert "smsr-train -opt options/train/" in text
+    assert "smsr train -opt options/train/" in text
 
 
 def test_quiet_shows_iterations_and_keeps_the_log_whole(run_training, experiment, capfd):

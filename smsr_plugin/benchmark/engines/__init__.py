@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.benchmark.catalogue import EngineSpec, Sources
+from smsr_plugin.benchmark.catalogue import EngineSpec, Networks
 
 Image = NDArray[np.float32]
 
@@ -20,7 +20,7 @@ class Job(NamedTuple):
     """What an engine module's `load` gets."""
 
     spec: EngineSpec
-    sources: Sources
+    networks: Networks
     model: Path | None  #: The file in the format that `spec.model_format` names.
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.benchmark.engines import Engine, Image, Input, Job
-from smsr_plugin.benchmark.networks import build
 from smsr_plugin.sparse import SparseSMSR
 
 #: The backend that runs on the native kernels or, where they cannot run, fails.
@@ -41,7 +40,7 @@ class TorchEngine(Engine):
 
     def _build(self, threshold: float) -> nn.Module:
         spec = self.job.spec
-        net = build(spec.network, self.job.sources, spec.precision, spec.backend, threshold)
+        net = self.job.networks.build(spec.network, spec.precision, spec.backend, threshold)
         return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def prepare(self, given: Input) -> Prepared:

@@ -45,6 +45,11 @@ class NativeNetwork:
         self.tail_channels = padded(net.tail.out_channels)
         self.taps = bicubic_taps(net.config.upscale)
 
+    def decide_at(self, threshold: float) -> None:
+        """Let pixels be important where logit 1 − logit 0 exceeds `threshold`."""
+        for block in self.blocks:
+            block.predict_mask.threshold = threshold
+
     def __call__(
         self, x: Tensor, spa_mask: Tensor | None, timer: Timer | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -91,6 +96,7 @@ class NativeNetwork:
         height, width = run.size
         feature = head
         for k, block in enumerate(self.blocks):
+            timer.block = k
             with timer("masks"):
                 if masks is None:
                     block.predict_mask(run, feature, activity)
@@ -102,6 +108,7 @@ class NativeNetwork:
             out = self.collect_first.output(run, k)
             block(run, feature, out, mask, self.collect_first.chain(run, k), timer)
             feature = out
+        timer.block = None
         with timer("collect"):
             collected = self.collect_first.finish(run)
             self.collect_second(run, collected, head, residual=head)

@@ -13,14 +13,22 @@ class Timer:
 
     Attributes:
         seconds: By name, in the order of their first use.
+        block_seconds: For each block that was run, the seconds of its own parts by name; `seconds`
+            has them too.
+        block: The number of the block at work, from 0; None between blocks.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.block_seconds: dict[int, dict[str, float]] = {}
+        self.block: int | None = None
 
     @contextmanager
     def __call__(self, part: str) -> Iterator[None]:
         """Time the body of a `with` statement."""
         start = time.perf_counter()
         yield
-        self.seconds[part] += time.perf_counter() - start
+        elapsed = time.perf_counter() - start
+        self.seconds[part] += elapsed
+        if self.block is not None:
+            self.block_seconds.setdefault(self.block, defaultdict(float))[part] += elapsed

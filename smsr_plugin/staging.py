@@ -1,7 +1,8 @@
-"""Folders that appear under their name only when they are complete."""
+"""Folders and files that appear under their name only when they are complete."""
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -31,6 +32,42 @@ def staged(final: Path) -> Iterator[Path]:
         shutil.rmtree(new, ignore_errors=True)
 
 
+@contextmanager
+def staged_file(final: Path) -> Iterator[Path]:
+    """Give a path for a new file that replaces `final` if the block succeeds, and else vanishes.
+
+    The folder is made if it is not there. A link under the final name is replaced, not followed.
+
+    Raises:
+        OSError: If the file cannot be made or put in place.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    new = _hidden(final)
+    try:
+        yield new
+        new.replace(final)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def replace_file(final: Path, content: bytes) -> None:
+    """Write a file so that it holds the old bytes or all the new ones, also if the power fails.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If the name holds a zero byte.
+    """
+    new = _hidden(final)
+    try:
+        with new.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(final)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def _replace(final: Path, new: Path) -> None:
     if not final.exists():
         new.replace(final)
@@ -44,6 +81,10 @@ def _replace(final: Path, new: Path) -> None:
         old.replace(final)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _hidden(final: Path) -> Path:
+    return final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be of full length
 
 
 def _temporary(final: Path) -> Path:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smsr_plugin.data import prepare_command
+from smsr_plugin.cli.prepare import main
+from smsr_plugin.data import prepare
 from smsr_plugin.data.lmdb_store import find_fault
-from smsr_plugin.data.prepare_command import main
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = ("--crop-size", "24", "--step", "12", "--workers", "1")
@@ -54,7 +54,7 @@ def test_report_tells_what_was_done_and_what_to_paste(tmp_path, make_images, cap
 def test_bad_data_and_values_are_one_line_and_exit_code_2(tmp_path, capsys, arguments, message):
     assert main(["--root", str(tmp_path), *SMALL, *arguments]) == 2
     captured = capsys.readouterr()
-    assert captured.err.startswith("error: ")
+    assert captured.err.startswith("smsr prepare: error: ")
     assert message in captured.err
     assert captured.err.count("\n") == 1
     assert not captured.out
@@ -71,9 +71,9 @@ def test_interruption_says_how_to_go_on(monkeypatch, capsys):
     def interrupt(request):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(prepare_command, "prepare", interrupt)
+    monkeypatch.setattr(prepare, "prepare", interrupt)
     assert main([]) == 130
-    assert "run the same command again" in capsys.readouterr().err
+    assert "smsr prepare: interrupted; the same command goes on" in capsys.readouterr().err
 
 
 def test_help_fits_a_screen(capsys):
@@ -86,7 +86,7 @@ def test_help_fits_a_screen(capsys):
 
 def test_preparation_does_without_torch_and_basicsr():
     code = (
-        "import sys, smsr_plugin.data.prepare_command; "
+        "import sys, smsr_plugin.data.prepare_report, smsr_plugin.data.prepare; "
         "print(*{'torch', 'basicsr', 'cv2'} & {*sys.modules})"
     )
     command = [sys.executable, "-c", code]
@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, make_images):
     command = ("--root", tmp_path, "--workers", 1)
     failed = run_script(*command, before=limit)
     assert failed.returncode == 2
-    assert failed.stderr.splitlines()[-1].startswith("error: cannot write to ")
+    assert failed.stderr.splitlines()[-1].startswith("smsr prepare: error: cannot write to ")
     assert "Traceback" not in failed.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["DIV2K_valid_HR"]
     done = run_script(*command)

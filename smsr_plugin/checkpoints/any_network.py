@@ -1,0 +1,53 @@
+"""Checkpoints of networks other than SMSR, read as safely and loaded strictly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.files import read_file
+from smsr_plugin.checkpoints.keys import CONTAINERS, clean_tensors, find_state_dict
+from smsr_plugin.checkpoints.shapes import find_mismatches
+
+
+def read_tensors(
+    path: str | os.PathLike[str], *, param_key: str | None = None
+) -> dict[str, Tensor]:
+    """Read the state dict of any network without running any code in the file.
+
+    Args:
+        path: A PyTorch or safetensors file.
+        param_key: The entry that holds the state dict; by default as in `read`.
+
+    Returns:
+        float32 CPU tensors, without the key prefixes of DataParallel and torch.compile.
+
+    Raises:
+        CheckpointError: If the file cannot be read or holds no state dict; one line that begins
+            with the path.
+    """
+    keys = CONTAINERS if param_key is None else (param_key,)
+    try:
+        found, _ = find_state_dict(read_file(Path(path)).root, keys, param_key is not None)
+        return clean_tensors(found)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def load_weights(
+    net: nn.Module, path: str | os.PathLike[str], *, param_key: str | None = None
+) -> None:
+    """Load a checkpoint into a network that it fits in every entry.
+
+    Raises:
+        CheckpointError: As `read_tensors`, or if an entry is missing, unexpected or of another
+            shape.
+    """
+    state = read_tensors(path, param_key=param_key)
+    found = find_mismatches(state, {key: value.shape for key, value in net.state_dict().items()})
+    if any(found):
+        raise CheckpointError(f"{os.fspath(path)}: does not fit {type(net).__name__} ({found})")
+    net.load_state_dict(state)

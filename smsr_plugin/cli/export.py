@@ -1,0 +1,75 @@
+"""`smsr export`: a checkpoint to an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.cli.errors import bad_usage
+
+DESCRIPTION = """\
+Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
+and others.
+
+The network takes lq images of any size and batch, (batch, 3, height, width),
+float32, RGB in 0…1. It computes the masks from the image and applies them, but
+computes every pixel all the same: inference that skips what the masks leave
+out is `smsr upscale`."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to `smsr`'s subparsers."""
+    parser = subparsers.add_parser(
+        "export",
+        help="write a checkpoint as an ONNX file",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", type=Path, help="any SMSR checkpoint")
+    add("output", metavar="OUT", type=Path, help="file to write, *.onnx")
+    add(
+        "--threshold",
+        metavar="T",
+        type=float,
+        default=0.0,
+        help="compute where the mask's logit exceeds T (default: 0, as trained)",
+    )
+    add("--masks", action="store_true", help="add the masks as a second output, spa_mask")
+    add(
+        "--param-key",
+        metavar="KEY",
+        help="entry that holds the weights (default: params_ema, params or state_dict)",
+    )
+    add("--force", action="store_true", help="replace OUT if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
+    from smsr_plugin.checkpoints import CheckpointError, build, read
+    from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
+
+    try:
+        if args.output.exists() and not args.force:
+            raise OnnxExportError(f"{args.output} exists; --force replaces it")
+        checkpoint = read(args.checkpoint, param_key=args.param_key)
+        print(
+            f"read   {args.checkpoint}: {checkpoint.kind}, x{checkpoint.config.upscale}", flush=True
+        )
+        difference = export_onnx(
+            build(checkpoint),
+            args.output,
+            threshold=args.threshold,
+            masks=args.masks,
+            metadata={"source": args.checkpoint.name},
+        )
+    except (CheckpointError, OnnxExportError) as error:
+        return bad_usage(args, error)
+    print(f"wrote  {args.output}: ONNX, opset {OPSET}, values in 0…1")
+    if difference is None:
+        print("not checked: ONNX Runtime is not installed (pip install onnxruntime)")
+    else:
+        print(f"checked in ONNX Runtime: differs from PyTorch by at most {difference:.1g}")
+    return 0

@@ -1,0 +1,90 @@
+"""`smsr prepare`: LMDBs to train and validate on, from folders of HR images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.cli.errors import INTERRUPTED, bad_usage
+from smsr_plugin.cli.main import earlier_name
+from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
+
+DESCRIPTION = """\
+Make the LMDBs to train and validate on from folders of HR images.
+
+Looks in ROOT for the official folders DIV2K_train_HR and DIV2K_valid_HR, and
+for the LR images in DIV2K_{train,valid}_LR_bicubic/X{2,3,4}; LR that is not
+there is made as MATLAB's bicubic makes it. Run again, it keeps what is complete
+and makes the rest."""
+
+EXAMPLE = """\
+example:
+  %(prog)s --root datasets/DIV2K --scales 2
+  %(prog)s --root datasets/own --train-hr photos --valid-hr Set5/HR \\
+    --crop-size 240 --step 120"""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `smsr prepare`."""
+    parser = subparsers.add_parser(
+        "prepare",
+        help="make training and validation data from HR images",
+        description=DESCRIPTION,
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--root", type=Path, default=Path("datasets/DIV2K"), help="data folder (%(default)s)")
+    add("--train-hr", type=Path, metavar="DIR", help="HR images to train on, if not DIV2K's")
+    add("--valid-hr", type=Path, metavar="DIR", help="HR images to validate on, if not DIV2K's")
+    add("--scales", type=int, nargs="+", choices=UPSCALES, default=UPSCALES, metavar="S",
+        help="scales to make LR images for: some of 2 3 4 (all)")  # fmt: skip
+    add("--crop-size", type=int, default=DIV2K_CROP_SIZE, metavar="PX",
+        help="side of a training sub-image on HR (%(default)s)")  # fmt: skip
+    add("--step", type=int, default=DIV2K_STEP, metavar="PX",
+        help="from one sub-image to the next (%(default)s)")  # fmt: skip
+    add("--thresh-size", type=int, default=0, metavar="PX",
+        help="leave out a remainder up to this size (%(default)s)")  # fmt: skip
+    add("--folders", action="store_true", help="also write the sub-images as PNG files")
+    add("--overwrite", action="store_true", help="make all anew, whatever is there")
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+        help="number of processes (%(default)s)")  # fmt: skip
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, print what was done and what to write into the option file.
+
+    Returns:
+        The exit code: 0, 2 on bad options or data, 130 when interrupted.
+    """
+    from smsr_plugin.data.prepare import Request, prepare
+    from smsr_plugin.data.prepare_report import report
+    from smsr_plugin.data.sub_images import Grid
+
+    try:
+        request = Request(
+            root=args.root,
+            scales=tuple(args.scales),
+            train_hr=args.train_hr,
+            valid_hr=args.valid_hr,
+            grid=Grid(args.crop_size, args.step, args.thresh_size),
+            folders=args.folders,
+            workers=args.workers,
+            overwrite=args.overwrite,
+        )
+        results = prepare(request)
+    except (OSError, ValueError) as error:
+        return bad_usage(args, error)
+    except KeyboardInterrupt:
+        print("smsr prepare: interrupted; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
+    print(report(results, overwritten=args.overwrite))
+    return 0
+
+
+#: `scripts/prepare_div2k.py`.
+main = earlier_name("prepare")

@@ -1,0 +1,69 @@
+"""What `smsr upscale` tells, for people and for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from smsr_plugin.upscale.batch import Outcome, State
+from smsr_plugin.upscale.inputs import Job
+
+#: The summary names so many failed images, and how many more there are.
+MOST_NAMES = 8
+
+
+def describe(outcome: Outcome) -> str | None:
+    """Return one line on an image that did not fail."""
+    job = outcome.job
+    if outcome.state is State.SKIPPED:
+        return f"{job.source}: skipped, {job.target} is there"
+    if outcome.lq_size is None or outcome.size is None:
+        return None
+    sizes = " → ".join(f"{width}×{height}" for width, height in (outcome.lq_size, outcome.size))
+    tiles = f", {outcome.tiles} tiles" if outcome.tiles != 1 else ""
+    return (
+        f"{job.source} → {job.target}  {sizes}{tiles}, density {outcome.density:.2f}, "
+        f"{outcome.seconds:.2f} s"
+    )
+
+
+def complaints(outcome: Outcome) -> Iterator[str]:
+    """Yield a line for each thing that went wrong or was changed."""
+    for note in outcome.notes:
+        yield f"note: {outcome.job.source}: {note}"
+    if outcome.state is State.FAILED:
+        yield f"error: {outcome.job.source}: {outcome.error}"
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Return how many images were done, skipped and failed, and the names of the failed."""
+    counts = _counts(outcomes)
+    seconds = sum(outcome.seconds for outcome in outcomes)
+    text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    lines = [f"{text or 'nothing done'} in {seconds:.1f} s"]
+    failed = [str(o.job.source) for o in outcomes if o.state is State.FAILED]
+    if failed:
+        more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
+        lines.append(f"failed: {', '.join(failed[:MOST_NAMES])}{more}")
+    return "\n".join(lines)
+
+
+def report(outcomes: Sequence[Outcome], jobs: Sequence[Job]) -> dict[str, Any]:
+    """Return what became of the images as plain values, fit for JSON.
+
+    Sizes are width and height in pixels; what does not apply to an image is null.
+    """
+    images = []
+    for outcome in outcomes:
+        entry = asdict(outcome)
+        job = entry.pop("job")
+        paths = {key: None if path is None else str(path) for key, path in job.items()}
+        images.append({**paths, **entry, "state": outcome.state.value})
+    return {"images": images, **_counts(outcomes), "left": len(jobs) - len(outcomes)}
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    found = Counter(outcome.state for outcome in outcomes)
+    return {state.value: found[state] for state in State}

@@ -1,0 +1,147 @@
+"""The images that a report is made of: lq images, and their ground truth where there is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.data.bicubic import downscale, mod_crop
+from smsr_plugin.data.image_files import DataError, decode, list_images
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an image comes from.
+
+    Attributes:
+        path: The image file.
+        gt: The file of its ground truth, or a folder that holds it.
+        is_gt: The image is the ground truth itself; its lq image is made from it.
+    """
+
+    path: Path
+    gt: Path | None = None
+    is_gt: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image to report on.
+
+    Attributes:
+        name: That of its file.
+        lq: (H, W, 3) RGB, 0…255.
+        gt: (H·s, W·s, 3) RGB, 0…255, or None.
+        whole: Height and width of the lq image before its middle was taken.
+    """
+
+    name: str
+    lq: Image
+    gt: Image | None
+    whole: tuple[int, int]
+
+
+def find_sources(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[Source]:
+    """List the images of files and folders, in the order given.
+
+    Args:
+        inputs: Image files, and folders of them.
+        gt: The ground truth: a file, if there is one image, or a folder.
+        is_gt: The images are the ground truth.
+
+    Raises:
+        DataError: If there is nothing at a path, a folder has no images, or `gt` is one file for
+            several images.
+    """
+    paths: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise DataError(f"{path}: there is no such file or folder")
+        paths += list_images(path) if path.is_dir() else [path]
+    if gt is not None and not gt.exists():
+        raise DataError(f"{gt}: there is no such file or folder")
+    if gt is not None and not gt.is_dir() and len(paths) > 1:
+        raise DataError(f"{gt} is one image for {len(paths)}; give a folder of ground truths")
+    return [Source(path, gt, is_gt) for path in paths]
+
+
+def load_case(source: Source, upscale: int, max_pixels: int) -> Case:
+    """Read an image and its ground truth.
+
+    Args:
+        source: Where they are.
+        upscale: The scale s of the network.
+        max_pixels: Of an lq image with more pixels the middle is taken.
+
+    Raises:
+        DataError: If a file is no 8-bit image, the ground truth is missing or its size is not
+            that of the image times `upscale` (up to `upscale` − 1 rows and columns more are cut).
+        OSError: If a file cannot be read.
+    """
+    image, gt = _read(source.path), None
+    if source.is_gt:
+        if min(image.shape[:2]) < upscale:
+            raise DataError(f"{source.path}: too small to be reduced by {upscale}")
+        gt, lq = mod_crop(image, upscale), downscale(image, upscale)
+    else:
+        lq = image
+        if source.gt is not None:
+            gt = _matching_gt(_gt_file(source.path, source.gt, upscale), lq, upscale)
+    rows, columns = _middle(lq.shape[0], lq.shape[1], max_pixels)
+    if gt is not None:
+        gt = gt[_times(rows, upscale), _times(columns, upscale)]
+    return Case(printable(source.path.name), lq[rows, columns], gt, (lq.shape[0], lq.shape[1]))
+
+
+def printable(name: str) -> str:
+    """Return the name of a file with a question mark for each byte that is no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _read(path: Path) -> Image:
+    return decode(path.read_bytes(), str(path))
+
+
+def _gt_file(path: Path, gt: Path, upscale: int) -> Path:
+    """Return the ground truth of an image; data sets call the lq image of 0801 also 0801x2."""
+    if not gt.is_dir():
+        return gt
+    stems = {path.stem, path.stem.removesuffix(f"x{upscale}")}
+    found = [file for file in list_images(gt) if file.stem in stems]
+    if len(found) != 1:
+        count = "no image" if not found else f"{len(found)} images"
+        raise DataError(f"{path}: {count} called {' or '.join(sorted(stems))} in {gt}")
+    return found[0]
+
+
+def _matching_gt(path: Path, lq: Image, upscale: int) -> Image:
+    gt = _read(path)
+    expected = tuple(side * upscale for side in lq.shape[:2])
+    if tuple(side - side % upscale for side in gt.shape[:2]) != expected:
+        raise DataError(
+            f"{path}: expected {expected[1]}×{expected[0]} pixels, {upscale} times the lq image, "
+            f"got {gt.shape[1]}×{gt.shape[0]}"
+        )
+    return mod_crop(gt, upscale)
+
+
+def _middle(height: int, width: int, max_pixels: int) -> tuple[slice, slice]:
+    """Return the rows and columns of the largest middle part of the same shape."""
+    share = min(1.0, math.sqrt(max_pixels / (height * width)))
+    return _centred(height, share), _centred(width, share)
+
+
+def _centred(side: int, share: float) -> slice:
+    kept = max(1, int(side * share))
+    return slice((side - kept) // 2, (side - kept) // 2 + kept)
+
+
+def _times(part: slice, upscale: int) -> slice:
+    return slice(part.start * upscale, part.stop * upscale)

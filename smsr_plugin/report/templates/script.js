@@ -1,0 +1,52 @@
+"use strict";
+
+// A viewer shows two versions of an image, the left one cut off where the slider stands. Zoomed in,
+// the image scrolls beneath the line, so the cut is at the line's place in the image.
+for (const viewer of document.querySelectorAll("[data-compare]")) {
+  const view = viewer.querySelector(".view");
+  const stack = viewer.querySelector(".stack");
+  const slider = viewer.querySelector("[data-slider]");
+  const zoom = viewer.querySelector("[data-zoom]");
+  const sides = [...viewer.querySelectorAll("[data-side]")];
+  const layers = [...viewer.querySelectorAll("[data-layer]")];
+  const name = (side) => side.selectedOptions[0].textContent;
+
+  function cut() {
+    const place = view.scrollLeft + (slider.value / 100) * view.clientWidth;
+    stack.style.setProperty("--cut", `${place}px`);
+    slider.setAttribute("aria-valuetext", `${slider.value} % ${name(sides[0])}`);
+  }
+
+  function choose() {
+    const [left, right] = sides.map((side) => side.value);
+    for (const layer of layers) {
+      layer.hidden = layer.dataset.layer !== left && layer.dataset.layer !== right;
+      layer.classList.toggle("cut", layer.dataset.layer === left && left !== right);
+    }
+    for (const side of sides) {
+      viewer.querySelector(`[data-tag="${side.dataset.side}"]`).textContent = name(side);
+    }
+    cut();
+  }
+
+  function magnify() {
+    const x = (view.scrollLeft + view.clientWidth / 2) / stack.clientWidth;
+    const y = (view.scrollTop + view.clientHeight / 2) / stack.clientHeight;
+    viewer.dataset.zoomed = zoom.value;
+    stack.style.setProperty("--zoom", zoom.value === "fit" ? 1 : zoom.value);
+    view.tabIndex = zoom.value === "fit" ? -1 : 0;
+    view.scrollTo(
+      x * stack.clientWidth - view.clientWidth / 2,
+      y * stack.clientHeight - view.clientHeight / 2
+    );
+    cut();
+  }
+
+  slider.addEventListener("input", cut);
+  view.addEventListener("scroll", cut, { passive: true });
+  new ResizeObserver(cut).observe(view);
+  zoom.addEventListener("change", magnify);
+  for (const side of sides) side.addEventListener("change", choose);
+  choose(); // a browser may restore what was chosen before a reload
+  magnify();
+}

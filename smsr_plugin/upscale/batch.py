@@ -1,0 +1,124 @@
+"""Many images, one after the other; what goes wrong with one does not stop the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from smsr_plugin.upscale.errors import ImageError
+from smsr_plugin.upscale.formats import check_size
+from smsr_plugin.upscale.inputs import Job
+from smsr_plugin.upscale.mask_overlay import mask_overlay
+from smsr_plugin.upscale.picture import Picture
+from smsr_plugin.upscale.reading import read_picture
+from smsr_plugin.upscale.upscaler import Upscaled, Upscaler
+from smsr_plugin.upscale.writing import QUALITY, write_picture
+
+#: Called with the source, and how many of its tiles are done.
+BatchProgress = Callable[[Path, int, int], None]
+
+
+class State(Enum):
+    """How it went with one image."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one image.
+
+    Attributes:
+        job: The image.
+        state: How it went.
+        error: Why it failed.
+        notes: What was changed or left out.
+        lq_size, size: Width and height before and after.
+        density: Share of important pixels, mean of the blocks.
+        kept: Share of the dense network's multiply-adds that was computed; overlaps of tiles
+            count each time.
+        tiles: Into how many the image was cut; 1: not at all.
+        seconds: From opening the file to having written the result.
+    """
+
+    job: Job
+    state: State
+    error: str = ""
+    notes: tuple[str, ...] = ()
+    lq_size: tuple[int, int] | None = None
+    size: tuple[int, int] | None = None
+    density: float | None = None
+    kept: float | None = None
+    tiles: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How to run over images.
+
+    Attributes:
+        upscaler: Enlarges one.
+        skip_existing: Leave out images all of whose results are there.
+        max_pixels: Refuse larger images; see `read_picture`.
+        quality: Of JPEG and WebP.
+    """
+
+    upscaler: Upscaler
+    skip_existing: bool = False
+    max_pixels: int | None = None
+    quality: int = QUALITY
+
+    def run(
+        self, jobs: Sequence[Job], progress: BatchProgress = lambda source, done, tiles: None
+    ) -> Iterator[Outcome]:
+        """Do the jobs in turn and yield what became of each."""
+        for job in jobs:
+            if self.skip_existing and all(output.exists() for output in job.outputs):
+                yield Outcome(job, State.SKIPPED)
+                continue
+            try:
+                yield self._one(job, progress)
+            except ImageError as error:
+                yield Outcome(job, State.FAILED, str(error))
+
+    def _one(self, job: Job, progress: BatchProgress) -> Outcome:
+        start = time.perf_counter()
+        picture = read_picture(job.source, self.max_pixels)
+        check_size(job.target, *self.upscaler.size_of(*picture.size))
+        upscaled = self._upscaled(picture, lambda *tiles: progress(job.source, *tiles))
+        run = upscaled.run
+        if job.masks is not None:
+            write_picture(Picture(mask_overlay(upscaled.lq, run.spa_mask)), job.masks)
+        written = write_picture(upscaled.picture, job.target, self.quality)
+        return Outcome(
+            job,
+            State.DONE,
+            notes=written.notes + self._tiling(run.tiles),
+            lq_size=picture.size,
+            size=written.size,
+            density=float(run.spa_mask.mean()),
+            kept=run.macs / run.macs_dense,
+            tiles=run.tiles,
+            seconds=time.perf_counter() - start,
+        )
+
+    def _tiling(self, tiles: int) -> tuple[str, ...]:
+        """Return a note on tiles that nobody asked for."""
+        if tiles == 1 or self.upscaler.network.tile is not None:
+            return ()
+        return (f"cut into {tiles} tiles to fit into memory, which changes the result slightly",)
+
+    def _upscaled(self, picture: Picture, progress: Callable[[int, int], None]) -> Upscaled:
+        try:
+            return self.upscaler(picture, progress)
+        except (MemoryError, RuntimeError) as error:
+            # PyTorch says by a RuntimeError what Python says by a MemoryError.
+            if isinstance(error, RuntimeError) and "allocate" not in str(error):
+                raise
+            raise ImageError("needs more memory than there is: try smaller tiles") from error

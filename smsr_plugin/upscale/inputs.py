@@ -1,0 +1,185 @@
+"""Which image files a request names, and where each result goes."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from smsr_plugin.data.image_files import SUFFIXES
+from smsr_plugin.upscale.errors import RequestError
+from smsr_plugin.upscale.formats import FORMATS
+
+#: In folders, files are taken for images by their names.
+IMAGE_SUFFIXES = SUFFIXES | {".gif", ".pgm", ".ppm"}
+#: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
+EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")
+#: For inputs whose format is not written.
+FALLBACK = ".png"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image to enlarge.
+
+    Attributes:
+        source: The file to read.
+        target: The file to write.
+        masks: Where to write the masks laid over the image, if that is wanted.
+    """
+
+    source: Path
+    target: Path
+    masks: Path | None = None
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The files to write."""
+        return (self.target,) if self.masks is None else (self.target, self.masks)
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Where results go.
+
+    Attributes:
+        out: A folder; or, for a single image, a file with a suffix of `FORMATS`.
+        suffix: Put after each name, before the extension.
+        ext: One of `EXTENSIONS`.
+        masks: The folder of mask overlays, if they are wanted.
+    """
+
+    out: Path
+    suffix: str = ""
+    ext: str = "same"
+    masks: Path | None = None
+
+    def job(self, source: Path, below: Path) -> Job:
+        """Return the job for an image that was found in a folder `below` what was named."""
+        ending = source.suffix if self.ext == "same" else f".{self.ext}"
+        if ending.lower() not in FORMATS:
+            ending = FALLBACK
+        target = self.out / below / f"{source.stem}{self.suffix}{ending}"
+        if self.masks is None:
+            return Job(source, target)
+        return Job(source, target, self.masks / below / f"{source.stem}{self.suffix}_masks.png")
+
+
+def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> list[Job]:
+    """Find the images and decide where each result goes, before anything is read or written.
+
+    Args:
+        arguments: Files, folders and patterns such as `photos/*.jpg`.
+        naming: Where results go.
+        recursive: Also take the folders inside folders; results keep their place.
+
+    Raises:
+        RequestError: If an argument names nothing, results would overwrite inputs or one another,
+            or would lie outside the folder.
+    """
+    if os.sep in naming.suffix or (os.altsep and os.altsep in naming.suffix):
+        raise RequestError(f"the suffix {naming.suffix!r} must not name a folder")
+    folders = [folder for folder in (naming.out, naming.masks) if folder]
+    if _names_a_file(naming.out):
+        jobs = [_single(arguments, naming)]
+    else:
+        found = [entry for argument in arguments for entry in _find(argument, naming, recursive)]
+        jobs = [naming.job(source, below) for source, below in dict.fromkeys(found)]
+        _check_places(jobs, folders)
+    _check_overwriting(jobs)
+    return jobs
+
+
+def _names_a_file(out: Path) -> bool:
+    return out.suffix.lower() in FORMATS and not out.is_dir()
+
+
+def _single(arguments: Sequence[str], naming: Naming) -> Job:
+    """Return the job whose target was named as a file."""
+    if len(arguments) != 1 or not Path(arguments[0]).is_file():
+        raise RequestError(f"{naming.out} is the name of one image: give one file to enlarge")
+    if naming.suffix or naming.ext != "same":
+        raise RequestError(f"{naming.out} is a whole name: leave out the suffix and extension")
+    masks = None if naming.masks is None else naming.masks / f"{naming.out.stem}_masks.png"
+    return Job(Path(arguments[0]), naming.out, masks)
+
+
+def _find(argument: str, naming: Naming, recursive: bool) -> Iterator[tuple[Path, Path]]:
+    """Yield the images that an argument names, each with its folder below a folder named."""
+    path = Path(argument)
+    if path.is_dir():
+        images = list(_in_folder(path, naming, recursive))
+        if not images:
+            hint = "" if recursive else "; recursive looks into its folders"
+            raise RequestError(f"{path} holds no images{hint}")
+        yield from images
+    elif path.exists() or path.is_symlink():
+        yield path, Path()
+    elif glob.has_magic(argument):
+        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
+        files = [Path(match) for match in matches if Path(match).is_file()]
+        if not files:
+            raise RequestError(f"no file matches {argument}")
+        for file in files:
+            yield file, Path()
+    else:
+        raise RequestError(f"{path} does not exist")
+
+
+def _in_folder(folder: Path, naming: Naming, recursive: bool) -> Iterator[tuple[Path, Path]]:
+    # Results of an earlier run must not be enlarged again.
+    ignored = {place.resolve() for place in (naming.out, naming.masks) if place}
+    ignored.discard(folder.resolve())
+    for parent, folders, names in os.walk(folder):
+        here = Path(parent)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and (here / name).resolve() not in ignored
+        )
+        for name in sorted(names):
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                yield here / name, here.relative_to(folder)
+
+
+def _check_places(jobs: Sequence[Job], folders: Sequence[Path]) -> None:
+    """Raise RequestError if a folder is none, or a link in it leads a result out of it."""
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise RequestError(f"{folder} is not a folder")
+    roots = [folder.resolve() for folder in folders]
+    for parent in sorted({output.parent for job in jobs for output in job.outputs}):
+        if not any(parent.resolve().is_relative_to(root) for root in roots):
+            raise RequestError(f"{parent} leads out of {' and '.join(map(str, folders))}")
+
+
+def _check_overwriting(jobs: Sequence[Job]) -> None:
+    """Raise RequestError if a result would replace an input or another result."""
+    inputs = {key: job.source for job in jobs if (key := _identity(job.source))}
+    writers: dict[str, Path] = {}
+    for job in jobs:
+        for output in job.outputs:
+            name = os.path.normcase(output.parent.resolve() / output.name)
+            if name in writers:
+                raise RequestError(
+                    f"{writers[name]} and {job.source} would both be written to {output}"
+                )
+            writers[name] = job.source
+            if output.is_dir():
+                raise RequestError(f"{output}, to be written for {job.source}, is a folder")
+            if (key := _identity(output)) in inputs:
+                raise RequestError(
+                    f"{output}, to be written for {job.source}, would replace the input "
+                    f"{inputs[key]}: choose another folder or a suffix"
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what two names of one file have in common, None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

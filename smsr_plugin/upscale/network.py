@@ -1,0 +1,148 @@
+"""One call of the network, for images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.sparse import SparseSMSR, to_sparse
+from smsr_plugin.upscale.errors import RequestError
+from smsr_plugin.upscale.memory import (
+    SHARE,
+    available_bytes,
+    bytes_per_pixel,
+    largest_tile,
+    result_bytes,
+)
+from smsr_plugin.upscale.tiles import OVERLAP, Span, grid, smallest_tile
+
+#: (3, H, W) RGB, 0…1.
+Image = NDArray[np.float32]
+#: Called with how many tiles are done, and with their number.
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class NetworkRun:
+    """What the network made of an image.
+
+    Attributes:
+        sr: (3, H·s, W·s), about 0…1, not clamped.
+        spa_mask: (K, H, W) bool, the important pixels of each block.
+        macs: Multiply-adds that were computed, in all tiles.
+        macs_dense: Multiply-adds of the whole image if every pixel and channel were computed.
+        tiles: The number of tiles; 1 for the image as a whole.
+    """
+
+    sr: Image
+    spa_mask: NDArray[np.bool_]
+    macs: float
+    macs_dense: float
+    tiles: int
+
+
+class Network:
+    """An SMSR ready to infer: sparse, or as the masked-dense oracle.
+
+    Args:
+        net: The network, for RGB.
+        precision: "fp32" or "bf16"; the oracle knows fp32 only.
+        threshold: A pixel is important where logit 1 − logit 0 exceeds this.
+        dense: Compute every pixel and mask afterwards, in plain PyTorch.
+        tile: Side of the tiles that lq images are cut into. 0: never. None: where the image as a
+            whole needs more than `memory.SHARE` of the memory that is available now.
+        overlap: Pixels that neighbouring tiles share.
+
+    Raises:
+        RequestError: If the options do not fit together or the network is not for RGB.
+    """
+
+    def __init__(
+        self,
+        net: SMSR,
+        *,
+        precision: str = "fp32",
+        threshold: float = 0.0,
+        dense: bool = False,
+        tile: int | None = None,
+        overlap: int = OVERLAP,
+    ) -> None:
+        self.config, self.threshold = net.config, threshold
+        self.tile, self.overlap = tile, overlap
+        if self.config.num_in_ch != 3:
+            raise RequestError(f"the network is for {self.config.num_in_ch} channels, not for RGB")
+        if dense and precision != "fp32":
+            raise RequestError(f"the dense oracle computes in fp32, not in {precision}")
+        if tile and tile < smallest_tile(overlap):
+            raise RequestError(
+                f"tiles of {tile} cannot overlap by {overlap}: "
+                f"they must be at least {smallest_tile(overlap)}"
+            )
+        self.net: SMSR | SparseSMSR = net if dense else to_sparse(net, precision, threshold)
+        self.cost = SMSRCost(net.config, dense_channels(net))
+        # Taken once: what one image leaves allocated must not change how the next one is cut.
+        self.budget = int(SHARE * available_bytes())
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes that a run needs for each lq pixel; see `memory.bytes_per_pixel`."""
+        if isinstance(self.net, SMSR):
+            return bytes_per_pixel(self.config, 4, native=False)
+        return bytes_per_pixel(self.config, self.net.dtype.itemsize, native=self.net.runs_native)
+
+    def tile_for(self, height: int, width: int) -> int:
+        """Return the side of the tiles to cut an lq image of that size into, 0 for none."""
+        if self.tile is not None:
+            return self.tile
+        left = self.budget - result_bytes(self.config.upscale**2 * height * width)
+        if height * width * self.bytes_per_pixel <= left:
+            return 0
+        return max(largest_tile(left, self.bytes_per_pixel), smallest_tile(self.overlap))
+
+    def __call__(self, lq: Image, progress: Progress = lambda done, tiles: None) -> NetworkRun:
+        """Super-resolve an image.
+
+        Channel attention pools over what the network sees at once: the result in tiles differs
+        from that of the image as a whole.
+        """
+        height, width = lq.shape[1:]
+        dense = self.cost.dense_macs(height * width)
+        tile = self.tile_for(height, width)
+        if not tile or tile >= max(height, width):
+            progress(0, 1)
+            return NetworkRun(*self._run(lq), dense, 1)
+        scale, macs = self.config.upscale, 0.0
+        sr = np.zeros((3, height * scale, width * scale), np.float32)
+        spa_mask = np.zeros((self.config.num_block, height, width), np.bool_)
+        tiles = list(grid(height, width, tile, self.overlap))
+        for number, (rows, columns) in enumerate(tiles):
+            progress(number, len(tiles))
+            part, mask, cost = self._run(lq[:, rows.covered, columns.covered])
+            _blend(sr, part, rows.scaled(scale), columns.scaled(scale))
+            inner = np.s_[:, rows.own_within, columns.own_within]
+            spa_mask[:, rows.own, columns.own] = mask[inner]
+            macs += cost
+        return NetworkRun(sr, spa_mask, macs, dense, len(tiles))
+
+    @torch.inference_mode()
+    def _run(self, lq: Image) -> tuple[Image, NDArray[np.bool_], float]:
+        """Return sr, the masks and the multiply-adds of one image or tile."""
+        x = torch.from_numpy(np.ascontiguousarray(lq))[None]
+        if isinstance(self.net, SMSR):
+            out = self.net(x, threshold=self.threshold, return_masks=True)
+            macs = self.cost.dense_macs(x.shape[2] * x.shape[3])
+            return out.sr[0].numpy(), (out.spa_mask[0] > 0).numpy(), macs
+        sr, stats = self.net(x, return_stats=True)
+        return sr[0].numpy(), stats.spa_mask[0].numpy(), stats.macs[0]
+
+
+def _blend(sr: Image, part: Image, rows: Span, columns: Span) -> None:
+    """Add a tile's share to the image."""
+    weights = rows.weights()[:, None] * columns.weights()
+    sr[:, rows.covered, columns.covered] += part * weights

@@ -1,0 +1,76 @@
+"""An image in memory, with what its file said about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Pixels as integers of 8 or 16 bits.
+Pixels = NDArray[np.uint8 | np.uint16]
+#: EXIF values by tag; those of the directories Exif and GPS are mappings of this kind themselves.
+ExifValues = Mapping[int, Any]
+
+#: Bytes 16 to 20 of an ICC profile say what it describes.
+PROFILE_SPACE = slice(16, 20)
+PROFILE_SPACES = {1: b"GRAY", 3: b"RGB "}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image, upright.
+
+    Attributes:
+        colour: (H, W, 3) RGB or (H, W, 1) grey, the whole range of uint8 or uint16.
+        alpha: (H, W) opacity in the dtype of `colour`, not multiplied into it; None if opaque.
+        icc_profile: The colour profile's bytes, as they were in the file.
+        exif: What the camera wrote; its orientation is applied to the pixels and not kept.
+        notes: What was changed or left out on the way, each in a few words.
+    """
+
+    colour: Pixels
+    alpha: Pixels | None = None
+    icc_profile: bytes | None = None
+    exif: ExifValues = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return self.colour.shape[1], self.colour.shape[0]
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether there is one channel of colour."""
+        return self.colour.shape[2] == 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """uint8 or uint16."""
+        return self.colour.dtype
+
+    def changed(self, note: str, **fields: Any) -> Picture:
+        """Return a copy with other values for some fields, and a note that says so."""
+        return replace(self, **fields, notes=(*self.notes, note))
+
+    def with_fitting_profile(self) -> Picture:
+        """Drop a colour profile that is for other channels than the picture has."""
+        profile = self.icc_profile
+        if profile is None or profile[PROFILE_SPACE] == PROFILE_SPACES[self.colour.shape[2]]:
+            return self
+        return self.changed("its colour profile does not fit and was dropped", icc_profile=None)
+
+
+def to_unit(pixels: Pixels) -> NDArray[np.float32]:
+    """Return pixels as float32 in 0…1."""
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+
+
+def from_unit(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    """Return values as pixels of `dtype`: clamped to 0…1 and rounded to the nearest."""
+    scaled = np.clip(values, 0, 1)
+    scaled *= np.float32(np.iinfo(dtype).max)
+    return np.rint(scaled, out=scaled).astype(dtype)

@@ -1,0 +1,105 @@
+"""From picture to larger picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from smsr_plugin.upscale.alpha import filled_colour, keep_flat
+from smsr_plugin.upscale.errors import ImageError
+from smsr_plugin.upscale.memory import result_bytes
+from smsr_plugin.upscale.network import Image, Network, NetworkRun, Progress
+from smsr_plugin.upscale.picture import Picture, from_unit, to_unit
+
+
+@dataclass(frozen=True)
+class Upscaled:
+    """A larger picture, and how it came about.
+
+    Attributes:
+        picture: The result, in the dtype and with the channels and metadata of the input.
+        lq: (H, W, 3) uint8, the image that the network saw, to lay masks over.
+        run: The network's run on colour; its `sr` is that before resizing.
+    """
+
+    picture: Picture
+    lq: NDArray[np.uint8]
+    run: NetworkRun
+
+
+class Upscaler:
+    """Enlarges pictures with a network.
+
+    Grey is run as RGB and comes back as grey. Opacity is run through the network as a grey image
+    of its own; where nothing can be seen, colours flow in from what can.
+
+    Args:
+        network: What computes.
+        outscale: Width and height of the result in those of the input; by default the network's
+            own scale. For others its result is resized with Pillow's Lanczos filter.
+    """
+
+    def __init__(self, network: Network, outscale: float | None = None) -> None:
+        self.network = network
+        self.outscale = outscale or float(network.config.upscale)
+
+    def size_of(self, width: int, height: int) -> tuple[int, int]:
+        """Return width and height of the result for those of a picture."""
+        return max(1, round(width * self.outscale)), max(1, round(height * self.outscale))
+
+    def __call__(self, picture: Picture, progress: Progress = lambda done, tiles: None) -> Upscaled:
+        """Enlarge a picture.
+
+        Raises:
+            ImageError: If the result would not fit into memory.
+        """
+        self._check_memory(*picture.size)
+        colour = to_unit(picture.colour)
+        if picture.alpha is not None:
+            colour = filled_colour(colour, to_unit(picture.alpha))
+        lq = _rgb(colour)
+        run = self.network(lq, progress)
+        sr = self._resized(run.sr, picture.size)
+        if picture.is_grey:
+            sr = sr.mean(0, keepdims=True)
+        larger = replace(picture, colour=from_unit(sr.transpose(1, 2, 0), picture.dtype))
+        if picture.alpha is not None:
+            opacity = from_unit(self._opacity(to_unit(picture.alpha)), picture.dtype)
+            larger = replace(larger, alpha=opacity)
+        seen = from_unit(lq.transpose(1, 2, 0), np.dtype(np.uint8)).astype(np.uint8, copy=False)
+        return Upscaled(larger, seen, run)
+
+    def _opacity(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
+        height, width = alpha.shape
+        if alpha.min() == alpha.max():
+            return np.full(self.size_of(width, height)[::-1], alpha[0, 0], np.float32)
+        sr = self.network(_rgb(alpha[..., None])).sr.mean(0)
+        return self._resized(keep_flat(sr, alpha)[None], (width, height))[0]
+
+    def _resized(self, sr: Image, lq_size: tuple[int, int]) -> Image:
+        """Bring (C, H, W) to the size of the result."""
+        size = self.size_of(*lq_size)
+        if sr.shape[:0:-1] == size:
+            return sr
+        channels = [PillowImage.fromarray(channel) for channel in np.clip(sr, 0, 1)]
+        lanczos = PillowImage.Resampling.LANCZOS
+        return np.stack([np.asarray(channel.resize(size, lanczos)) for channel in channels])
+
+    def _check_memory(self, width: int, height: int) -> None:
+        native = self.network.config.upscale**2 * width * height
+        result_width, result_height = self.size_of(width, height)
+        needed = result_bytes(native + result_width * result_height)
+        if needed > self.network.budget:
+            raise ImageError(
+                f"the result, {result_width}×{result_height}, takes {needed / 2**30:.1f} GiB of "
+                f"memory; {self.network.budget / 2**30:.1f} GiB can be used"
+            )
+
+
+def _rgb(unit: NDArray[np.float32]) -> Image:
+    """Return (H, W, 1) or (H, W, 3) as (3, H, W)."""
+    channels = unit.transpose(2, 0, 1)
+    return np.array(np.broadcast_to(channels, (3, *channels.shape[1:])), order="C")

@@ -1,0 +1,141 @@
+"""Pictures to image files."""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+from PIL.ExifTags import Base
+
+from smsr_plugin.staging import staged_file
+from smsr_plugin.upscale.errors import ImageError
+from smsr_plugin.upscale.formats import FORMATS, check_size, fit
+from smsr_plugin.upscale.metadata import exif_bytes, text_bytes
+from smsr_plugin.upscale.picture import Picture, Pixels
+
+QUALITY = 95
+#: A few per cent larger than with zlib's default, in about half the time.
+PNG_COMPRESS_LEVEL = 4
+#: A TIFF's pixels may have to be addressed by more than 32 bits beyond this many bytes.
+BIG_TIFF = 2**31
+#: A PNG's signature and first chunk, behind which the others may come.
+PNG_HEADER = 8 + 12 + 13
+
+
+def write_picture(picture: Picture, path: Path, quality: int = QUALITY) -> Picture:
+    """Write a picture so that `path` holds the old bytes or all the new ones, never a mix.
+
+    PNG and TIFF hold everything. JPEG has neither transparency, which is blended with white, nor
+    16 bits; WebP has neither 16 bits nor grey. TIFF keeps the descriptive EXIF tags only.
+
+    Args:
+        picture: The picture.
+        path: The suffix names the format: one of `FORMATS`.
+        quality: Of JPEG and WebP, 1…100.
+
+    Returns:
+        What was written, with notes on what the format cannot hold.
+
+    Raises:
+        ImageError: If the format cannot hold the size, or the file cannot be written.
+    """
+    check_size(path, *picture.size)
+    kind = FORMATS[path.suffix.lower()]
+    picture = fit(picture, kind)
+    try:
+        content = _ENCODERS[kind](picture, quality)
+        with staged_file(path) as file:
+            file.write_bytes(content)
+    except OSError as error:
+        raise ImageError(f"cannot be written to {path}: {error.strerror or error}") from error
+    return picture
+
+
+def _pixels(picture: Picture) -> Pixels:
+    """Return colour and alpha as one array, (H, W) if there is a single channel."""
+    if picture.alpha is None:
+        return picture.colour[..., 0] if picture.is_grey else picture.colour
+    return np.dstack((picture.colour, picture.alpha))
+
+
+def _metadata(picture: Picture) -> dict[str, bytes]:
+    """Return Pillow's arguments for what is kept of profile and EXIF."""
+    kept = {"icc_profile": picture.icc_profile} if picture.icc_profile else {}
+    return kept | ({"exif": exif_bytes(picture.exif, *picture.size)} if picture.exif else {})
+
+
+def _png(picture: Picture, quality: int) -> bytes:
+    if picture.dtype == np.uint16:
+        return _png_of_sixteen_bits(picture)
+    stream = BytesIO()
+    Image.fromarray(_pixels(picture)).save(
+        stream, "PNG", compress_level=PNG_COMPRESS_LEVEL, **_metadata(picture)
+    )
+    return stream.getvalue()
+
+
+def _png_of_sixteen_bits(picture: Picture) -> bytes:
+    pixels = _pixels(picture)
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(
+            pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        )
+    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESS_LEVEL]
+    _, encoded = cv2.imencode(".png", pixels, options)
+    content = encoded.tobytes()
+    metadata = _metadata(picture)
+    chunks = b""
+    if "icc_profile" in metadata:
+        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata["icc_profile"]))
+    if "exif" in metadata:
+        chunks += _chunk(b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0"))
+    return content[:PNG_HEADER] + chunks + content[PNG_HEADER:]
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(kind + data)
+    return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
+
+
+def _jpeg(picture: Picture, quality: int) -> bytes:
+    stream = BytesIO()
+    # Halving the resolution of colour would undo part of the work.
+    Image.fromarray(_pixels(picture)).save(
+        stream, "JPEG", quality=quality, subsampling="4:4:4", **_metadata(picture)
+    )
+    return stream.getvalue()
+
+
+def _webp(picture: Picture, quality: int) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(_pixels(picture)).save(stream, "WEBP", quality=quality, **_metadata(picture))
+    return stream.getvalue()
+
+
+def _tiff(picture: Picture, quality: int) -> bytes:
+    stream, pixels = BytesIO(), _pixels(picture)
+    tags = {tag: text_bytes(str(value)) for tag, value in picture.exif.items()}
+    software = tags.pop(Base.Software, b"")
+    tifffile.imwrite(
+        stream,
+        pixels,
+        bigtiff=pixels.nbytes > BIG_TIFF,
+        photometric="minisblack" if picture.is_grey else "rgb",
+        planarconfig="contig",
+        extrasamples=None if picture.alpha is None else ["unassalpha"],
+        compression="zlib",
+        predictor=2,
+        metadata=None,
+        software=software,
+        iccprofile=picture.icc_profile,
+        extratags=[(tag, "s", 0, text, True) for tag, text in tags.items()],
+    )
+    return stream.getvalue()
+
+
+_ENCODERS = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "TIFF": _tiff}

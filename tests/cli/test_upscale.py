@@ -1,0 +1,319 @@
+"""`smsr upscale` on folders of good and bad files, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from image_files import claiming_png, noise, png_of_sixteen_bits, save, smooth, srgb_profile
+from networks import tiny_smsr
+from PIL import Image
+from PIL.ExifTags import Base
+
+import smsr_plugin
+from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.cli.main import main, make_parser
+from smsr_plugin.upscale import batch as batch_module
+from smsr_plugin.upscale.inputs import EXTENSIONS, Naming
+from smsr_plugin.upscale.mask_overlay import mask_overlay
+from smsr_plugin.upscale.network import Network
+from smsr_plugin.upscale.tiles import OVERLAP
+from smsr_plugin.upscale.writing import QUALITY
+
+
+@pytest.fixture(autouse=True)
+def net(tmp_path, monkeypatch):
+    """Return a small network; its weights are those of SMSR_WEIGHTS."""
+    net = tiny_smsr(3).float()
+    save_checkpoint(net, tmp_path / "net.safetensors")
+    monkeypatch.setenv("SMSR_WEIGHTS", str(tmp_path / "net.safetensors"))
+    monkeypatch.chdir(tmp_path)
+    return net
+
+
+def eight(height: int, width: int, channels: int = 3) -> np.ndarray:
+    return np.rint(smooth(height, width, channels) * 255).astype(np.uint8).squeeze()
+
+
+def fill(folder):
+    """Fill a folder with the kinds of files that people have."""
+    save(folder / "rgba.png", eight(20, 30, 4), icc_profile=srgb_profile())
+    save(folder / "grey.jpg", eight(21, 31, 1), quality=95)
+    indexed = Image.fromarray(eight(22, 32)).quantize(16)
+    indexed.save(folder / "palette.gif")
+    indexed.save(folder / "palette_too.png")
+    deep = np.rint(smooth(23, 33) * 65535).astype(np.uint16)
+    (folder / "deep.png").write_bytes(png_of_sixteen_bits(deep))
+    save(folder / "one.png", noise(1, 1, 3))
+    exif = Image.Exif()
+    exif[Base.Orientation] = 6
+    save(folder / "turned.jpg", eight(10, 20), exif=exif)
+    content = (folder / "rgba.png").read_bytes()
+    (folder / "cut.png").write_bytes(content[: len(content) // 2])
+    (folder / "empty.png").touch()
+    (folder / "bomb.png").write_bytes(claiming_png(50000, 50000))
+
+
+def test_good_files_are_enlarged_and_bad_ones_named(tmp_path, net, capsys):
+    fill(tmp_path / "in")
+    assert main(["upscale", "in", "-o", "out"]) == 1
+    printed = capsys.readouterr()
+    kinds = {}
+    for path in sorted((tmp_path / "out").iterdir()):
+        with Image.open(path) as image:
+            kinds[path.name] = (image.mode, image.size)
+    assert kinds == {
+        "deep.png": ("RGB", (66, 46)),
+        "grey.jpg": ("L", (62, 42)),
+        "one.png": ("RGB", (2, 2)),
+        "palette.png": ("RGB", (64, 44)),
+        "palette_too.png": ("RGB", (64, 44)),
+        "rgba.png": ("RGBA", (60, 40)),
+        "turned.jpg": ("RGB", (20, 40)),
+    }
+    deep = cv2.imread("out/deep.png", cv2.IMREAD_UNCHANGED)
+    assert deep is not None
+    assert deep.dtype == np.uint16
+    with torch.no_grad():
+        x = torch.from_numpy(np.rint(smooth(23, 33) * 65535) / 65535).permute(2, 0, 1)[None]
+        expected = net(x.float())[0].permute(1, 2, 0).clamp(0, 1).numpy() * 65535
+    assert np.abs(deep[..., ::-1] - expected).max() < 2
+    with Image.open("out/rgba.png") as image:
+        assert image.info["icc_profile"] == srgb_profile()
+        assert len(np.unique(np.asarray(image)[..., 3])) > 100
+    assert printed.err.splitlines() == [
+        "smsr upscale: error: in/bomb.png: has more than 89,478,485 pixels, the limit (max_pixels)",
+        "smsr upscale: error: in/cut.png: the PNG is cut short",
+        "smsr upscale: error: in/empty.png: the file is empty",
+        "smsr upscale: note: in/palette.gif: palette, becomes RGB",
+        "smsr upscale: note: in/palette_too.png: palette, becomes RGB",
+    ]
+    lines = printed.out.splitlines()
+    assert lines[0].startswith("in/deep.png → out/deep.png  33×23 → 66×46, density 0.")
+    assert re.fullmatch(r"7 done, 3 failed in \d+\.\d s", lines[-2])
+    assert lines[-1] == "failed: in/bomb.png, in/cut.png, in/empty.png"
+
+
+def test_the_defaults_that_help_tells_are_the_librarys():
+    args = make_parser().parse_args(["upscale", "a.png", "-o", "out"])
+    assert (args.quality, args.tile_overlap, args.ext) == (QUALITY, OVERLAP, Naming(Path()).ext)
+    assert Image.MAX_IMAGE_PIXELS // 10**6 == 89
+    for ext in EXTENSIONS:
+        make_parser().parse_args(["upscale", "a.png", "-o", "out", "--ext", ext])
+
+
+def test_a_single_file_to_a_single_file(tmp_path, net):
+    pixels = eight(9, 12)
+    save(tmp_path / "a.png", pixels)
+    assert main(["upscale", "a.png", "-o", "new/b.png", "--threads", "1"]) == 0
+    with torch.no_grad():
+        sr = net(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)[0].permute(1, 2, 0)
+    with Image.open("new/b.png") as image:
+        assert np.abs(np.asarray(image) - sr.clamp(0, 1).numpy() * 255).max() <= 0.51
+
+
+def test_options_reach_the_work(tmp_path, net, capsys):
+    save(tmp_path / "in" / "a.png", eight(40, 90))
+    save(tmp_path / "in" / "deep" / "b.png", eight(10, 12))
+    command = ["upscale", "in", "-o", "out", "--recursive", "--suffix", "_big", "--ext", "webp"]
+    options = [
+        "--outscale",
+        "1.5",
+        "--threshold",
+        "-1000",
+        "--precision",
+        "bf16",
+        "--quality",
+        "50",
+    ]
+    tiles = ["--tile", "48", "--tile-overlap", "8", "--masks", "masks", "--json"]
+    assert main([*command, *options, *tiles]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [report[key] for key in ("done", "skipped", "failed", "left")] == [2, 0, 0, 0]
+    first, second = report["images"]
+    assert first["source"] == "in/a.png"
+    assert first["target"] == "out/a_big.webp"
+    assert first["masks"] == "masks/a_big_masks.png"
+    assert (first["lq_size"], first["size"]) == ([90, 40], [135, 60])
+    assert (first["tiles"], second["tiles"]) == (3, 1)
+    assert first["density"] == 1
+    assert second["kept"] == pytest.approx(1)
+    assert first["kept"] > 1  # overlaps are computed twice
+    assert first["state"] == "done"
+    assert second["target"] == "out/deep/b_big.webp"
+    with Image.open("masks/deep/b_big_masks.png") as image:
+        everything = mask_overlay(eight(10, 12), np.ones((2, 10, 12), bool))
+        assert (np.asarray(image) == everything).all()
+
+
+def test_the_oracle_agrees(tmp_path):
+    save(tmp_path / "a.png", eight(19, 25))
+    for name, option in (("sparse.png", []), ("dense.png", ["--dense"])):
+        assert main(["upscale", "a.png", "-o", name, *option]) == 0
+    sparse, dense = (np.asarray(Image.open(n)).astype(int) for n in ("sparse.png", "dense.png"))
+    assert np.abs(sparse - dense).max() <= 1
+
+
+def test_tiles_that_nobody_asked_for_are_noted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Network, "tile_for", lambda *_: 68)
+    save(tmp_path / "a.png", eight(8, 100))
+    assert main(["upscale", "a.png", "-o", "out"]) == 0
+    assert "note: a.png: cut into 2 tiles to fit into memory" in capsys.readouterr().err
+
+
+def test_what_exists_is_skipped_if_asked(tmp_path, capsys):
+    save(tmp_path / "in" / "a.png", eight(9, 12))
+    save(tmp_path / "in" / "b.png", eight(9, 12))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(b"old")
+    assert main(["upscale", "in", "-o", "out", "--skip-existing"]) == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"old"
+    assert "in/a.png: skipped, out/a.png is there" in capsys.readouterr().out
+    assert main(["upscale", "in", "-o", "out", "--skip-existing", "--masks", "m"]) == 0
+    assert (tmp_path / "out" / "a.png").read_bytes() != b"old"  # its masks were not there
+    assert main(["upscale", "in", "-o", "out"]) == 0
+
+
+def test_the_limit_on_pixels_can_be_set(tmp_path, capsys):
+    save(tmp_path / "a.png", eight(9, 12))
+    assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "107"]) == 1
+    assert "has more than 107 pixels" in capsys.readouterr().err
+    assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "108"]) == 0
+
+
+def test_a_result_that_the_format_cannot_hold_fails_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Network, "__call__", None)
+    save(tmp_path / "a.webp", eight(2, 20))
+    assert main(["upscale", "a.webp", "-o", "out", "--outscale", "1000"]) == 1
+    assert "would be 20000×2000, and .webp holds sides up to 16383" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.png"], "error: none.png does not exist"),
+        (["in", "-o", "in"], "would replace the input in/a.png"),
+        (["in", "--tile", "20"], "tiles of 20 cannot overlap by 32: they must be at least 68"),
+        (["in", "--dense", "--precision", "bf16"], "computes in fp32, not in bf16"),
+        (["in", "--weights", "none.pth"], "none.pth: cannot be read"),
+        (["in", "--weights", "other.pth"], "holds another network, EDSR, not an SMSR"),
+        (["in", "--weights", "in/a.png"], "is neither a PyTorch nor a safetensors file"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path, capsys, arguments, message):
+    save(tmp_path / "in" / "a.png", eight(9, 12))
+    torch.save({"conv_after_body.weight": torch.zeros(1)}, "other.pth")
+    out = [] if "-o" in arguments else ["-o", "out"]
+    assert main(["upscale", *arguments, *out]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_weights_it_says_where_they_come_from(monkeypatch, capsys):
+    monkeypatch.delenv("SMSR_WEIGHTS")
+    assert main(["upscale", "a.png", "-o", "out"]) == 2
+    error = capsys.readouterr().err
+    assert "give --weights FILE or set SMSR_WEIGHTS" in error
+    assert "github.com/LongguangWang/SMSR" in error
+
+
+@pytest.mark.parametrize(
+    "option", [["--outscale", "0"], ["--outscale", "nan"], ["--quality", "101"], ["--tile", "-1"],
+               ["--ext", "gif"], ["--threads", "0"], ["--threshold", "inf"]]
+)  # fmt: skip
+def test_numbers_out_of_range_are_wrong_usage(option):
+    with pytest.raises(SystemExit, match="2"):
+        main(["upscale", "a.png", "-o", "out", *option])
+
+
+def test_what_memory_does_not_suffice_for_fails_alone(tmp_path, monkeypatch, capsys):
+    save(tmp_path / "in" / "a.png", eight(9, 12))
+    save(tmp_path / "in" / "b.png", eight(9, 12))
+    call, errors = Network.__call__, [RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+
+    def run(*args):
+        if errors:
+            raise errors.pop()
+        return call(*args)
+
+    monkeypatch.setattr(Network, "__call__", run)
+    assert main(["upscale", "in", "-o", "out"]) == 1
+    assert "in/a.png: needs more memory than there is" in capsys.readouterr().err
+    errors.append(RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["upscale", "in", "-o", "out"])
+
+
+def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
+    for name in "abc":
+        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
+    write = batch_module.write_picture
+
+    def interrupted_at_b(picture, path, *args):
+        if path.name == "b.png":
+            raise KeyboardInterrupt
+        return write(picture, path, *args)
+
+    monkeypatch.setattr(batch_module, "write_picture", interrupted_at_b)
+    assert main(["upscale", "in", "-o", "out", "--json"]) == 130
+    printed = capsys.readouterr()
+    assert printed.err == "smsr upscale: interrupted, 2 left; --skip-existing goes on\n"
+    report = json.loads(printed.out)
+    assert (report["done"], report["left"]) == (1, 2)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
+def test_sigint_leaves_whole_files_only(tmp_path):
+    for number in range(60):
+        save(tmp_path / "in" / f"{number:02}.png", eight(64, 64))
+    code = "import sys; from smsr_plugin.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "upscale", "in", "-o", "out"]
+    path = {**os.environ, "PYTHONPATH": str(Path(smsr_plugin.__file__).parents[1])}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=path
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.count("\n") == 1
+    assert "interrupted" in error
+    for path in (tmp_path / "out").iterdir():
+        with Image.open(path) as image:
+            image.load()
+
+
+@pytest.mark.reference
+def test_set5_has_the_quality_that_is_published(test_data, tmp_path, capsys):
+    weights = test_data / "weights" / "smsr_x2_official.pt"
+    folder = test_data / "data" / "Set5"
+    command = ["upscale", str(folder / "LR_bicubic" / "X2"), "-o", "out", "--json"]
+    assert main([*command, "--weights", str(weights)]) == 0
+    psnr = []
+    for image in json.loads(capsys.readouterr().out)["images"]:
+        name = re.sub(r"x2(?=\.png$)", "", image["target"].removeprefix("out/"))
+        hr, sr = (
+            np.asarray(Image.open(p)) @ [65.481, 128.553, 24.966] / 255 + 16
+            for p in (folder / "HR" / name, image["target"])
+        )
+        hr = hr[: sr.shape[0], : sr.shape[1]]
+        error = np.mean((hr - sr)[2:-2, 2:-2] ** 2)
+        psnr.append(10 * np.log10(255**2 / error))
+    assert np.mean(psnr) == pytest.approx(37.991, abs=0.005)

@@ -1,0 +1,210 @@
+"""The page in a browser: what its script does, and how it looks where people read it."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from dataclasses import replace
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from smsr_plugin.report.context import Context
+from smsr_plugin.report.page import render
+from smsr_plugin.report.pictures import exact
+from smsr_plugin.report.section import Layer, make_section
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+if not CHROMIUM or not DRIVER:
+    pytest.skip("there is no chromium with its chromedriver", allow_module_level=True)
+
+PHONE, DESKTOP = (360, 740), (1280, 900)
+COLOURS = {"bicubic": (200, 30, 30), "sr": (30, 160, 60), "gt": (40, 60, 200)}
+
+
+@pytest.fixture(scope="module")
+def page(subject, measurements, tmp_path_factory):
+    """Return a page of two images; the first one's pictures are plain colours, told apart."""
+    section = make_section(measurements)
+    layers = tuple(
+        Layer(layer.key, layer.name, exact(np.full((400, 600, 3), colour, np.uint8), layer.key))
+        for layer, colour in zip(section.layers, COLOURS.values(), strict=False)
+    )
+    plain = replace(section, layers=(*layers, section.layers[-1]))
+    path = tmp_path_factory.mktemp("page") / "page.html"
+    context = Context.of(subject, "weights.pt", runs=1)
+    path.write_text(render([plain, section], context), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium, page):
+    """Return a browser that shows the page as on a desktop, in light colours."""
+    show(chromium, DESKTOP, "light")
+    chromium.get_log("browser"), chromium.get_log("performance")
+    chromium.get(page.as_uri())
+    return chromium
+
+
+def show(driver, size, scheme):
+    """Emulate a screen of some width and height, and the colours its owner prefers."""
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+
+
+def find(driver, selector):
+    return driver.find_element("css selector", selector)
+
+
+def choose(driver, selector, value):
+    """Choose an entry of a list, as its user would."""
+    find(driver, f'{selector} option[value="{value}"]').click()
+
+
+def seen(driver, *shares):
+    """Return which pictures the viewer shows at shares of its width."""
+    box = driver.execute_script(
+        "const b = document.querySelector('.frame').getBoundingClientRect();"
+        "return {x: b.x + scrollX, y: b.y + scrollY + b.height / 4, width: b.width, height: 1}"
+    )
+    options = {"clip": {**box, "scale": 1}, "captureBeyondViewport": True}
+    content = driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
+    row = np.array(Image.open(BytesIO(base64.b64decode(content))).convert("RGB"))[0].astype(int)
+    found = []
+    for share in shares:
+        pixel = row[int(share * (len(row) - 1))]
+        distances = {key: np.abs(pixel - colour).max() for key, colour in COLOURS.items()}
+        nearest = min(distances, key=distances.__getitem__)
+        assert distances[nearest] < 20, (pixel, share)
+        found.append(nearest)
+    return found
+
+
+def test_the_page_loads_without_complaint_and_without_the_network(browser, page):
+    assert "2 images" in browser.title
+    assert browser.get_log("browser") == []
+    messages = [entry["message"] for entry in browser.get_log("performance")]
+    requests = [text for text in messages if '"Network.requestWillBeSent"' in text]
+    outside = [
+        text for text in requests if page.as_uri() not in text and '"url":"data:' not in text
+    ]
+    assert requests
+    assert outside == []
+    complete = "return [...document.images].every(i => i.hidden || (i.complete && i.naturalWidth))"
+    assert browser.execute_script(complete)
+
+
+def test_keys_move_the_line_and_what_is_seen(browser):
+    keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+    assert seen(browser, 0.1, 0.4, 0.6, 0.9) == 2 * ["bicubic"] + 2 * ["sr"]
+    slider = find(browser, "[data-slider]")
+    slider.send_keys(*([keys.ARROW_RIGHT] * 20))
+    assert slider.get_attribute("value") == "70"
+    assert slider.get_attribute("aria-valuetext") == "70 % bicubic"
+    assert seen(browser, 0.6, 0.8) == ["bicubic", "sr"]
+    slider.send_keys(keys.HOME)
+    assert seen(browser, 0.1, 0.9) == ["sr", "sr"]
+    slider.send_keys(keys.END)
+    assert seen(browser, 0.1, 0.9) == ["bicubic", "bicubic"]
+
+
+def test_the_pointer_drags_the_line_to_where_it_is(browser):
+    frame = find(browser, ".frame")
+    actions = webdriver.ActionChains(browser, duration=50)
+    actions.move_to_element(frame).click_and_hold()
+    actions.move_by_offset(round(-0.3 * frame.size["width"]), 0).release().perform()
+    assert abs(int(find(browser, "[data-slider]").get_attribute("value")) - 20) <= 1
+    assert seen(browser, 0.1, 0.3) == ["bicubic", "sr"]
+
+
+def test_other_versions_can_be_chosen(browser):
+    choose(browser, '[data-side="left"]', "gt")
+    assert seen(browser, 0.1, 0.9) == ["gt", "sr"]
+    assert find(browser, '[data-tag="left"]').text == "ground truth"
+    choose(browser, '[data-side="right"]', "gt")
+    assert seen(browser, 0.1, 0.9) == ["gt", "gt"]
+    choose(browser, '[data-side="left"]', "sr")
+    assert seen(browser, 0.1, 0.9) == ["sr", "gt"]
+
+
+def test_zoomed_in_the_picture_scrolls_beneath_the_line(browser):
+    choose(browser, "[data-zoom]", "4")
+    view = find(browser, ".view")
+    width, zoomed, left = browser.execute_script(
+        "const v = arguments[0]; return [v.clientWidth, v.scrollWidth, v.scrollLeft]", view
+    )
+    assert zoomed == 4 * 600
+    assert left == pytest.approx((zoomed - width) / 2, abs=2)
+    assert seen(browser, 0.4, 0.6) == ["bicubic", "sr"]
+    browser.execute_script("arguments[0].scrollLeft = 100", view)
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    assert seen(browser, 0.4, 0.6) == ["bicubic", "sr"]
+    frame, slider = find(browser, ".frame"), find(browser, "[data-slider]")
+    beside = round(-0.4 * frame.size["width"])
+    actions = webdriver.ActionChains(browser, duration=50)
+    actions.move_to_element_with_offset(frame, beside, 0).click().perform()
+    assert slider.get_attribute("value") == "50"  # the picture is there to be scrolled
+    actions.move_to_element(frame).click_and_hold().move_by_offset(beside, 0).release().perform()
+    assert seen(browser, 0.05, 0.4) == ["bicubic", "sr"]
+    choose(browser, "[data-zoom]", "fit")
+    assert browser.execute_script("return arguments[0].scrollWidth", view) == width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_has_no_sideways_scrolling(browser, scheme):
+    show(browser, PHONE, scheme)
+    browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
+    choose(browser, "[data-zoom]", "4")
+    width, scroll = browser.execute_script(
+        "const e = document.documentElement; return [e.clientWidth, e.scrollWidth]"
+    )
+    assert (width, scroll) == (PHONE[0], PHONE[0])
+    # Nothing is cut off either: what is wider than the screen scrolls in a box of its own.
+    beyond = browser.execute_script(
+        "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .frame')"
+        " && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 90))"
+    )
+    assert beyond == []
+
+
+def test_colours_follow_the_scheme_with_enough_contrast(browser):
+    for scheme, is_dark in (("light", False), ("dark", True)):
+        show(browser, DESKTOP, scheme)
+        paper, ink, muted = browser.execute_script(
+            "const s = e => getComputedStyle(document.querySelector(e));"
+            "return [s('body').backgroundColor, s('body').color, s('.meta').color]"
+        )
+        paper, ink, muted = map(luminance, (paper, ink, muted))
+        assert (paper < 0.1) is is_dark
+        assert contrast(paper, ink) > 10
+        assert contrast(paper, muted) > 4.5
+
+
+def luminance(colour):
+    """Return the relative luminance of `rgb(r, g, b)`, as WCAG defines it."""
+    channels = np.array([int(part) for part in colour[4:-1].split(",")]) / 255
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(a, b):
+    return (max(a, b) + 0.05) / (min(a, b) + 0.05)

@@ -1,0 +1,153 @@
+"""Tiles and the whole image: the same but for channel attention."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_files import smooth
+from networks import split_channels, tiny_smsr
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.complexity import measured
+from smsr_plugin.upscale import network as network_module
+from smsr_plugin.upscale.errors import RequestError
+from smsr_plugin.upscale.memory import SHARE
+from smsr_plugin.upscale.network import Network
+from smsr_plugin.upscale.tiles import smallest_tile, spans
+
+#: How far a pixel of the tiny networks sees: 2 of the head, in each of the 2 blocks 3 layers, of
+#: which all but the last look at masks that see 5 pixels, 1 of collect, 1 of the tail, 2 bicubic.
+REACH = 24
+
+
+def net_of(upscale: int = 2, seed: int = 3) -> SMSR:
+    counts = [[[0, 1], [2], [5]], [[3], [], [0, 4]]]
+    return split_channels(tiny_smsr(seed, upscale=upscale), counts).float()
+
+
+def without_attention(net: SMSR) -> SMSR:
+    """Let channel attention scale every channel alike, whatever it pools."""
+    with torch.no_grad():
+        for block in net.blocks:
+            block.attention.excite.weight.zero_()
+    return net
+
+
+def lq_of(height: int, width: int) -> np.ndarray:
+    noise = np.random.default_rng(0).random((height, width, 3)) * 0.3
+    return np.ascontiguousarray(
+        (smooth(height, width) * 0.7 + noise).transpose(2, 0, 1), np.float32
+    )
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("upscale", [2, 3])
+def test_the_whole_image_is_the_network(dense, upscale):
+    net, lq = net_of(upscale), lq_of(13, 18)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(lq)[None], return_masks=True)
+    run = Network(net, dense=dense)(lq)
+    assert run.sr == pytest.approx(expected.sr[0].numpy(), abs=1e-5)
+    assert (run.spa_mask == (expected.spa_mask[0] > 0).numpy()).all()
+    assert run.tiles == 1
+    counted = measured(net, torch.from_numpy(lq)[None])
+    assert run.macs_dense == counted.dense_macs
+    assert run.macs == pytest.approx(counted.dense_macs if dense else counted.macs)
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    height=st.integers(1, 120),
+    width=st.integers(90, 250),
+    tile=st.integers(smallest_tile(2 * REACH), 160),
+    dense=st.booleans(),
+)
+def test_without_attention_tiles_are_the_whole_image(height, width, tile, dense):
+    net, lq = without_attention(net_of()), lq_of(height, width)
+    whole = Network(net, dense=dense, tile=0)(lq)
+    tiled = Network(net, dense=dense, tile=tile, overlap=2 * REACH)(lq)
+    assert (tiled.tiles > 1) == (max(height, width) > tile)
+    # Each mask is taken from the tile that sees all around it, and so is colour outside overlaps;
+    # inside them, the other tile has a share.
+    assert (tiled.spa_mask == whole.spa_mask).all()
+    alone = [np.ones(side, bool) for side in (height, width)]
+    for side, length in zip(alone, (height, width), strict=True):
+        for span in spans(length, tile, 2 * REACH):
+            side[span.stop - span.after : span.stop] = False
+    exact = np.outer(*alone).repeat(2, 0).repeat(2, 1)
+    assert (np.abs(tiled.sr - whole.sr) * exact).max() < 1e-5
+
+
+def test_attention_makes_tiles_differ():
+    net, lq = net_of(), lq_of(40, 200)
+    whole, tiled = (Network(net, tile=tile)(lq).sr for tile in (0, 120))
+    assert 1e-4 < np.abs(tiled - whole).max() < 0.2
+
+
+def test_tiles_begin_where_the_mask_predictor_pools_the_same_pixels():
+    net, lq = without_attention(net_of()), lq_of(9, 200)
+    for overlap in (REACH * 2 + 1, REACH * 2 + 3):
+        tiled = Network(net, tile=smallest_tile(overlap) + 1, overlap=overlap)(lq)
+        assert (tiled.spa_mask == Network(net, tile=0)(lq).spa_mask).all()
+
+
+def test_the_threshold_and_the_precision_reach_the_network():
+    net, lq = net_of(), lq_of(30, 40)
+    density = {t: Network(net, threshold=t)(lq).spa_mask.mean() for t in (-1e9, 0, 1e9)}
+    assert density[-1e9] == 1
+    assert 0 < density[0] < 1
+    assert density[1e9] == 0
+    assert Network(net, threshold=1e9, dense=True)(lq).spa_mask.mean() == 0
+    half, full = (Network(net, precision=precision)(lq).sr for precision in ("bf16", "fp32"))
+    assert 1e-6 < np.abs(half - full).max() < 0.05
+
+
+def test_tiles_are_chosen_by_the_memory_there_is(monkeypatch):
+    monkeypatch.setattr(network_module, "available_bytes", lambda: 40_000_000)
+    network = Network(net_of())
+    budget, each = int(SHARE * 40_000_000), network.bytes_per_pixel
+    pixels = budget // (each + 4 * 30)  # 30 bytes for each pixel of the result
+    assert network.tile_for(1, pixels) == 0
+    tile = network.tile_for(1, pixels + 1)
+    left = budget - 4 * 30 * (pixels + 1)
+    assert tile**2 * each <= left < (tile + 1) ** 2 * each
+    assert Network(net_of(), tile=0).tile_for(1, pixels + 1) == 0
+    assert Network(net_of(), tile=100).tile_for(1, pixels + 1) == 100
+    dense = Network(net_of(), dense=True)
+    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30)) == 0
+    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30) + 1) > 0
+
+
+def test_an_automatic_tile_is_large_enough_for_the_overlap(monkeypatch):
+    monkeypatch.setattr(network_module, "available_bytes", lambda: 1)
+    network = Network(net_of(), overlap=100)
+    assert network.tile_for(8, 300) == 204
+    assert network(lq_of(8, 400)).tiles == 3
+
+
+def test_progress_counts_tiles():
+    seen = []
+    Network(net_of(), tile=60, overlap=16)(lq_of(8, 150), lambda *done: seen.append(done))
+    assert seen == [(i, len(seen)) for i in range(len(seen))]
+    assert len(seen) > 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dense": True, "precision": "bf16"}, "the dense oracle computes in fp32, not in bf16"),
+        ({"tile": 67}, "tiles of 67 cannot overlap by 32: they must be at least 68"),
+    ],
+)
+def test_options_that_do_not_fit_are_an_error(options, message):
+    with pytest.raises(RequestError, match=message):
+        Network(net_of(), **options)
+
+
+def test_a_network_for_other_channels_is_an_error():
+    net = tiny_smsr(num_in_ch=1, num_out_ch=1, rgb_mean=(0.5,)).float()
+    with pytest.raises(RequestError, match="for 1 channels, not for RGB"):
+        Network(net)
