@@ -187,7 +187,8 @@ class Collect:
         # A block's input is at hand together with its output: every other block does for two.
         self.weights: dict[int, Floats] = {}
         for block in reversed(range(len(weights) - 1, -1, -2)):
-            self.weights[block] = packing.product(np.concatenate(filled[max(block - 1, 0) : block + 1]))
+            pair = filled[max(block - 1, 0) : block + 1]
+            self.weights[block] = packing.product(np.concatenate(pair))
         self.bias = packing.vector(bias)
 
     def output(self, run: Run, block: int) -> Floats:
