@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,9 +14,11 @@ from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.registration import register_all
+from smsr_plugin.toolbox.run_error import RunError
 
+RUN_ERROR = 1
 USER_ERROR = 2
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+SIGNALLED = 128  # plus the signal, as shells count
 
 
 def run(
@@ -29,8 +32,9 @@ def run(
         pipeline: BasicSR's `train_pipeline` or `test_pipeline`.
 
     Returns:
-        The exit code: 0, 2 after an error that the user can mend, 130 after Ctrl-C. Anything else
-        that goes wrong is a bug and keeps its traceback.
+        The exit code: 0, 2 after an error that the user can mend in options or data, 1 after one
+        that came up in the run (a full disk, a loss that is NaN), 130 after Ctrl-C, 143 after
+        SIGTERM. Anything else that goes wrong is a bug and keeps its traceback.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     args = parser.parse_args(argv)
@@ -40,16 +44,18 @@ def run(
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", [parser.prog, *argv]), mended_basicsr(args):
             pipeline(str(root))
-    except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)
-        return INTERRUPTED
-    except ValueError as error:
-        if not is_own_error(error):
+    except KeyboardInterrupt as interruption:
+        signum = signal.Signals(getattr(interruption, "signum", signal.SIGINT))
+        by_whom = "" if signum == signal.SIGINT else f" by {signum.name}"
+        print(f"{parser.prog}: interrupted{by_whom}", file=sys.stderr)
+        return SIGNALLED + signum
+    except (ValueError, RunError) as error:
+        if not isinstance(error, RunError) and not is_own_error(error):
             raise
         # The error may be in a cycle with its frames; they hold the run's model and workers.
         traceback.clear_frames(error.__traceback__)
         print(f"{parser.prog}: error: {one_line(error)}", file=sys.stderr)
-        return USER_ERROR
+        return RUN_ERROR if isinstance(error, RunError) else USER_ERROR
     return 0
 
 
