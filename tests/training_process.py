@@ -54,6 +54,8 @@ def _train(folder: Path, arguments: list[str], faults: tuple[Callable[[], None],
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     from smsr_plugin.toolbox import train as entry
 
+    # A process of the fork server would also start the loader's workers through it.
+    multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     for fault in faults:
         fault()
@@ -89,7 +91,7 @@ def in_validation(action: Callable[[], None]) -> None:
 
 
 def kill_in_save(call: str, count: int) -> None:
-    """`kill -9` in the given call of `fsync` (half of the file is there) or `replace` of the run."""
+    """`kill -9` in a call of `fsync` (half of the file is there) or `replace`, counted from 1."""
     calls = iter(range(1, count))
     original = getattr(os, call)
 

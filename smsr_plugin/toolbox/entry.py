@@ -46,6 +46,7 @@ def run(
             pipeline(str(root))
     except KeyboardInterrupt as interruption:
         signum = signal.Signals(getattr(interruption, "signum", signal.SIGINT))
+        traceback.clear_frames(interruption.__traceback__)  # as below
         by_whom = "" if signum == signal.SIGINT else f" by {signum.name}"
         print(f"{parser.prog}: interrupted{by_whom}", file=sys.stderr)
         return SIGNALLED + signum

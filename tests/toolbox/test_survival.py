@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import pytest
 import torch
 from option_files import train_options, validation, write_options, write_pairs
@@ -24,6 +25,8 @@ from training_process import (
     nan_images,
     train,
 )
+
+from smsr_plugin.data.lmdb_store import LmdbWriter
 
 SMSR = {
     "model_type": "SMSRModel",
@@ -188,3 +191,74 @@ def test_an_image_that_goes_bad_ends_the_run_with_the_work_saved(run, experiment
     assert ended.code == 2
     assert ended.error.startswith(f"smsr-train: error: lq image {file}: cannot be read as an image")
     assert experiment.states == [5, 7]
+
+
+@pytest.fixture
+def lmdbs(tmp_path: Path, pairs: Path) -> dict[str, Any]:
+    """Return the options for LMDBs of the pairs, which a test may spoil."""
+    options: dict[str, Any] = {"datasets:train:io_backend": {"type": "lmdb"}}
+    for role in ("gt", "lq"):
+        folder = tmp_path / f"{role}.lmdb"
+        folder.mkdir()
+        files = sorted((pairs / role).glob("*.png"))
+        with LmdbWriter(folder) as writer:
+            writer.put((file.stem, file.read_bytes(), (0, 0, 3)) for file in files)
+        options[f"datasets:train:dataroot_{role}"] = str(folder)
+    return options
+
+
+def remove(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def cut(folder: Path) -> None:
+    os.truncate(folder / "data.mdb", (folder / "data.mdb").stat().st_size // 2)
+
+
+def delete_key(folder: Path) -> None:
+    with lmdb.open(str(folder), lock=False) as env, env.begin(write=True) as txn:
+        assert txn.delete(b"3")
+
+
+def scribble(folder: Path) -> None:
+    content = bytearray((folder / "data.mdb").read_bytes())
+    content[8192:] = bytes(len(content) - 8192)
+    (folder / "data.mdb").write_bytes(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove, "datasets.train.dataroot_lq: expected an existing path"),
+        (cut, "is cut short; make or download the LMDB again"),
+        (delete_key, "lq image '3' of .*: meta_info.txt lists it, but the LMDB does not hold it"),
+        (scribble, r"lq.lmdb"),
+    ],
+)
+def test_an_lmdb_that_cannot_be_used_is_one_line(run, lmdbs, damage, message):
+    damage(Path(lmdbs["datasets:train:dataroot_lq"]))
+    ended = run(lmdbs)
+    assert ended.code == 2
+    assert re.search(f"^smsr-train: error: .*{message}", ended.error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (remove, "was removed or replaced while it was in use|is not a folder|holds no data.mdb"),
+        (cut, "is cut short"),
+    ],
+)
+def test_an_lmdb_that_goes_while_running_ends_the_run_with_the_work_saved(
+    run, lmdbs, experiment, damage, message, workers
+):
+    lmdbs["datasets:train:num_worker_per_gpu"] = workers
+    damage_lq = partial(damage, Path(lmdbs["datasets:train:dataroot_lq"]))
+    ended = run(lmdbs, partial(in_iteration, 6, damage_lq))
+    assert ended.code == 2
+    assert re.search(f"^smsr-train: error: .*{message}", ended.error)
+    assert experiment.states[0] == 5
+    assert experiment.states[1] in (6, 7, 8)  # a worker loads some batches ahead
