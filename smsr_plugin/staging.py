@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -9,6 +10,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+#: Names of files that are being written.
+_HIDDEN = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
@@ -53,8 +57,11 @@ def staged_file(final: Path) -> Iterator[Path]:
 def replace_file(final: Path, content: bytes) -> None:
     """Write a file so that it holds the old bytes or all the new ones, also if the power fails.
 
+    The bytes go to a temporary file beside it, to the disk, and are read back before the file gets
+    its name; then the name goes to the disk as well.
+
     Raises:
-        OSError: If it cannot be written.
+        OSError: If it cannot be written, or reads back differently; `final` is as it was.
         ValueError: If the name holds a zero byte.
     """
     new = _hidden(final)
@@ -63,9 +70,42 @@ def replace_file(final: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+            _forget_cached(file.fileno())
+        if new.read_bytes() != content:
+            raise OSError(errno.EIO, "what was written reads back differently", str(final))
         new.replace(final)
     finally:
         new.unlink(missing_ok=True)
+    _sync_folder(final.parent)
+
+
+def sweep_temporary(folder: Path) -> list[Path]:
+    """Remove the files that killed writers left in a folder, which need not exist; return them."""
+    if not folder.is_dir():
+        return []
+    stale = [path for path in folder.iterdir() if _HIDDEN.fullmatch(path.name)]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return stale
+
+
+def _forget_cached(descriptor: int) -> None:
+    # Else reading back would compare the bytes with their copy in memory.
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems know no such thing
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _replace(final: Path, new: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from typing import Any
 
-from smsr_plugin.cli.errors import bad_usage
+from smsr_plugin.cli.errors import FAILED, bad_usage
 
 
 def add_pipeline_parser(
@@ -39,12 +41,26 @@ def add_pipeline_parser(
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the pipeline; return 0, or 2 after one line on stderr if the user must mend something."""
+    """Run the pipeline.
+
+    Returns:
+        0; 1 after one line on stderr if something came up in the run, 2 if the user must mend
+        options or data; 128 + the signal after Ctrl-C or SIGTERM.
+    """
     from smsr_plugin.toolbox.entry import run_pipeline
     from smsr_plugin.toolbox.option_error import OptionError
+    from smsr_plugin.toolbox.run_error import RunError
 
     try:
         run_pipeline(args)
     except OptionError as error:
         return bad_usage(args, error)
+    except RunError as error:
+        print(f"smsr {args.command}: error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt as interruption:
+        signum = signal.Signals(getattr(interruption, "signum", signal.SIGINT))
+        by_whom = "" if signum == signal.SIGINT else f" by {signum.name}"
+        print(f"smsr {args.command}: interrupted{by_whom}", file=sys.stderr)
+        return 128 + signum
     return 0

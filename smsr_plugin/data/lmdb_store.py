@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import lmdb
 
@@ -23,15 +23,17 @@ FILES = frozenset({DATA, "lock.mdb", META_INFO})
 
 #: (H, W, C).
 Shape = tuple[int, int, int]
+#: Device, inode, path.
+Identity = tuple[int, int, str]
 #: Key, bytes of the PNG, its shape.
 Entry = tuple[str, bytes, Shape]
 
 _META_LINE = re.compile(r"(?P<key>[^.]+)\.\w+ \((?P<shape>\d+,\d+,\d+)\) \d+")
 #: Grown as needed; some systems reserve the whole map on disk.
 _FIRST_MAP_SIZE = 1 << 26
-_open_environments: WeakValueDictionary[tuple[int, int, str], lmdb.Environment] = (
-    WeakValueDictionary()
-)
+_open_environments: WeakValueDictionary[Identity, lmdb.Environment] = WeakValueDictionary()
+#: The bytes that a database needs, as it said when it was opened.
+_sizes: WeakKeyDictionary[lmdb.Environment, int] = WeakKeyDictionary()
 _opening = threading.Lock()
 
 
@@ -133,8 +135,7 @@ def open_lmdb(folder: Path) -> lmdb.Environment:
     data = folder / DATA
     if not data.is_file():
         raise DataError(f"{folder} is not an LMDB: it holds no {DATA}")
-    status = data.stat()
-    identity = (status.st_dev, status.st_ino, str(data.resolve()))
+    identity = _identity(data)
     with _opening:
         env = _open_environments.get(identity)
         if env is None:
@@ -143,18 +144,38 @@ def open_lmdb(folder: Path) -> lmdb.Environment:
             except lmdb.Error as error:
                 raise DataError(f"{folder}: cannot open the LMDB ({error})") from error
             _open_environments[identity] = env
-    # Reading beyond the end of a cut file would end the process with a bus error.
-    if status.st_size < (env.info()["last_pgno"] + 1) * env.stat()["psize"]:
-        raise DataError(f"{folder}: {DATA} is cut short; make or download the LMDB again")
+            _sizes[env] = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    _check_whole(env)
     return env
+
+
+def _check_whole(env: lmdb.Environment) -> None:
+    data = Path(env.path()) / DATA
+    try:
+        identity, size = _identity(data), data.stat().st_size
+    except OSError:
+        identity, size = None, 0
+    if identity is None or _open_environments.get(identity) is not env:
+        raise DataError(f"{data} was removed or replaced while it was in use")
+    # Reading beyond the end of a cut file would end the process with a bus error; even LMDB's own
+    # figures are read from the file.
+    if size < _sizes[env]:
+        raise DataError(f"{data.parent}: {DATA} is cut short; make or download the LMDB again")
+
+
+def _identity(data: Path) -> Identity:
+    status = data.stat()
+    return status.st_dev, status.st_ino, str(data.resolve())
 
 
 def read_entry(env: lmdb.Environment, key: str) -> bytes | None:
     """Return the value of a key, or None if there is none.
 
     Raises:
-        DataError: If the database is damaged.
+        DataError: If the database is damaged, or was removed, replaced or cut since it was opened
+            by `open_lmdb`.
     """
+    _check_whole(env)
     try:
         with env.begin() as txn:
             return txn.get(key.encode())

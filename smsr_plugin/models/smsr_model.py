@@ -22,6 +22,7 @@ from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
+from smsr_plugin.models.nonfinite import NonFiniteError
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
 from smsr_plugin.models.validation_log import ValidationLog, mask_images
 from smsr_plugin.sparse import SparseSMSR, SparseStats
@@ -43,6 +44,7 @@ class SMSRModel(SRModel):
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.test_results: dict[str, dict[str, float]] = {}
+        self.skipped = 0  # batches in a row without a step
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
@@ -82,8 +84,17 @@ class SMSRModel(SRModel):
         self._print_different_keys_loading(bare, state_dict, strict)
         bare.load_state_dict(state_dict, strict=strict)
 
+    def feed_data(self, data: dict[str, Any]) -> None:
+        self.lq_paths: list[str] = data.get("lq_path") or []
+        super().feed_data(data)
+
     def optimize_parameters(self, current_iter: int) -> None:
-        """Take one step on L1 + λ_t·L_reg with soft masks at τ_t."""
+        """Take one step on L1 + λ_t·L_reg with soft masks at τ_t.
+
+        Raises:
+            NonFiniteError: If loss or gradients are not finite, more often in a row than
+                `train.skip_nonfinite` allows. No step is taken on such a batch.
+        """
         options = self.train_options
         tau, warmup = options.tau(current_iter), options.warmup(current_iter)
         self.optimizer_g.zero_grad()
@@ -100,7 +111,11 @@ class SMSRModel(SRModel):
         loss_dict["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
         total = torch.stack(list(loss_dict.values())).sum()
         total.backward()
-        self.optimizer_g.step()
+        finite = self._is_finite(total)
+        if finite:
+            self.optimizer_g.step()
+            if self.ema_decay > 0:
+                self.model_ema(decay=self.ema_decay)
 
         with torch.no_grad():
             loss_dict["spa_density"] = out.spa_mask.float().mean()
@@ -108,8 +123,22 @@ class SMSRModel(SRModel):
         self.log_dict = self.reduce_loss_dict(loss_dict)
         self.log_dict["tau"] = tau
         self.log_dict["lambda"] = warmup * self.cri_sparsity.loss_weight
-        if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+        self.skipped = 0 if finite else self.skipped + 1
+        if not finite:
+            losses = {name: self.log_dict[name] for name in ("l_pix", "l_sparsity")}
+            error = NonFiniteError(current_iter, losses, self.lq_paths)
+            if self.skipped > options.skip_nonfinite:
+                raise error
+            get_root_logger().warning(f"Skipped: {error}.")
+
+    def _is_finite(self, total: torch.Tensor) -> bool:
+        """Whether loss and gradients are finite, in all processes alike."""
+        gradients = [p.grad for p in self.net_g.parameters() if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        finite = (torch.isfinite(total) & torch.isfinite(norm)).float()
+        if self.opt["dist"]:
+            torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
+        return bool(finite)
 
     def _autocast(self) -> Any:
         name = self.train_options.autocast

@@ -26,6 +26,8 @@ class TrainOptions:
         sparsity_warmup_epochs: See `smsr_plugin.schedules.sparsity_weight`.
         autocast: None for float32, "bf16" for mixed precision on CPU or CUDA.
         channels_last: Keep features channels-last; faster on CPUs, most of all with bf16.
+        skip_nonfinite: How many batches in a row may give a loss or gradient that is NaN or
+            infinite; no step is taken on them. One more ends the training.
     """
 
     iters_per_epoch: int
@@ -34,6 +36,7 @@ class TrainOptions:
     sparsity_warmup_epochs: float = SPARSITY_WARMUP_EPOCHS
     autocast: str | None = None
     channels_last: bool = False
+    skip_nonfinite: int = 0
 
     def __post_init__(self) -> None:
         if isinstance(self.iters_per_epoch, bool) or not isinstance(self.iters_per_epoch, int):
@@ -47,6 +50,11 @@ class TrainOptions:
                 raise ValueError(f"train.{name} must be a number, got {value!r}")
         if not isinstance(self.channels_last, bool):
             raise ValueError(f"train.channels_last must be true or false, got {self.channels_last}")
+        skip = self.skip_nonfinite
+        if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
+            raise ValueError(
+                f"train.skip_nonfinite must be a whole number of at least 0, got {skip!r}"
+            )
         if self.autocast is not None and self.autocast not in AUTOCAST_DTYPES:
             raise ValueError(
                 f"train.autocast must be ~ or one of {sorted(AUTOCAST_DTYPES)}, "

@@ -8,15 +8,15 @@ from typing import Any
 
 from basicsr.data import build_dataloader
 from basicsr.data import build_dataset as basicsr_build_dataset
-from basicsr.data.data_sampler import EnlargedSampler
 from torch.utils.data import DataLoader
 
+from smsr_plugin.toolbox.data_order import IterationSampler, SeededDataset
 from smsr_plugin.toolbox.mendable import mendable
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.option_file import Options
 
 #: What BasicSR's pipeline expects: train loader, its sampler, val loaders, epochs, iterations.
-Loaders = tuple[DataLoader[Any], EnlargedSampler, list[DataLoader[Any]], int, int]
+Loaders = tuple[DataLoader[Any], IterationSampler, list[DataLoader[Any]], int, int]
 
 
 def build_dataset(dataset_opt: Options) -> Any:
@@ -36,19 +36,16 @@ def build_dataset(dataset_opt: Options) -> Any:
     return dataset
 
 
-def create_train_val_dataloader(
-    opt: Options, logger: Logger, start_epoch: int = 0, start_iter: int = 0
-) -> Loaders:
+def create_train_val_dataloader(opt: Options, logger: Logger, start_iter: int = 0) -> Loaders:
     """Build the loaders of a training, and count its epochs by the batches the loader yields.
 
     Takes the place of BasicSR's function, which counts a last, incomplete batch that the loader
-    drops, so that training ends early. A resumed training gets the epochs for the iterations that
-    are left, even if the batch size or the data set has changed since.
+    drops, so that training ends early. Order and augmentation follow the seed and the iteration,
+    and the sampler's `epoch` is the one in which iteration `start_iter` + 1 lies.
 
     Args:
         opt: The options that BasicSR's `parse_options` returns.
         logger: Receives the statistics.
-        start_epoch: The 0-based epoch in which training resumes.
         start_iter: The iterations done before.
 
     Raises:
@@ -57,8 +54,9 @@ def create_train_val_dataloader(
     train_opt = opt["datasets"]["train"]
     ratio = train_opt.get("dataset_enlarge_ratio", 1)
     train_set = build_dataset(train_opt)
-    sampler = EnlargedSampler(train_set, opt["world_size"], opt["rank"], ratio)
-    train_loader = _loader(train_set, train_opt, opt, sampler)
+    size, seed = len(train_set), opt["manual_seed"]
+    sampler = IterationSampler(size, seed, ratio, opt["world_size"], opt["rank"])
+    train_loader = _loader(SeededDataset(train_set), train_opt, opt, sampler)
     if len(train_loader) == 0:
         raise OptionError(
             f"data set {train_opt['name']}: {len(train_set)} images (dataset_enlarge_ratio {ratio},"
@@ -67,7 +65,8 @@ def create_train_val_dataloader(
             "smaller batch_size_per_gpu"
         )
     total_iters = int(opt["train"]["total_iter"])
-    total_epochs = start_epoch + math.ceil(max(0, total_iters - start_iter) / len(train_loader))
+    sampler.resume(start_iter, train_loader.batch_size or 1)
+    total_epochs = math.ceil(total_iters / len(train_loader))
     logger.info(
         "Training statistics:"
         f"\n\tNumber of train images: {len(train_set)}"
@@ -93,7 +92,7 @@ def _val_loader(section: Options, opt: Options, logger: Logger) -> DataLoader[An
 
 
 def _loader(
-    dataset: Any, section: Options, opt: Options, sampler: EnlargedSampler | None
+    dataset: Any, section: Options, opt: Options, sampler: IterationSampler | None
 ) -> DataLoader[Any]:
     return build_dataloader(
         dataset,

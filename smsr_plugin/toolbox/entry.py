@@ -15,6 +15,7 @@ from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.registration import register_all
+from smsr_plugin.toolbox.run_error import RunError
 
 PIPELINES = {"train": train_pipeline, "test": test_pipeline}
 
@@ -26,8 +27,10 @@ def run_pipeline(args: argparse.Namespace) -> None:
         args: The command line as `smsr train` and `smsr test` parse it; `command` says which.
 
     Raises:
-        OptionError: In one line, what the user can mend. Anything else that goes wrong is a bug
-            and keeps its traceback.
+        OptionError: In one line, what the user can mend in options or data.
+        RunError: In one line, what came up in the run: a full disk, a loss that is NaN.
+        Interruption: After Ctrl-C or SIGTERM. Anything else that goes wrong is a bug and keeps its
+            traceback.
     """
     try:
         root = _make_root(args.root)
@@ -35,12 +38,16 @@ def run_pipeline(args: argparse.Namespace) -> None:
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
             PIPELINES[args.command](str(root))
-    except ValueError as error:
-        if not is_own_error(error):
+    except KeyboardInterrupt as interruption:
+        traceback.clear_frames(interruption.__traceback__)  # as below
+        raise
+    except (ValueError, RunError) as error:
+        if not isinstance(error, RunError) and not is_own_error(error):
             raise
         # The error may be in a cycle with its frames; they hold the run's model and workers.
         traceback.clear_frames(error.__traceback__)
-        raise OptionError(one_line(error)) from None
+        kind = RunError if isinstance(error, RunError) else OptionError
+        raise kind(one_line(error)) from None
 
 
 def _make_root(folder: str) -> Path:

@@ -1,4 +1,4 @@
-"""Ctrl-C during training: finish the iteration, save, stop."""
+"""What ends a training between two iterations: save first, then stop."""
 
 from __future__ import annotations
 
@@ -10,55 +10,117 @@ from contextlib import contextmanager
 from typing import Any
 
 from basicsr.data import worker_init_fn as basicsr_worker_init_fn
-from basicsr.data.data_sampler import EnlargedSampler
 from basicsr.utils import get_root_logger
+
+from smsr_plugin.toolbox.data_order import IterationSampler
+from smsr_plugin.toolbox.run_error import RunError
+from smsr_plugin.toolbox.saving import Saver
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption(KeyboardInterrupt):
+    """A signal has ended the run."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum
 
 
 @contextmanager
-def save_on_interrupt(model: Any, sampler: EnlargedSampler, start_iter: int) -> Iterator[None]:
-    """On the first Ctrl-C, save `model` before its next iteration and raise KeyboardInterrupt.
+def save_on_interrupt(model: Any, sampler: IterationSampler, saver: Saver) -> Iterator[None]:
+    """Save `model` when Ctrl-C, SIGTERM or an error ends the training between two iterations.
 
     Between two iterations nothing is half done, so that the training resumes as if it had not
-    been stopped. A second Ctrl-C stops at once. Outside the main thread nothing changes, because
-    signals do not arrive there.
+    been stopped. A signal takes effect after the iteration, or at once while validating; a second
+    one stops at once without saving. An error may come from an image, a worker that ran out of
+    memory, or a validation; one inside an iteration saves nothing. Outside the main thread
+    signals do not arrive, and only errors count.
 
     Args:
-        model: A BasicSR model that was just built; its `update_learning_rate` is wrapped.
+        model: A BasicSR model that was just built; its methods are wrapped.
         sampler: Knows the epoch.
-        start_iter: The iterations done before; without a new one there is nothing to save.
+        saver: Knows what was saved last.
+
+    Raises:
+        Interruption: When a signal has ended the training.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupted = threading.Event()
-    update_learning_rate = model.update_learning_rate
-
-    def remember(signum: int, frame: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        print("Saving after this iteration; Ctrl-C again stops at once.", file=sys.stderr)
-
-    def save_or_update(current_iter: int, *args: Any, **kwargs: Any) -> None:
-        if interrupted.is_set():
-            done = current_iter - 1
-            if done > start_iter:
-                model.save(sampler.epoch, done)
-                get_root_logger().info(f"Interrupted; saved iteration {done} for --auto_resume.")
-            raise KeyboardInterrupt
-        update_learning_rate(current_iter, *args, **kwargs)
-
-    model.update_learning_rate = save_or_update
-    previous = signal.signal(signal.SIGINT, remember)
+    watch = _Watch(model, sampler, saver)
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        previous = {signum: signal.signal(signum, watch.remember) for signum in SIGNALS}
     try:
         yield
+    except RunError:
+        raise
+    except Exception as error:
+        watch.save(f"Stopped by {type(error).__name__}")
+        raise
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for signum, handler in previous.items():
+            signal.signal(signum, handler)
+
+
+class _Watch:
+    """Follows a training: which iteration was the last, and whether it is complete."""
+
+    def __init__(self, model: Any, sampler: IterationSampler, saver: Saver) -> None:
+        self.model, self.sampler, self.saver = model, sampler, saver
+        self.current_iter = saver.last_iter
+        self.complete, self.validating = True, False
+        self.signum: int | None = None
+        self._update_learning_rate = model.update_learning_rate
+        self._optimize_parameters = model.optimize_parameters
+        self._validation = model.validation
+        model.update_learning_rate = self.update_learning_rate
+        model.optimize_parameters = self.optimize_parameters
+        model.validation = self.validation
+
+    def remember(self, signum: int, frame: Any) -> None:
+        """The handler of the first signal."""
+        self.signum = signum
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if self.validating:
+            self.stop()
+        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+        print(f"Saving after this iteration; {name} again stops at once.", file=sys.stderr)
+
+    def stop(self) -> None:
+        self.save("Interrupted")
+        raise Interruption(self.signum or signal.SIGINT)
+
+    def save(self, reason: str) -> None:
+        """Save the last iteration if it is complete and was not saved."""
+        if self.complete and self.current_iter > self.saver.last_iter:
+            self.model.save(self.sampler.epoch, self.current_iter)
+            text = f"{reason}; saved iteration {self.current_iter} for --auto_resume."
+            get_root_logger().info(text)
+
+    def update_learning_rate(self, current_iter: int, *args: Any, **kwargs: Any) -> None:
+        if self.signum is not None:
+            self.stop()
+        self.current_iter, self.complete = current_iter, False
+        self._update_learning_rate(current_iter, *args, **kwargs)
+
+    def optimize_parameters(self, current_iter: int) -> None:
+        self._optimize_parameters(current_iter)
+        self.complete = True
+
+    def validation(self, *args: Any, **kwargs: Any) -> None:
+        self.validating = True
+        try:
+            self._validation(*args, **kwargs)
+        finally:
+            self.validating = False
 
 
 def worker_init_fn(worker_id: int, **kwargs: Any) -> None:
-    """Start a data-loader worker as BasicSR does, and let Ctrl-C be the main process's matter.
+    """Start a data-loader worker as BasicSR does, and leave signals to the main process.
 
-    The terminal sends it to all of them, and a worker that ends early fails the last iteration.
+    A terminal or a job manager sends them to all processes, and a worker that ends early fails
+    the last iteration. A worker ends by itself when its main process does.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
     basicsr_worker_init_fn(worker_id, **kwargs)

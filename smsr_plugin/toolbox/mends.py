@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from logging import Logger
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -17,7 +18,9 @@ from basicsr.data import prefetch_dataloader
 from basicsr.models import build_model as basicsr_build_model
 from basicsr.utils import get_root_logger as basicsr_get_root_logger
 
+from smsr_plugin.toolbox.data_order import seed_each_iteration
 from smsr_plugin.toolbox.dataloaders import Loaders, build_dataset, create_train_val_dataloader
+from smsr_plugin.toolbox.finite import stop_when_not_finite
 from smsr_plugin.toolbox.interrupt import save_on_interrupt, worker_init_fn
 from smsr_plugin.toolbox.mendable import mendable
 from smsr_plugin.toolbox.option_file import Options
@@ -26,6 +29,8 @@ from smsr_plugin.toolbox.prefetch import RaisingPrefetchGenerator
 from smsr_plugin.toolbox.progress import progress_bar
 from smsr_plugin.toolbox.resume import load_resume_state
 from smsr_plugin.toolbox.root_logger import fresh_root_logger, get_quiet_root_logger
+from smsr_plugin.toolbox.saving import Saver
+from smsr_plugin.toolbox.validation_history import FILE, ValidationHistory
 
 
 @contextmanager
@@ -74,28 +79,37 @@ class Training:
 
     def __init__(self, stack: ExitStack) -> None:
         self.stack = stack
-        self.start_epoch = 0
+        self.state: dict[str, Any] | None = None
         self.start_iter = 0
         self.sampler: Any = None
 
     def load_resume_state(self, opt: Options) -> dict[str, Any] | None:
-        state = load_resume_state(opt)
-        if state is not None:
-            self.start_epoch, self.start_iter = state["epoch"], state["iter"]
-        return state
+        self.state = load_resume_state(opt)
+        if self.state is not None:
+            self.start_iter = self.state["iter"]
+        return self.state
 
     def create_train_val_dataloader(self, opt: Options, logger: Logger) -> Loaders:
-        loaders = create_train_val_dataloader(opt, logger, self.start_epoch, self.start_iter)
+        loaders = create_train_val_dataloader(opt, logger, self.start_iter)
         self.sampler = loaders[1]
+        if self.state is not None:  # batch size or data set may have changed since it was saved
+            self.state["epoch"] = self.sampler.epoch
         return loaders
 
     def build_model(self, opt: Options) -> Any:
         model = build_model(opt)
         total_iter = int(opt["train"]["total_iter"])
+        metrics = (opt.get("val") or {}).get("metrics") or {}
+        file = Path(opt["path"]["experiments_root"]) / FILE
+        history = ValidationHistory(file, metrics, self.start_iter)
+        history.watch(model, total_iter)
+        saver = Saver(model, self.start_iter, history)
+        seed_each_iteration(model, opt["manual_seed"], opt["rank"])
+        stop_when_not_finite(model, saver)
         if opt["rank"] == 0:
             self.stack.enter_context(progress_bar(model, total_iter, self.start_iter))
         if not opt["dist"]:  # else each process would stop at another iteration
-            self.stack.enter_context(save_on_interrupt(model, self.sampler, self.start_iter))
+            self.stack.enter_context(save_on_interrupt(model, self.sampler, saver))
         return model
 
 

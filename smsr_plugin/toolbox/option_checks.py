@@ -16,6 +16,7 @@ import torch
 
 from smsr_plugin.toolbox.option_error import MISSING, suggestion, wrong
 from smsr_plugin.toolbox.option_file import Options
+from smsr_plugin.toolbox.option_keys import check_arguments, check_keys
 from smsr_plugin.toolbox.option_names import check_network_arguments, check_types, network_scale
 
 #: What BasicSR makes of `path`: a key that holds none of these becomes a folder of that name.
@@ -69,6 +70,14 @@ def check_num_gpu(opt: Options, is_train: bool) -> None:
         raise wrong("num_gpu", f"at most {available}, the CUDA devices found", value, advice)
 
 
+def check_seed(opt: Options, is_train: bool) -> None:
+    """The seed is one that all generators take."""
+    seed = opt.get("manual_seed")
+    if seed is not None and (not is_whole(seed, at_least=0) or seed >= 2**31):
+        advice = "without one it is 0"
+        raise wrong("manual_seed", "a whole number from 0 to 2147483647", seed, advice)
+
+
 def check_phases(opt: Options, is_train: bool) -> None:
     """The data sets have names and phases that the pipeline knows."""
     datasets = opt["datasets"]
@@ -100,6 +109,10 @@ def check_counts(opt: Options, is_train: bool) -> None:
         # `!!float 5e3` is common in BasicSR's option files, and as good as 5000.
         if not is_whole(int(value) if _is_whole_float(value) else value, at_least=1):
             raise wrong(f"{section}.{key}", "a whole number above 0", value, "count in iterations")
+    keep = opt["logger"].get("keep_checkpoints")
+    if keep is not None and not is_whole(keep, at_least=1):
+        advice = "it is how many of the last are kept beside the best"
+        raise wrong("logger.keep_checkpoints", "a whole number above 0, or ~ for all", keep, advice)
     loader = opt["datasets"]["train"]
     for key, least in (("batch_size_per_gpu", 1), ("num_worker_per_gpu", 0)):
         value = loader.get(key, MISSING)
@@ -204,9 +217,12 @@ CHECKS = (
     check_sections,
     check_name,
     check_num_gpu,
+    check_seed,
     check_phases,
     check_types,
     check_network_arguments,
+    check_keys,
+    check_arguments,
     check_counts,
     check_optimizer,
     check_switches,

@@ -34,6 +34,8 @@ def parse_options(
     """
     opt = read_option_file(Path(args.opt), args.force_yml or ())
     check_options(opt, is_train)
+    if opt.get("manual_seed") is None:  # BasicSR would draw one, and a resumed run another
+        opt["manual_seed"] = 0
     if opt.get("val") is None:  # BasicSR's debug mode writes into `val: ~`
         opt.pop("val", None)
     arguments = ["-opt", args.opt, "--launcher", args.launcher, "--local_rank", args.local_rank]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import torch
 from basicsr.utils import check_resume
 from basicsr.utils.dist_util import master_only
 
+from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.toolbox.option_error import wrong
 from smsr_plugin.toolbox.option_file import Options
+from smsr_plugin.toolbox.saving import NETWORKS_KEY, SEED_KEY
 
 STATE_KEYS = frozenset({"epoch", "iter", "optimizers", "schedulers"})
 
@@ -30,6 +33,7 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
     Raises:
         OptionError: If `path.resume_state` is not usable.
     """
+    _sweep(opt)
     found = _newest_usable(opt) if opt["auto_resume"] else None
     explicit = opt["path"].get("resume_state")
     if found is None and explicit:
@@ -46,7 +50,17 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
     _say(f"Resuming from {path}, iteration {state['iter']}.")
     opt["path"]["resume_state"] = str(path)
     check_resume(opt, state["iter"])
+    seed = state.get(SEED_KEY, opt["manual_seed"])
+    if seed != opt["manual_seed"]:
+        _say(f"manual_seed was {seed} and is {opt['manual_seed']}: the order of the data changes.")
     return state
+
+
+@master_only
+def _sweep(opt: Options) -> None:
+    for folder in ("models", "training_states", "experiments_root"):
+        for path in sweep_temporary(Path(opt["path"][folder])):
+            print(f"Removed {path}, which an interrupted save had left.", flush=True)
 
 
 def _newest_usable(opt: Options) -> tuple[Path, dict[str, Any]] | None:
@@ -77,8 +91,12 @@ def read_state(path: Path, opt: Options) -> dict[str, Any]:
     state = _load(path, device)
     if not isinstance(state, dict) or not state.keys() >= STATE_KEYS:
         raise UnreadableError(f"it is no training state: {', '.join(sorted(STATE_KEYS))} expected")
+    checksums = state.get(NETWORKS_KEY, {})  # BasicSR's own states have none
     for network in _network_files(opt, state["iter"]):
         _load(network, torch.device("cpu"))
+        checksum = hashlib.sha256(network.read_bytes()).hexdigest()
+        if checksum != checksums.get(network.name, checksum):
+            raise UnreadableError(f"{network} is not the network that was saved with it")
     return state
 
 

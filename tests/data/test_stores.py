@@ -162,7 +162,8 @@ def test_a_database_that_was_replaced_is_opened_anew(store, tmp_path):
     store.mkdir()
     with LmdbWriter(store) as writer:
         writer.put([entry("new", 8, 8)])
-    assert read_entry(old, "new") is None
+    with pytest.raises(DataError, match="replaced while it was in use"):
+        read_entry(old, "new")
     del old
     gc.collect()
     assert read_entry(open_lmdb(store), "new") is not None

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import queue
 import random
 import signal
@@ -46,10 +45,9 @@ class Numbers(torch.utils.data.Dataset):
 def test_epochs_give_just_enough_iterations(images, batch, total, done_share):
     done = int(total * done_share)
     per_epoch = images // batch
-    start_epoch = max(0, math.ceil(done / per_epoch) - 1)  # as a state after `done` holds
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(dataloaders, "build_dataset", lambda opt: Numbers(images))
-        loader, _, _, last_epoch, _ = dataloaders.create_train_val_dataloader(
+        loader, sampler, _, last_epoch, _ = dataloaders.create_train_val_dataloader(
             {
                 "datasets": {
                     "train": {
@@ -67,13 +65,12 @@ def test_epochs_give_just_enough_iterations(images, batch, total, done_share):
                 "world_size": 1,
             },
             logging.getLogger("test"),
-            start_epoch,
             done,
         )
-    epochs = len(range(start_epoch, last_epoch + 1))  # as BasicSR's loop counts them
     assert len(loader) == per_epoch
-    assert done + epochs * per_epoch >= total
-    assert done + (epochs - 1) * per_epoch < total
+    assert sampler.epoch == done // per_epoch
+    assert len(list(sampler)) // batch == per_epoch - done % per_epoch  # left in this epoch
+    assert last_epoch * per_epoch < total <= (last_epoch + 1) * per_epoch
 
 
 def fetch_all(loader, results: queue.Queue) -> None:

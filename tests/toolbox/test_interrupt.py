@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 from basicsr.models.sr_model import SRModel
 
-from smsr_plugin.toolbox.interrupt import save_on_interrupt
+from smsr_plugin.toolbox.interrupt import SIGNALS, save_on_interrupt
 
 
 @pytest.fixture
@@ -64,20 +65,22 @@ def test_ctrl_c_before_the_first_iteration_saves_nothing(run_training, experimen
     def set_epoch(sampler, epoch):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("basicsr.data.data_sampler.EnlargedSampler.set_epoch", set_epoch)
+    monkeypatch.setattr("smsr_plugin.toolbox.data_order.IterationSampler.set_epoch", set_epoch)
     assert run_training() == 130
     assert experiment.states == []
 
 
-def test_outside_the_main_thread_nothing_changes():
-    model = type("Model", (), {"update_learning_rate": print})
+def test_outside_the_main_thread_signals_are_left_alone():
+    step = dict.fromkeys(("update_learning_rate", "optimize_parameters", "validation"), print)
+    model = type("Model", (), step)
+    handlers = [signal.getsignal(signum) for signum in SIGNALS]
     seen = []
 
     def run():
-        with save_on_interrupt(model, sampler=None, start_iter=0):
-            seen.append(model.update_learning_rate)
+        with save_on_interrupt(model, sampler=None, saver=SimpleNamespace(last_iter=0)):
+            seen.extend(signal.getsignal(signum) for signum in SIGNALS)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert seen == [print]
+    assert seen == handlers

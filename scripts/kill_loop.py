@@ -1,0 +1,104 @@
+"""Kill trainings with `kill -9` at random moments, resume them, and compare their final weights.
+
+    python scripts/kill_loop.py -opt FILE --root DIR --rounds 30
+
+First the training runs without being stopped. Then each round starts it anew, kills it with its
+workers at a random moment between its start and the time that the whole took, resumes it, and
+compares the final weights bit by bit. The exit code is 0 if all of them are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from smsr_plugin.toolbox.option_file import read_option_file
+
+RESUMED = re.compile(r"Resuming from .*, iteration (\d+)\.")
+
+
+def main() -> int:
+    args = parse_args()
+    name = read_option_file(args.opt)["name"]
+    experiment = args.root / "experiments" / name
+    command = [sys.executable, "-m", "smsr_plugin.cli.main", "train"]
+    command += ["-opt", str(args.opt), "--root", str(args.root), "--auto_resume"]
+    shutil.rmtree(experiment, ignore_errors=True)
+    start = time.monotonic()
+    run_to_end(command)
+    seconds = time.monotonic() - start
+    straight = final_weights(experiment)
+    print(f"not stopped: {seconds:.0f} s", flush=True)
+
+    generator = random.Random(args.seed)
+    identical = 0
+    for number in range(1, args.rounds + 1):
+        shutil.rmtree(experiment)
+        delay = generator.uniform(0, seconds)
+        was_killed = run_and_kill(command, delay)
+        resumed = RESUMED.search(run_to_end(command))
+        same = equal(final_weights(experiment), straight)
+        identical += same
+        what = f"killed after {delay:.2f} s" if was_killed else "had ended before the kill"
+        where = f"resumed at iteration {resumed[1]}" if resumed else "started afresh"
+        print(f"{number}: {what}, {where}: {'equal' if same else 'DIFFERENT'}", flush=True)
+    print(f"{identical} of {args.rounds} endings are identical")
+    return 0 if identical == args.rounds else 1
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("-opt", type=Path, metavar="FILE", required=True, help="option file")
+    parser.add_argument(
+        "--root", type=Path, metavar="DIR", required=True, help="its experiment here is deleted"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", default=30, help="default: 30")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: 0)")
+    return parser.parse_args()
+
+
+def run_to_end(command: list[str]) -> str:
+    """Run a training and return its stdout."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"the training failed with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def run_and_kill(command: list[str], delay: float) -> bool:
+    """Start a training, kill it with its workers after `delay` seconds; whether it was in time."""
+    silent = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=silent, stderr=silent, start_new_session=True) as process:
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode == -signal.SIGKILL
+
+
+def final_weights(experiment: Path) -> dict[str, torch.Tensor]:
+    """Return all tensors of the networks that the end of a training saves."""
+    return {
+        f"{file.name} {part} {key}": tensor
+        for file in sorted(experiment.glob("models/*_latest.pth"))
+        for part, tensors in torch.load(file, weights_only=True).items()
+        for key, tensor in tensors.items()
+    }
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return bool(a) and a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

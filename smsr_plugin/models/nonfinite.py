@@ -1,0 +1,31 @@
+"""Losses and gradients that are NaN or infinite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+#: How many images of a batch an error names.
+NAMED_IMAGES = 4
+
+
+class NonFiniteError(ArithmeticError):
+    """A training step gave NaN or infinity.
+
+    Args:
+        current_iter: The iteration.
+        values: What was computed, by name; all of it may be finite but the gradients.
+        images: The paths or keys of the batch's images.
+    """
+
+    def __init__(
+        self, current_iter: int, values: Mapping[str, float], images: Sequence[str]
+    ) -> None:
+        wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        names = ", ".join(Path(image).name for image in images[:NAMED_IMAGES])
+        more = f" and {len(images) - NAMED_IMAGES} more" if len(images) > NAMED_IMAGES else ""
+        super().__init__(
+            f"iteration {current_iter}: {', '.join(wrong) or 'a gradient is not finite'} "
+            f"on the batch {names}{more}"
+        )

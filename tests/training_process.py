@@ -1,0 +1,124 @@
+"""Trainings in processes of their own, which may be killed or go wrong in a real way.
+
+The processes come from multiprocessing's fork server, which has imported torch and BasicSR once.
+The functions that make things go wrong run in them before the training does.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["smsr_plugin.cli.train"])
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a training ended: its exit code (−9 for SIGKILL), stdout and stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The last line of stderr, as a user sees it."""
+        return self.err.splitlines()[-1]
+
+
+def train(folder: Path, option_file: Path, *faults: Callable[[], None]) -> Ending:
+    """Run `smsr-train --auto_resume` below `folder` to its end, whatever that is."""
+    arguments = ["-opt", str(option_file), "--root", str(folder), "--auto_resume"]
+    process = _context.Process(target=_train, args=(folder, arguments, faults))
+    process.start()
+    process.join(100)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError((folder / "err").read_text())
+    out, err = ((folder / name).read_text() for name in ("out", "err"))
+    return Ending(process.exitcode, out, err)
+
+
+def _train(folder: Path, arguments: list[str], faults: tuple[Callable[[], None], ...]) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    from smsr_plugin.cli import train as entry
+
+    # A process of the fork server would also start the loader's workers through it.
+    multiprocessing.set_start_method("fork", force=True)
+    torch.set_num_threads(1)
+    for fault in faults:
+        fault()
+    sys.exit(entry.main(arguments))
+
+
+def kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_iteration(iteration: int, action: Callable[[], None]) -> None:
+    """Do something in the middle of an iteration, between gradients and step."""
+    from smsr_plugin.models.smsr_model import SMSRModel
+
+    optimize_parameters = SMSRModel.optimize_parameters
+
+    def act_before_the_step(model: Any, current_iter: int) -> None:
+        step = model.optimizer_g.step
+        if current_iter == iteration:
+            model.optimizer_g.step = lambda: (action(), step())
+        optimize_parameters(model, current_iter)
+        model.optimizer_g.step = step
+
+    SMSRModel.optimize_parameters = act_before_the_step
+
+
+def in_validation(action: Callable[[], None]) -> None:
+    """Do something at each image that a validation infers."""
+    from smsr_plugin.models.smsr_model import SMSRModel
+
+    infer = SMSRModel._infer
+    SMSRModel._infer = lambda model, net: (action(), infer(model, net))[1]
+
+
+def kill_in_save(call: str, count: int) -> None:
+    """`kill -9` in a call of `fsync` (half of the file is there) or `replace`, counted from 1."""
+    calls = iter(range(1, count))
+    original = getattr(os, call)
+
+    def kill_at_last(descriptor: Any, *args: Any, **kwargs: Any) -> Any:
+        if next(calls, None) is None:
+            if call == "fsync" and not os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+            kill()
+        return original(descriptor, *args, **kwargs)
+
+    setattr(os, call, kill_at_last)
+
+
+def limit_file_size(size: int) -> None:
+    """Let no file of the process grow beyond `size` bytes, as a quota does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def nan_images(*iterations: int) -> None:
+    """Feed NaN in these iterations."""
+    from smsr_plugin.models.smsr_model import SMSRModel
+
+    optimize_parameters = SMSRModel.optimize_parameters
+
+    def optimize(model: Any, current_iter: int) -> None:
+        if current_iter in iterations:
+            model.lq = model.lq * float("nan")
+        optimize_parameters(model, current_iter)
+
+    SMSRModel.optimize_parameters = optimize
