@@ -56,7 +56,7 @@ void require_shape(const py::array& array, const std::vector<int64_t>& shape, co
 Geometry geometry_of(int height, int width) {
   require(height > 0 && width > 0, "height and width must be positive, got " +
                                        std::to_string(height) + " and " + std::to_string(width));
-  require((int64_t(height) + 6) * (int64_t(width) + 6) < INT32_MAX,
+  require((int64_t(height) + kTile + 2) * (int64_t(width) + kRun + 2) < INT32_MAX,
           "the image has too many pixels: " + std::to_string(height) + " x " +
               std::to_string(width));
   return {height, width};
@@ -283,6 +283,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
     require_apart(out, chain_out, "the chain's out");
+    if (residual) require_apart(chain_out, *residual, "residual");
     require_apart(chain_out, pixels, "pixels");
     for (const SourceTuple& source : sources)
       require_apart(chain_out, std::get<0>(source), "sources");

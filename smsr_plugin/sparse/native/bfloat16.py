@@ -100,7 +100,10 @@ class Layer:
         """
         dense_lines = max(lines(self.dense), 1)
         options: dict[str, Any] = {"activity": mask.activity, "threads": run.threads}
-        _clear(run, out[dense_lines:], mask.stale_runs)
+        before = run.planes.dense_lines.get(out.ctypes.data, dense_lines)
+        run.planes.dense_lines[out.ctypes.data] = dense_lines
+        _clear(run, out[dense_lines:before], mask.idle_runs)
+        _clear(run, out[max(dense_lines, before) :], mask.stale_runs)
         sums = run.kernels.half_rows(
             *run.size, mask.active_runs, _around(x, self.lines), self.weights, out, relu=True,
             sums=True, stored=run.kernels.ACTIVE, dense_lines=dense_lines, **options,

@@ -36,11 +36,13 @@ class Planes:
 
     Attributes:
         active_runs: Runs at which sparse channels may hold something from a block before.
+        dense_lines: By a plane's address, how many of its lines the block before filled everywhere.
     """
 
     def __init__(self) -> None:
         self.height = self.width = 0
         self.active_runs = np.empty(0, np.int32)
+        self.dense_lines: dict[int, int] = {}
         self._memory: dict[str, NDArray] = {}
         self._planes: dict[str, NDArray] = {}
 
@@ -49,6 +51,7 @@ class Planes:
         if (height, width) != (self.height, self.width):
             self.height, self.width = height, width
             self._planes.clear()
+            self.dense_lines.clear()
             if self._memory:  # of another size: it may hold anything anywhere
                 self.active_runs = np.arange(height * -(-width // RUN), dtype=np.int32)
 
