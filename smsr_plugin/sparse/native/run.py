@@ -72,7 +72,7 @@ class BlockMask(NamedTuple):
         idle = np.ones(len(all_runs(*run.size)), bool)
         idle[active_runs] = False
         before, run.planes.active_runs = run.planes.active_runs, active_runs
-        return cls(activity, *lists, _where(idle), before[idle[before]])
+        return cls._make((activity, *lists, _where(idle), before[idle[before]]))
 
 
 @lru_cache(maxsize=8)
