@@ -92,7 +92,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["hypothesis>=6", "import-linter>=2", "pytest>=8", "selenium>=4.11"],
+        "test": ["hypothesis>=6", "import-linter>=2", "matplotlib", "pytest>=8", "selenium>=4.11"],
         "bench": [
             "matplotlib",
             "ncnn",
