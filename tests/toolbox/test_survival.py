@@ -38,6 +38,9 @@ SMSR = {
 }
 
 
+pytestmark = pytest.mark.survival
+
+
 @pytest.fixture
 def run(tmp_path: Path, pairs: Path) -> Callable[..., Ending]:
     """Return a function that trains or resumes SMSR in a process, after some faults."""
@@ -69,7 +72,6 @@ def temporary_files(experiment) -> list[Path]:
     return list(experiment.folder.rglob("*.tmp"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_13_a_kill_and_27_equal_40_iterations(run, experiment, tmp_path, workers):
     changes = {"train:total_iter": 40, "datasets:train:dataset_enlarge_ratio": 4}
@@ -86,7 +88,6 @@ def test_13_a_kill_and_27_equal_40_iterations(run, experiment, tmp_path, workers
     assert not equal(network(experiment, 39), straight)
 
 
-@pytest.mark.slow
 def test_a_kill_anywhere_in_a_save_leaves_the_pair_before_or_the_new_one(run, experiment):
     assert run({}).code == 0
     straight = network(experiment, "latest")
@@ -106,7 +107,6 @@ def test_a_kill_anywhere_in_a_save_leaves_the_pair_before_or_the_new_one(run, ex
         assert equal(network(experiment, "latest"), straight)
 
 
-@pytest.mark.slow
 def test_a_full_disk_ends_the_run_and_leaves_the_last_pair(run, experiment):
     assert run({"train:total_iter": 10}).code == 0
     straight = run({"name": "straight"})
@@ -132,7 +132,6 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_pair(run, experiment):
     assert equal(network(experiment, 20), network(whole, 20))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_save_and_tell(run, experiment, signum, code):
     changes = {
@@ -147,7 +146,6 @@ def test_signals_save_and_tell(run, experiment, signum, code):
     assert "7.state, iteration 7." in resumed.out
 
 
-@pytest.mark.slow
 def test_a_signal_does_not_wait_for_a_validation(run, pairs, experiment):
     changes = {**validation(pairs), "val:val_freq": 8}
     ended = run(changes, partial(in_validation, partial(send, signal.SIGTERM)))
@@ -155,7 +153,6 @@ def test_a_signal_does_not_wait_for_a_validation(run, pairs, experiment):
     assert "Validation pairs" not in ended.err
 
 
-@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_the_run_with_the_batch_named(run, experiment):
     ended = run({"train:optim_g:lr": 1e30, "logger:save_checkpoint_freq": 1})
     assert ended.code == 1
@@ -167,7 +164,6 @@ def test_a_loss_that_is_no_number_ends_the_run_with_the_batch_named(run, experim
     assert experiment.states == [1]
 
 
-@pytest.mark.slow
 def test_batches_are_skipped_if_asked_and_not_too_many_in_a_row(run, experiment):
     ended = run({"train:skip_nonfinite": 2}, partial(nan_images, 3, 4, 8))
     assert ended.code == 0
@@ -182,7 +178,6 @@ def test_batches_are_skipped_if_asked_and_not_too_many_in_a_row(run, experiment)
     assert experiment.states == [5]
 
 
-@pytest.mark.slow
 def test_an_image_that_goes_bad_ends_the_run_with_the_work_saved(run, experiment, tmp_path):
     own = write_pairs(tmp_path / "own", 4)
     roots = {f"datasets:train:dataroot_{role}": str(own / role) for role in ("gt", "lq")}
@@ -226,7 +221,6 @@ def scribble(folder: Path) -> None:
     (folder / "data.mdb").write_bytes(content)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -243,7 +237,6 @@ def test_an_lmdb_that_cannot_be_used_is_one_line(run, lmdbs, damage, message):
     assert re.search(f"^smsr train: error: .*{message}", ended.error)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize(
     ("damage", "message"),
