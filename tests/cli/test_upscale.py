@@ -285,7 +285,13 @@ def test_sigint_leaves_whole_files_only(tmp_path):
     command = [sys.executable, "-c", code, "upscale", "in", "-o", "out"]
     path = {**os.environ, "PYTHONPATH": str(Path(smsr_plugin.__file__).parents[1])}
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=path
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=path,
+        # Tests started in the background would hand down that the signal is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / "out").exists() and time.monotonic() < deadline:
