@@ -43,15 +43,17 @@ def main() -> int:
     generator = random.Random(args.seed)
     identical = 0
     for number in range(1, args.rounds + 1):
-        shutil.rmtree(experiment)
-        delay = generator.uniform(0, seconds)
-        was_killed = run_and_kill(command, delay)
+        killed = False
+        while not killed:  # the run may end before the moment comes
+            shutil.rmtree(experiment, ignore_errors=True)
+            delay = generator.uniform(0, seconds)
+            killed = run_and_kill(command, delay)
         resumed = RESUMED.search(run_to_end(command))
         same = equal(final_weights(experiment), straight)
         identical += same
-        what = f"killed after {delay:.2f} s" if was_killed else "had ended before the kill"
         where = f"resumed at iteration {resumed[1]}" if resumed else "started afresh"
-        print(f"{number}: {what}, {where}: {'equal' if same else 'DIFFERENT'}", flush=True)
+        result = "equal" if same else "DIFFERENT"
+        print(f"{number}: killed after {delay:.2f} s, {where}: {result}", flush=True)
     print(f"{identical} of {args.rounds} endings are identical")
     return 0 if identical == args.rounds else 1
 

@@ -35,6 +35,8 @@ def test_iters_per_epoch_must_be_written_out():
         ("sparsity_warmup_epochs", -1),
         ("autocast", "fp8"),
         ("channels_last", "yes"),
+        ("skip_nonfinite", -1),
+        ("skip_nonfinite", True),
     ],
 )
 def test_wrong_values_name_the_key(name, value):
