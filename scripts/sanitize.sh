@@ -118,7 +118,7 @@ import numpy as np
 from smsr_plugin import _kernels
 
 assert _kernels.__file__ == sys.argv[1], f"{_kernels.__file__} was loaded"
-_kernels.list_active(8, 8, np.zeros((10, 10), np.uint8), threads=2)
+_kernels.list_active(8, 8, np.zeros((10, 18), np.uint8), threads=2)
 print("Testing", _kernels.__file__, "on", *_kernels.available())
 PYTHON
 ) || fail "the sanitized kernels cannot be used"
