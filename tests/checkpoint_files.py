@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints import CheckpointError, load
 
 
 def released_form(net: SMSR) -> dict[str, Tensor]:
@@ -38,3 +40,14 @@ def released_form(net: SMSR) -> dict[str, Tensor]:
             for kind in ("weight", "bias"):
                 official[f"body.{k}.{theirs}.{kind}"] = state[f"blocks.{k}.{ours}.{kind}"]
     return official
+
+
+def error_of(path, **options) -> str:
+    """Return the message of the error that reading raises; it must be one line with the path."""
+    with pytest.raises(CheckpointError) as caught:
+        load(path, **options)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    assert len(message) < 700
+    return message

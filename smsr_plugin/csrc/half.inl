@@ -66,7 +66,7 @@ SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, int c, float
       const int64_t pixel = it.pixel[m] + r;
       uint16_t* const out = static_cast<uint16_t*>(p.out) + line * p.line + pixel * kHalfLine;
       if (!(it.stored[m] >> r & 1)) {
-        if (Kind == HalfOut::kHalf && line >= p.dense_lines) 
+        if (Kind == HalfOut::kHalf && line >= p.dense_lines)
           store_line(out, __m512i{}, p.streams);
         continue;
       }
@@ -83,7 +83,8 @@ SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, int c, float
         sum[i] += v[i];
         if constexpr (Kind == HalfOut::kPooled) store(from + i * kLine, v[i]);
         if constexpr (Kind == HalfOut::kFloat)
-          store(static_cast<float*>(p.out) + pixel * kLine + channel_at(c + i * kLine, p.line), v[i]);
+          store(static_cast<float*>(p.out) + pixel * kLine + channel_at(c + i * kLine, p.line),
+                v[i]);
       }
       if constexpr (Kind == HalfOut::kHalf)
         store_line(out, __m512i(_mm512_cvtne2ps_pbh(__m512(v[1]), __m512(v[0]))), p.streams);

@@ -1,142 +1,21 @@
-// smsr_plugin._kernels: the boundary. Everything that comes from Python is checked here; a bad call
-// raises ValueError (or TypeError for a wrong dtype), nothing below can be made to crash.
+// smsr_plugin._kernels: the boundary. Everything that comes from Python is checked here, with checks.h;
+// a bad call raises ValueError (or TypeError for a wrong dtype), nothing below can be made to crash.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
-#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "checks.h"
 #include "isa.h"
 #include "kernels.h"
 #include "masks.h"
 #include "parallel.h"
 
-namespace py = pybind11;
-
 namespace smsr {
 namespace {
-
-using Floats = py::array_t<float, py::array::c_style>;
-using Bytes = py::array_t<uint8_t, py::array::c_style>;
-using Indices = py::array_t<int32_t, py::array::c_style>;
-template <class T>
-using Optional = std::optional<T>;
-
-void require(bool fits, const std::string& message) {
-  if (!fits) throw py::value_error(message);
-}
-
-std::string shape_of(const py::array& array) {
-  std::string text = "(";
-  for (py::ssize_t i = 0; i < array.ndim(); ++i)
-    text += (i ? ", " : "") + std::to_string(array.shape(i));
-  return text + ")";
-}
-
-// C-contiguous is not enough: an array may begin at any byte of a buffer.
-void require_aligned(const py::array& array, const char* name) {
-  require(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
-          std::string(name) + " must be aligned, as arrays are that NumPy allocates");
-}
-
-void require_shape(const py::array& array, const std::vector<int64_t>& shape, const char* name) {
-  bool fits = array.ndim() == py::ssize_t(shape.size());
-  std::string expected;
-  for (size_t i = 0; i < shape.size(); ++i) {
-    fits = fits && array.shape(i) == shape[i];
-    expected += (i ? ", " : "") + std::to_string(shape[i]);
-  }
-  require(fits, std::string(name) + " must have shape (" + expected + "), got " + shape_of(array));
-  require_aligned(array, name);
-}
-
-Geometry geometry_of(int height, int width) {
-  require(height > 0 && width > 0, "height and width must be positive, got " +
-                                       std::to_string(height) + " and " + std::to_string(width));
-  require((int64_t(height) + kTile + 2) * (int64_t(width) + kRun + 2) < INT32_MAX,
-          "the image has too many pixels: " + std::to_string(height) + " x " +
-              std::to_string(width));
-  return {height, width};
-}
-
-// Channels of a plane of the geometry: (lines, rows, stride, channels of a line).
-int plane_channels(const py::array& plane, const Geometry& g, const char* name) {
-  const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
-  require(plane.ndim() == 4 && plane.shape(0) > 0,
-          std::string(name) + " must be a plane (lines, rows, stride, channels of a line)");
-  require_shape(plane, {plane.shape(0), g.pixels() / g.stride(), g.stride(), line}, name);
-  require(plane.shape(0) <= kMaxChannels / line, std::string(name) + " has too many channels");
-  return int(plane.shape(0)) * line;
-}
-
-int64_t line_of(const py::array& plane) { return plane.size() / plane.shape(0); }
-
-const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometry& g) {
-  if (!activity) return nullptr;
-  require_shape(*activity, {g.pixels() / g.stride(), g.stride()}, "activity");
-  return activity->data();
-}
-
-// Whether to store past the cache: in whole cache lines of planes that would not stay in it.
-bool worth_streaming(const py::array& out, const void* residual) {
-  constexpr int64_t kLarge = 4 << 20;  // bytes
-  return residual != out.data() && out.nbytes() >= kLarge && reinterpret_cast<uintptr_t>(out.data()) % 64 == 0;
-}
-
-// A vector of `n` floats, or null.
-const float* vector_of(const Optional<Floats>& vector, int n, const char* name) {
-  if (!vector) return nullptr;
-  require_shape(*vector, {n}, name);
-  return vector->data();
-}
-
-int padded_channels(int64_t panels) {
-  require(panels > 0 && panels * kLine <= kMaxChannels, "weights have too few or too many outputs");
-  return int(panels) * kLine;
-}
-
-void require_range(const Indices& indices, int64_t low, int64_t high, const char* name) {
-  require(indices.ndim() == 1, std::string(name) + " must have one dimension");
-  require_aligned(indices, name);
-  int32_t least = INT32_MAX, most = INT32_MIN;
-  const int32_t* const data = indices.data();
-  for (py::ssize_t i = 0; i < indices.size(); ++i) {
-    least = data[i] < least ? data[i] : least;
-    most = data[i] > most ? data[i] : most;
-  }
-  require(indices.size() == 0 || (least >= low && most < high),
-          std::string(name) + " must be in " + std::to_string(low) + " ... " +
-              std::to_string(high - 1) + ", got " + std::to_string(least) + " ... " +
-              std::to_string(most));
-}
-
-bool overlap(const py::array& a, const py::array& b) {
-  const auto* const first = static_cast<const char*>(a.data());
-  const auto* const second = static_cast<const char*>(b.data());
-  return first < second + b.nbytes() && second < first + a.nbytes();
-}
-
-// What is written must not be what is read for other pixels.
-void require_apart(const py::array& out, const py::array& in, const char* name) {
-  require(!overlap(out, in), std::string("out must not overlap ") + name);
-}
-
-// A run, then the one below it, and so on.
-void require_pairs(const Indices& runs, const Geometry& g) {
-  bool fits = runs.size() % 2 == 0;
-  for (py::ssize_t i = 0; fits && i < runs.size(); i += 2) {
-    const int32_t upper = runs.data()[i];
-    fits = upper / g.run_cols() % 2 == 0 && runs.data()[i + 1] == upper + g.run_cols();
-  }
-  require(fits, "pooled runs must come in pairs, one of an even row and the one below it");
-}
-
-void require_threads(int threads) {
-  require(threads > 0, "threads must be positive, got " + std::to_string(threads));
-}
 
 const Kernels& kernels_named(const Optional<std::string>& isa) {
   if (!isa) {
@@ -203,7 +82,8 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
                          const Floats& weights, Floats& out, const Optional<Floats>& bias,
                          const Optional<Floats>& residual, bool relu, bool pool,
                          const Optional<Bytes>& activity_in, int k_dense,
-                         const Optional<Bytes>& activity_out, int stored, bool sums, int threads, const Optional<std::string>& isa) {
+                         const Optional<Bytes>& activity_out, int stored, bool sums, int threads,
+                         const Optional<std::string>& isa) {
   Winograd p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
@@ -308,7 +188,6 @@ py::object call_rows(int height, int width, const Indices& pixels,
   return reduced(partial, items, p.n, sums);
 }
 
-using Halves = py::array_t<uint16_t, py::array::c_style>;
 // (plane, dy, dx, lines)
 using HalfSourceTuple = std::tuple<Halves, int, int, int>;
 

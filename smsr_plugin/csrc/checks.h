@@ -1,0 +1,140 @@
+// What is checked of arrays that come from Python: a bad one raises ValueError, with what was expected
+// and what came.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+
+namespace smsr {
+
+namespace py = pybind11;
+
+using Halves = py::array_t<uint16_t, py::array::c_style>;
+using Floats = py::array_t<float, py::array::c_style>;
+using Bytes = py::array_t<uint8_t, py::array::c_style>;
+using Indices = py::array_t<int32_t, py::array::c_style>;
+template <class T>
+using Optional = std::optional<T>;
+
+inline void require(bool fits, const std::string& message) {
+  if (!fits) throw py::value_error(message);
+}
+
+inline std::string shape_of(const py::array& array) {
+  std::string text = "(";
+  for (py::ssize_t i = 0; i < array.ndim(); ++i)
+    text += (i ? ", " : "") + std::to_string(array.shape(i));
+  return text + ")";
+}
+
+// C-contiguous is not enough: an array may begin at any byte of a buffer.
+inline void require_aligned(const py::array& array, const char* name) {
+  require(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
+          std::string(name) + " must be aligned, as arrays are that NumPy allocates");
+}
+
+inline void require_shape(const py::array& array, const std::vector<int64_t>& shape, const char* name) {
+  bool fits = array.ndim() == py::ssize_t(shape.size());
+  std::string expected;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    fits = fits && array.shape(i) == shape[i];
+    expected += (i ? ", " : "") + std::to_string(shape[i]);
+  }
+  require(fits, std::string(name) + " must have shape (" + expected + "), got " + shape_of(array));
+  require_aligned(array, name);
+}
+
+inline Geometry geometry_of(int height, int width) {
+  require(height > 0 && width > 0, "height and width must be positive, got " +
+                                       std::to_string(height) + " and " + std::to_string(width));
+  require((int64_t(height) + kTile + 2) * (int64_t(width) + kRun + 2) < INT32_MAX,
+          "the image has too many pixels: " + std::to_string(height) + " x " +
+              std::to_string(width));
+  return {height, width};
+}
+
+// Channels of a plane of the geometry: (lines, rows, stride, channels of a line).
+inline int plane_channels(const py::array& plane, const Geometry& g, const char* name) {
+  const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
+  require(plane.ndim() == 4 && plane.shape(0) > 0,
+          std::string(name) + " must be a plane (lines, rows, stride, channels of a line)");
+  require_shape(plane, {plane.shape(0), g.pixels() / g.stride(), g.stride(), line}, name);
+  require(plane.shape(0) <= kMaxChannels / line, std::string(name) + " has too many channels");
+  return int(plane.shape(0)) * line;
+}
+
+inline int64_t line_of(const py::array& plane) { return plane.size() / plane.shape(0); }
+
+inline const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometry& g) {
+  if (!activity) return nullptr;
+  require_shape(*activity, {g.pixels() / g.stride(), g.stride()}, "activity");
+  return activity->data();
+}
+
+// Whether to store past the cache: in whole cache lines of planes that would not stay in it.
+inline bool worth_streaming(const py::array& out, const void* residual) {
+  constexpr int64_t kLarge = 4 << 20;  // bytes
+  constexpr int kCacheLine = 64;
+  return residual != out.data() && out.nbytes() >= kLarge &&
+         reinterpret_cast<uintptr_t>(out.data()) % kCacheLine == 0;
+}
+
+// A vector of `n` floats, or null.
+inline const float* vector_of(const Optional<Floats>& vector, int n, const char* name) {
+  if (!vector) return nullptr;
+  require_shape(*vector, {n}, name);
+  return vector->data();
+}
+
+inline int padded_channels(int64_t panels) {
+  require(panels > 0 && panels * kLine <= kMaxChannels, "weights have too few or too many outputs");
+  return int(panels) * kLine;
+}
+
+inline void require_range(const Indices& indices, int64_t low, int64_t high, const char* name) {
+  require(indices.ndim() == 1, std::string(name) + " must have one dimension");
+  require_aligned(indices, name);
+  int32_t least = INT32_MAX, most = INT32_MIN;
+  const int32_t* const data = indices.data();
+  for (py::ssize_t i = 0; i < indices.size(); ++i) {
+    least = data[i] < least ? data[i] : least;
+    most = data[i] > most ? data[i] : most;
+  }
+  require(indices.size() == 0 || (least >= low && most < high),
+          std::string(name) + " must be in " + std::to_string(low) + " ... " +
+              std::to_string(high - 1) + ", got " + std::to_string(least) + " ... " +
+              std::to_string(most));
+}
+
+inline bool overlap(const py::array& a, const py::array& b) {
+  const auto* const first = static_cast<const char*>(a.data());
+  const auto* const second = static_cast<const char*>(b.data());
+  return first < second + b.nbytes() && second < first + a.nbytes();
+}
+
+// What is written must not be what is read for other pixels.
+inline void require_apart(const py::array& out, const py::array& in, const char* name) {
+  require(!overlap(out, in), std::string("out must not overlap ") + name);
+}
+
+// A run, then the one below it, and so on.
+inline void require_pairs(const Indices& runs, const Geometry& g) {
+  bool fits = runs.size() % 2 == 0;
+  for (py::ssize_t i = 0; fits && i < runs.size(); i += 2) {
+    const int32_t upper = runs.data()[i];
+    fits = upper / g.run_cols() % 2 == 0 && runs.data()[i + 1] == upper + g.run_cols();
+  }
+  require(fits, "pooled runs must come in pairs, one of an even row and the one below it");
+}
+
+inline void require_threads(int threads) {
+  require(threads > 0, "threads must be positive, got " + std::to_string(threads));
+}
+
+}  // namespace smsr
