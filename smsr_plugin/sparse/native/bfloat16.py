@@ -11,6 +11,9 @@ from smsr_plugin.sparse.native.packing import HALF_LINE, Array, Floats, Halves, 
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Indices, Run, all_runs, paired_runs
 
+#: Bytes of a feature.
+ITEMSIZE = 2
+
 
 def plane(planes: Planes, name: str, channels: int) -> Halves:
     """Return a plane of features."""
