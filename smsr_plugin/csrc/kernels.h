@@ -149,7 +149,7 @@ struct HalfRows {
   bool streams;                // as in Store; if kHalf
   int dense_lines;             // if kHalf: lines from this one on become zero at the other pixels
   const float* bias;           // or null
-  const uint16_t* residual;    // plane to add, or null; only if kHalf
+  const void* residual;        // plane to add, of the kind of `out`, or null; not if kPooled
   int64_t residual_line;
   bool relu;
   double* sums;                // [work items][n], or null

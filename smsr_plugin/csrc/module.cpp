@@ -226,7 +226,7 @@ py::object call_half_rows(int height, int width, const Indices& runs,
                           const std::vector<HalfSourceTuple>& sources, const Halves& weights,
                           py::array& out, const Optional<Bytes>& activity, int stored,
                           const Optional<int>& dense_lines, const Optional<Floats>& bias,
-                          const Optional<Halves>& residual, bool relu, bool pool, bool sums,
+                          const Optional<py::array>& residual, bool relu, bool pool, bool sums,
                           int threads, const Optional<std::string>& isa) {
   HalfRows p{};
   p.geometry = geometry_of(height, width);
@@ -276,7 +276,9 @@ py::object call_half_rows(int height, int width, const Indices& runs,
   p.dense_lines = dense_lines.value_or(INT_MAX);
   p.bias = vector_of(bias, p.n, "bias");
   if (residual) {
-    require(!floats, "only bfloat16 rows take a residual");
+    require(!pool, "a residual cannot be pooled");
+    require(floats ? py::isinstance<Floats>(*residual) : py::isinstance<Halves>(*residual),
+            "residual must be of the dtype of out, C-contiguous");
     require(plane_channels(*residual, g, "residual") >= p.n,
             "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");

@@ -52,8 +52,8 @@ def test_a_run_takes_no_more_than_is_said_and_not_much_less(precision, backend):
 
 def test_narrow_networks_fill_cache_lines():
     narrow, wide = (SMSRConfig(num_feat=feat, num_layer=2, num_block=3) for feat in (5, 16))
-    assert bytes_per_pixel(narrow, 4, True) == bytes_per_pixel(wide, 4, True) == 6 * 64 + 256
-    assert bytes_per_pixel(wide, 2, True) == (6 + 3) * 64 + 256
+    assert bytes_per_pixel(narrow, 4, True) == bytes_per_pixel(wide, 4, True) == 4 * 64 + 256
+    assert bytes_per_pixel(wide, 2, True) == (2 + 1 + 3) * 64 + 256
     assert bytes_per_pixel(narrow, 4, False) == (4 + 3 + 12) * 20 + 256
 
 

@@ -28,13 +28,12 @@ class FirstConv:
     def __init__(self, kernel: Array, bias: Array) -> None:
         self.weights, self.bias = packing.taps(kernel), packing.vector(bias)
 
-    def __call__(self, run: Run, lq: Floats, out: Floats) -> None:
-        """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
+    def __call__(self, run: Run, lq: Floats, out: Floats, spare: Floats) -> None:
+        """Convolve `lq` (channels, H, W) into a plane, with ReLU; `spare` is overwritten."""
         height, width = run.size
-        shifted = run.planes.plane("lq", len(lq) + 1)
         for channel, values in enumerate((*lq, 1)):
-            shifted[0, 1 : height + 1, 1 : width + 1, channel] = values
-        sources = [(shifted, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS]
+            spare[0, 1 : height + 1, 1 : width + 1, channel] = values
+        sources = [(spare, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS]
         run.kernels.rows(
             *run.size,
             all_pixels(*run.size),
@@ -58,11 +57,11 @@ class MapConv:
     def __call__(
         self, run: Run, x: Floats, out: Floats, size: tuple[int, int] | None = None, **options: Any
     ) -> None:
-        """Convolve a plane; options are the kernel's `relu`, `pool` and `residual`."""
+        """Convolve a plane; options are the kernel's `bias`, `relu`, `pool`, `residual`."""
         size = size or run.size
         run.kernels.winograd(
-            *size, all_tiles(*size), x, self.weights, out, bias=self.bias, threads=run.threads,
-            **options,
+            *size, all_tiles(*size), x, self.weights, out, threads=run.threads,
+            **{"bias": self.bias, **options},
         )  # fmt: skip
 
 
