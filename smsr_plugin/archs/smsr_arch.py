@@ -189,8 +189,8 @@ class SMSR(nn.Module):
 
         A tie of the logits is dense. `seed` is that of the noise; None: PyTorch's own generator.
         """
-        logits = torch.stack([block.ch_mask for block in self.blocks], 1)
-        difference = logit_difference(logits, -1).squeeze(-1)
+        differences = [logit_difference(block.ch_mask, -1) for block in self.blocks]
+        difference = torch.stack(differences, 1).squeeze(-1)
         if not self.training:
             return hard_mask(difference)
         generators = None if seed is None else _generators([seed], difference.device)

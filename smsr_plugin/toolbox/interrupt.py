@@ -97,7 +97,7 @@ class _Watch:
         # The others would wait for a process that leaves a meeting half-way.
         if self.validating and not (self.processes.meeting or self.stopping):
             raise Interruption(signum)
-        if self.processes.rank == 0:
+        if self.processes.rank == 0 and not self.stopping:
             name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
             print(f"Saving after this iteration; {name} again stops at once.", file=sys.stderr)
 
@@ -117,6 +117,7 @@ class _Watch:
         # In the middle of an iteration they wait for gradients: they notice that this one leaves.
         lost = isinstance(error, LostProcessError)
         waited_for = self.complete and not self.stopping and not lost
+        self.stopping = True
         if waited_for:
             self._agree_to_fail()
         try:

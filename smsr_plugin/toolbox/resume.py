@@ -87,8 +87,8 @@ def _tell(path: Path, state: dict[str, Any], opt: Options) -> None:
     before = state.get(BATCH_KEY, images)
     if before != images:
         _say(
-            f"An iteration took {before} images and takes {images} in {opt['world_size']} "
-            "processes: this is another training; batch_size_per_gpu sets it."
+            f"An iteration took {before} images and takes {images} (batch_size_per_gpu times "
+            f"{images // opt['datasets']['train']['batch_size_per_gpu']}): the training changes."
         )
 
 
