@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import time
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -26,6 +27,8 @@ STEP_TIMEOUT = timedelta(minutes=10)
 #: Processes that wait between two iterations, or for a share of the images, wait for real work.
 #: One that has died is noticed at once, by its connections.
 MEETING_TIMEOUT = timedelta(days=7)
+#: Seconds that the first process stays for what the others have to say.
+LAST_WORDS = 3.0
 #: The code of a process that fails, above all signals.
 FAILED = 1000
 LOST = (
@@ -135,6 +138,18 @@ class Processes:
         except RuntimeError:  # the store has gone with the process that held it
             return True
 
+    def leave(self) -> None:
+        """Disconnect. The first process stays for the others' last words if it holds the store."""
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        if self._store is None or os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+            return
+        with suppress(RuntimeError):
+            gone, last = self._store.add("gone", 1), time.monotonic() + LAST_WORDS
+            while self.rank == 0 and gone < self.world_size and time.monotonic() < last:
+                time.sleep(0.02)
+                gone = self._store.add("gone", 0)
+
     @contextmanager
     def _meeting(self) -> Iterator[None]:
         outer, self.meeting = self.meeting, True
@@ -176,9 +191,8 @@ def joined(launcher: str | None = None) -> Iterator[Processes]:
     try:
         yield _current
     finally:
+        _current.leave()
         _current = outer
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def is_lost(error: BaseException) -> bool:
