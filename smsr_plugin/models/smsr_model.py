@@ -6,7 +6,6 @@ import json
 import time
 from collections import OrderedDict
 from contextlib import nullcontext
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,10 +24,16 @@ from smsr_plugin.data.draws import MASK_SEED, Draw, seed_of
 from smsr_plugin.data.processes import current
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
-from smsr_plugin.models.nonfinite import NonFiniteError
+from smsr_plugin.models.nonfinite import NonFiniteError, suspects
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
 from smsr_plugin.models.validation_log import ImageMasks, image_masks, log_masks, mask_images
-from smsr_plugin.models.validation_share import ValidatedImage, all_shares, averages, my_share
+from smsr_plugin.models.validation_share import (
+    ValidatedImage,
+    all_shares,
+    averages,
+    cost_figures,
+    my_share,
+)
 from smsr_plugin.sparse import SparseSMSR, SparseStats
 
 
@@ -136,7 +141,8 @@ class SMSRModel(SRModel):
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
             losses = {name: self.log_dict[name] for name in ("l_pix", "l_sparsity")}
-            error = NonFiniteError(current_iter, losses, self._suspects(total))
+            images = suspects(bool(torch.isfinite(total)), self.lq_paths)
+            error = NonFiniteError(current_iter, losses, images)
             if self.skipped > options.skip_nonfinite:
                 raise error
             get_root_logger().warning(f"Skipped: {error}.")
@@ -147,12 +153,6 @@ class SMSRModel(SRModel):
             return None
         channels = seed_of(self.opt["manual_seed"], Draw.CHANNEL_MASKS, current_iter)
         return MaskNoise(self.mask_seeds, channels)
-
-    def _suspects(self, total: torch.Tensor) -> list[str]:
-        """Return the images whose loss is not finite, in any process; all if it was a gradient."""
-        batches = current().gather((bool(torch.isfinite(total)), self.lq_paths))
-        wrong = [paths for finite, paths in batches if not finite]
-        return list(chain.from_iterable(wrong or [paths for _, paths in batches]))
 
     def _is_finite(self, total: torch.Tensor) -> bool:
         """Whether loss and gradients are finite, in all processes alike."""
@@ -217,7 +217,7 @@ class SMSRModel(SRModel):
             sr = tensor2img([self.output.float().cpu()])
             if save_img:
                 imwrite(sr, str(self._image_path(dataset_name, img_name, current_iter)))
-            figures = self._metrics(sr, metrics) | _figures(stats, seconds)
+            figures = self._metrics(sr, metrics) | cost_figures(stats, seconds)
             images.append(ValidatedImage(position, figures, masks))
         images = all_shares(images)
         if tb_logger:
@@ -237,7 +237,8 @@ class SMSRModel(SRModel):
     ) -> ImageMasks | None:
         """Note what TensorBoard will show of an image, None if that is nothing."""
         logger = self.opt.get("logger") or {}
-        drawn = mask_images(logger) if self.opt["is_train"] and logger["use_tb_logger"] else None
+        wanted = self.opt["is_train"] and logger.get("use_tb_logger")
+        drawn = mask_images(logger) if wanted else None
         if drawn is None:
             return None
         loss = self._pixel_loss(val_data)
@@ -303,14 +304,3 @@ class SMSRModel(SRModel):
             self.test_results[dataset_name] = results
             text = json.dumps(self.test_results, indent=2)
             (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")
-
-
-def _figures(stats: SparseStats, seconds: float) -> dict[str, float]:
-    """Return the figures of one batch, per image, that a validation averages."""
-    images = len(stats.macs)
-    return {
-        "spa_density": stats.spa_density.mean().item(),
-        "gmacs": sum(stats.macs) / images / 1e9,
-        "gmacs_dense": stats.macs_dense / 1e9,
-        "seconds": seconds / images,
-    }

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Subset
 
 from smsr_plugin.data.processes import current
 from smsr_plugin.models.validation_log import ImageMasks
+from smsr_plugin.sparse import SparseStats
 
 
 class ValidatedImage(NamedTuple):
@@ -41,6 +42,17 @@ def all_shares(images: Sequence[ValidatedImage]) -> list[ValidatedImage]:
     """
     together = chain.from_iterable(current().gather(list(images)))
     return sorted(together, key=lambda image: image.position)
+
+
+def cost_figures(stats: SparseStats, seconds: float) -> dict[str, float]:
+    """Return density, multiply-adds (10⁹) and time of one batch, per image."""
+    images = len(stats.macs)
+    return {
+        "spa_density": stats.spa_density.mean().item(),
+        "gmacs": sum(stats.macs) / images / 1e9,
+        "gmacs_dense": stats.macs_dense / 1e9,
+        "seconds": seconds / images,
+    }
 
 
 def averages(images: Sequence[ValidatedImage]) -> dict[str, float]:

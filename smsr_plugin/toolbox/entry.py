@@ -11,7 +11,8 @@ from unittest.mock import patch
 from basicsr.test import test_pipeline
 from basicsr.train import train_pipeline
 
-from smsr_plugin.data.processes import FAILED, LOST, LostProcessError, current, is_lost
+from smsr_plugin.data.processes import LOST, LostProcessError, current, is_lost
+from smsr_plugin.toolbox.interrupt import stop_together
 from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
@@ -41,8 +42,7 @@ def run_pipeline(args: argparse.Namespace) -> None:
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
             PIPELINES[args.command](str(root))
-            if current().agree() == FAILED:
-                raise EndedElsewhereError("another process cannot go on")
+            stop_together()
     except KeyboardInterrupt as interruption:
         traceback.clear_frames(interruption.__traceback__)  # as below
         raise

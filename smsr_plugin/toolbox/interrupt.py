@@ -73,6 +73,31 @@ def save_on_interrupt(model: Any, sampler: IterationSampler, saver: Saver) -> It
             signal.signal(signum, handler)
 
 
+def stop_together() -> None:
+    """Wait for the other processes at the end of a run.
+
+    Raises:
+        Interruption: When a signal has ended another one.
+        EndedElsewhereError: When another one cannot go on.
+    """
+    if code := current().agree():
+        leave_together(code)
+        raise ending(code)
+
+
+def leave_together(code: int) -> None:
+    """Meet once more before the end: when one process ends, its launcher ends the others."""
+    with suppress(LostProcessError):
+        current().agree(code)
+
+
+def ending(code: int) -> BaseException:
+    """Return the exception that ends a process which has agreed to stop."""
+    if code == FAILED:
+        return EndedElsewhereError("another process cannot go on")
+    return Interruption(code)
+
+
 class _Watch:
     """Follows a training: which iteration was the last, and whether it is complete."""
 
@@ -107,10 +132,8 @@ class _Watch:
         try:
             self.save("Stopped by another process" if code == FAILED else "Interrupted")
         finally:
-            self.processes.agree(code)  # when one ends, its launcher ends the others
-        if code == FAILED:
-            raise EndedElsewhereError("another process cannot go on")
-        raise Interruption(code)
+            leave_together(code)
+        raise ending(code)
 
     def fail(self, error: Exception) -> None:
         """Save what is complete, and let the other processes stop where they wait."""
@@ -119,17 +142,13 @@ class _Watch:
         waited_for = self.complete and not self.stopping and not lost
         self.stopping = True
         if waited_for:
-            self._agree_to_fail()
+            leave_together(FAILED)
         try:
             if not isinstance(error, RunError):
                 self.save(f"Stopped by {type(error).__name__}")
         finally:
-            if waited_for:  # as in `stop`
-                self._agree_to_fail()
-
-    def _agree_to_fail(self) -> None:
-        with suppress(LostProcessError):
-            self.processes.agree(FAILED)
+            if waited_for:
+                leave_together(FAILED)
 
     def save(self, reason: str) -> None:
         """Save the last iteration if it is complete and was not saved."""

@@ -31,7 +31,9 @@ from training_process import (
 )
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.data.processes import LOST
+from smsr_plugin.data.processes import LOST, Processes
+from smsr_plugin.toolbox.distributed import connect
+from smsr_plugin.toolbox.option_error import OptionError
 
 SMSR = {
     "model_type": "SMSRModel",
@@ -192,6 +194,42 @@ def test_without_its_launcher_a_process_says_what_is_missing(run_training, capsy
     error = capsys.readouterr().err
     assert error.startswith("smsr train: error: --launcher pytorch: expected the variables of a")
     assert error.endswith("start with torchrun --nproc-per-node N --no-python smsr …\n")
+
+
+def test_processes_that_find_other_images_are_told(run):
+    endings = run(2, {}, at_rank={1: find_images_backwards})
+    assert codes(endings) == [2, 2]
+    (error,) = errors(endings)
+    assert "data set pairs: the processes find different images, or in another order" in error
+
+
+def find_images_backwards() -> None:
+    from smsr_plugin.toolbox import dataloaders
+
+    build = dataloaders.basicsr_build_dataset
+
+    def build_backwards(dataset_opt: Any) -> Any:
+        dataset = build(dataset_opt)
+        dataset.paths.reverse()
+        return dataset
+
+    dataloaders.basicsr_build_dataset = build_backwards
+
+
+@pytest.mark.parametrize("num_gpu", [1, "auto"])
+def test_each_process_of_a_machine_takes_its_cuda_device(monkeypatch, num_gpu):
+    taken, connected = [], []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(Processes, "connect", lambda self, backend: connected.append(backend))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    connect({"num_gpu": num_gpu})
+    assert (taken, connected) == ([1], ["nccl"])
+    connect({"num_gpu": 0})
+    assert (taken, connected) == ([1], ["nccl", "gloo"])
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(OptionError, match="expected at most 2, the CUDA devices here, got '3 or"):
+        connect({"num_gpu": num_gpu})
 
 
 @pytest.mark.survival
