@@ -64,7 +64,7 @@ def test_a_signal_to_torchrun_saves_and_another_number_goes_on(start, experiment
     assert f"Interrupted; saved iteration {last} for --auto_resume." in text
     run = start(last + 5, "--nproc-per-node", "3")
     text = run.communicate(timeout=100)[0]
-    assert run.returncode == 0
+    assert run.returncode == 0, text
     assert f"{last}.state, iteration {last}." in text
     assert "An iteration took 4 images and takes 6 (batch_size_per_gpu times 3)" in text
     assert "Warning" not in text
