@@ -9,11 +9,12 @@ computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from smsr_plugin.archs.gumbel import hard_mask, logit_difference, soft_mask
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
@@ -25,6 +26,13 @@ class SMSROutput(NamedTuple):
     sr: Tensor  #: (B, num_out_ch, H·upscale, W·upscale), 0…1 (not clamped)
     spa_mask: Tensor  #: (B, K, H, W), one spatial mask per block, in 0…1
     ch_mask: Tensor  #: (1, K, C, L), the channel masks, in 0…1
+
+
+class MaskNoise(NamedTuple):
+    """Seeds of the soft masks' noise, so that it follows the samples wherever they are computed."""
+
+    samples: Tensor  #: (B,) int64, of each sample's spatial masks
+    channels: int  #: of the channel masks
 
 
 class SpatialMask(nn.Module):
@@ -176,14 +184,17 @@ class SMSR(nn.Module):
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
 
-    def channel_masks(self, tau: float = 1.0) -> Tensor:
+    def channel_masks(self, tau: float = 1.0, seed: int | None = None) -> Tensor:
         """Return the channel masks of all blocks, (1, K, C, L): soft in training, else hard.
 
-        A tie of the logits is dense.
+        A tie of the logits is dense. `seed` is that of the noise; None: PyTorch's own generator.
         """
-        logits = torch.stack([block.ch_mask for block in self.blocks], 1)
-        difference = logit_difference(logits, -1).squeeze(-1)
-        return soft_mask(difference, tau) if self.training else hard_mask(difference)
+        differences = [logit_difference(block.ch_mask, -1) for block in self.blocks]
+        difference = torch.stack(differences, 1).squeeze(-1)
+        if not self.training:
+            return hard_mask(difference)
+        generators = None if seed is None else _generators([seed], difference.device)
+        return soft_mask(difference, tau, generators)
 
     def forward(
         self,
@@ -192,6 +203,7 @@ class SMSR(nn.Module):
         threshold: float = 0.0,
         spa_mask: Tensor | None = None,
         return_masks: bool = False,
+        noise: MaskNoise | None = None,
     ) -> Tensor | SMSROutput:
         """Super-resolve a batch.
 
@@ -202,6 +214,8 @@ class SMSR(nn.Module):
                 evaluation only.
             spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
             return_masks: Return `SMSROutput` in place of the image alone.
+            noise: Seeds of the soft masks' noise; used in training only. Without them it comes
+                from PyTorch's own generator.
 
         Returns:
             (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
@@ -212,13 +226,14 @@ class SMSR(nn.Module):
         check_input(x, self.config, spa_mask)
         x0 = (x - self.rgb_mean) * self.img_range
         head = feature = self.head(x0)
-        ch_masks = self.channel_masks(tau)
+        ch_masks = self.channel_masks(tau, noise.channels if noise else None)
+        generators = _generators(noise.samples.tolist(), x.device) if noise else None
         spa_masks, features = [], []
         for k, block in enumerate(self.blocks):
             if spa_mask is not None:
                 block_mask = spa_mask[:, k : k + 1]
             elif self.training:
-                block_mask = soft_mask(block.spa_mask(feature), tau)
+                block_mask = soft_mask(block.spa_mask(feature), tau, generators)
             else:
                 block_mask = hard_mask(block.spa_mask(feature), threshold)
             feature = block(feature, block_mask, ch_masks[:, k])
@@ -229,6 +244,10 @@ class SMSR(nn.Module):
         base = F.interpolate(x0, scale_factor=self.config.upscale, mode="bicubic")
         sr = (base + residual) / self.img_range + self.rgb_mean
         return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks) if return_masks else sr
+
+
+def _generators(seeds: Sequence[int], device: torch.device) -> list[Generator]:
+    return [Generator(device).manual_seed(seed) for seed in seeds]
 
 
 def is_traced() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -17,14 +17,23 @@ from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch import nn
 from tqdm import tqdm
 
-from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
+from smsr_plugin.archs.smsr_arch import SMSR, MaskNoise, SMSROutput
 from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.data.draws import MASK_SEED, Draw, seed_of
+from smsr_plugin.data.processes import current
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
-from smsr_plugin.models.nonfinite import NonFiniteError
+from smsr_plugin.models.nonfinite import NonFiniteError, suspects
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
-from smsr_plugin.models.validation_log import ValidationLog, mask_images
+from smsr_plugin.models.validation_log import ImageMasks, image_masks, log_masks, mask_images
+from smsr_plugin.models.validation_share import (
+    ValidatedImage,
+    all_shares,
+    averages,
+    cost_figures,
+    my_share,
+)
 from smsr_plugin.sparse import SparseSMSR, SparseStats
 
 
@@ -40,6 +49,10 @@ class SMSRModel(SRModel):
     `gmacs` and `gmacs_dense` (10⁹ multiply-adds per image, as the masks keep them and dense),
     `macs_kept` (their ratio) and `seconds` per image. Testing writes all of it to `metrics.json`
     in the folder of the results.
+
+    In several processes, each infers its share of the images and saves those that it has; the
+    first one writes all else. Together they train as one process with a batch as large as theirs:
+    the noise of the masks follows the sample (`MASK_SEED` of the data) and the iteration.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -86,6 +99,7 @@ class SMSRModel(SRModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         self.lq_paths: list[str] = data.get("lq_path") or []
+        self.mask_seeds: torch.Tensor | None = data.get(MASK_SEED)
         super().feed_data(data)
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -102,7 +116,8 @@ class SMSRModel(SRModel):
             lq = self.lq
             if options.channels_last:
                 lq = lq.contiguous(memory_format=torch.channels_last)
-            out = cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True))
+            noise = self._mask_noise(current_iter)
+            out = cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True, noise=noise))
         self.output = out.sr
 
         loss_dict: OrderedDict[str, torch.Tensor] = OrderedDict()
@@ -126,10 +141,18 @@ class SMSRModel(SRModel):
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
             losses = {name: self.log_dict[name] for name in ("l_pix", "l_sparsity")}
-            error = NonFiniteError(current_iter, losses, self.lq_paths)
+            images = suspects(bool(torch.isfinite(total)), self.lq_paths)
+            error = NonFiniteError(current_iter, losses, images)
             if self.skipped > options.skip_nonfinite:
                 raise error
             get_root_logger().warning(f"Skipped: {error}.")
+
+    def _mask_noise(self, current_iter: int) -> MaskNoise | None:
+        """Return the seeds of an iteration's noise, None if the data come without."""
+        if self.mask_seeds is None:
+            return None
+        channels = seed_of(self.opt["manual_seed"], Draw.CHANNEL_MASKS, current_iter)
+        return MaskNoise(self.mask_seeds, channels)
 
     def _is_finite(self, total: torch.Tensor) -> bool:
         """Whether loss and gradients are finite, in all processes alike."""
@@ -179,42 +202,56 @@ class SMSRModel(SRModel):
         dataset_name = dataloader.dataset.opt["name"]
         metrics = self._metrics_for(dataloader.dataset)
         net = self.inference_network()
-        log = self._validation_log(dataset_name, current_iter, tb_logger)
-        totals: defaultdict[str, float] = defaultdict(float)
-        shown = self.opt["val"].get("pbar", False)
-        bar = tqdm(dataloader, unit="image", disable=None if shown else True)  # None: on a terminal
-        for val_data in bar:
+        shown = self.opt["val"].get("pbar", False) and current().rank == 0
+        share, size = my_share(dataloader), len(current().share(len(dataloader)))
+        # None: on a terminal
+        bar = tqdm(share, total=size, unit="image", disable=None if shown else True)
+        images: list[ValidatedImage] = []
+        for position, val_data in bar:
             img_name = Path(val_data["lq_path"][0]).stem
             bar.set_description(f"Test {img_name}")
             self.feed_data(val_data)
             stats, seconds = self._infer(net)
-            if log:
-                log.add(img_name, self.lq, stats.spa_mask, self._pixel_loss(val_data))
-            images = {"img": tensor2img([self.output.float().cpu()])}
+            # Before tensor2img, which clamps in place.
+            masks = self._image_masks(img_name, position, stats, val_data)
+            sr = tensor2img([self.output.float().cpu()])
             if save_img:
-                imwrite(images["img"], str(self._image_path(dataset_name, img_name, current_iter)))
-            if metrics:
-                images["img2"] = tensor2img([self.gt.cpu()])
-            for name, opt in metrics.items():
-                totals[name] += float(calculate_metric(images, opt))
-            for name, value in _figures(stats, seconds).items():
-                totals[name] += value
-        if log:
-            log.write()
-        results = {name: value / len(dataloader) for name, value in totals.items()}
-        results["macs_kept"] = results["gmacs"] / results["gmacs_dense"]
-        self._report(dataset_name, results, metrics, current_iter, tb_logger)
+                imwrite(sr, str(self._image_path(dataset_name, img_name, current_iter)))
+            figures = self._metrics(sr, metrics) | cost_figures(stats, seconds)
+            images.append(ValidatedImage(position, figures, masks))
+        images = all_shares(images)
+        if tb_logger:
+            self._log_masks(dataset_name, int(current_iter), images, tb_logger)
+        self._report(dataset_name, averages(images), metrics, current_iter, tb_logger)
 
-    def _validation_log(
-        self, dataset_name: str, current_iter: int | str, tb_logger: Any
-    ) -> ValidationLog | None:
-        images = mask_images(self.opt["logger"]) if tb_logger else None
-        if images is None:
+    dist_validation = nondist_validation
+
+    def _metrics(self, sr: Any, metrics: dict[str, Any]) -> dict[str, float]:
+        if not metrics:
+            return {}
+        images = {"img": sr, "img2": tensor2img([self.gt.cpu()])}
+        return {name: float(calculate_metric(images, opt)) for name, opt in metrics.items()}
+
+    def _image_masks(
+        self, img_name: str, position: int, stats: SparseStats, val_data: dict[str, Any]
+    ) -> ImageMasks | None:
+        """Note what TensorBoard will show of an image, None if that is nothing."""
+        logger = self.opt.get("logger") or {}
+        wanted = self.opt["is_train"] and logger.get("use_tb_logger")
+        drawn = mask_images(logger) if wanted else None
+        if drawn is None:
             return None
-        step = int(current_iter)
-        weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
-        schedules = {"tau": self.train_options.tau(step), "lambda": weight}
-        return ValidationLog(tb_logger, dataset_name, step, images, schedules)
+        loss = self._pixel_loss(val_data)
+        return image_masks(img_name, self.lq, stats.spa_mask, loss, position < drawn)
+
+    def _log_masks(
+        self, dataset_name: str, step: int, images: list[ValidatedImage], tb_logger: Any
+    ) -> None:
+        masks = [image.masks for image in images if image.masks is not None]
+        if masks:
+            weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
+            schedules = {"tau": self.train_options.tau(step), "lambda": weight}
+            log_masks(tb_logger, dataset_name, step, masks, schedules)
 
     @torch.no_grad()
     def _pixel_loss(self, val_data: dict[str, Any]) -> float | None:
@@ -263,18 +300,7 @@ class SMSRModel(SRModel):
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
         get_root_logger().info("\n".join(lines) + "\n")
-        if not self.opt["is_train"]:
+        if not self.opt["is_train"] and current().rank == 0:
             self.test_results[dataset_name] = results
             text = json.dumps(self.test_results, indent=2)
             (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")
-
-
-def _figures(stats: SparseStats, seconds: float) -> dict[str, float]:
-    """Return the figures of one batch, per image, that a validation averages."""
-    images = len(stats.macs)
-    return {
-        "spa_density": stats.spa_density.mean().item(),
-        "gmacs": sum(stats.macs) / images / 1e9,
-        "gmacs_dense": stats.macs_dense / 1e9,
-        "seconds": seconds / images,
-    }

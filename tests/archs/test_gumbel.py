@@ -48,3 +48,19 @@ def test_hard_mask_is_strict_so_a_tie_is_class_0():
 def test_tau_must_be_positive():
     with pytest.raises(ValueError, match="tau"):
         soft_mask(torch.zeros(1), 0.0)
+
+
+def test_noise_of_an_entry_follows_its_generator_alone():
+    difference = torch.randn(3, 1, 4, 5, generator=torch.Generator().manual_seed(1))
+    seeds = [7, 8, 7]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    masks = soft_mask(difference, 0.5, generators)
+    for index, seed in enumerate(seeds):
+        entry = difference[index : index + 1]
+        alone = soft_mask(entry, 0.5, [torch.Generator().manual_seed(seed)])
+        torch.testing.assert_close(masks[index : index + 1], alone)
+    first, second, third = soft_mask(torch.zeros(3, 50), 1.0, generators)
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+    with pytest.raises(ValueError, match="expected 3 generators, got 2"):
+        soft_mask(difference, 0.5, generators[:2])
