@@ -10,8 +10,40 @@ and G_1 − G_0 follows the standard logistic distribution: one draw in place of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+from smsr_plugin.config import SMSRConfig
+
+
+class MaskNoise(NamedTuple):
+    """The noise G_1 − G_0 of all masks in one forward pass."""
+
+    spa: Tensor  #: (B, K, H, W), each pixel's own
+    ch: Tensor  #: (1, K, C, L), shared by the batch
+
+    @classmethod
+    def draw(cls, config: SMSRConfig, lq: Tensor) -> MaskNoise:
+        """Draw it for a batch of lq images, (B, num_in_ch, H, W), on their device."""
+        blocks = config.num_block
+        ch = logistic_noise((1, blocks, config.num_feat, config.num_layer), lq)
+        return cls(logistic_noise((len(lq), blocks, *lq.shape[2:]), lq), ch)
+
+    def split(self, sections: int) -> list[MaskNoise]:
+        """Return the noise of the parts that `torch.tensor_split` makes of the batch."""
+        return [MaskNoise(spa, self.ch) for spa in self.spa.tensor_split(sections)]
+
+
+def logistic_noise(shape: Sequence[int], like: Tensor) -> Tensor:
+    """Draw from the standard logistic distribution on a tensor's device, in float32 or wider."""
+    # Half precision would round the noise of rare events away.
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    uniform = torch.rand(*shape, dtype=dtype, device=like.device)
+    uniform.clamp_(min=torch.finfo(dtype).tiny)
+    return uniform.log() - torch.log1p(-uniform)
 
 
 def logit_difference(logits: Tensor, dim: int) -> Tensor:
@@ -20,24 +52,22 @@ def logit_difference(logits: Tensor, dim: int) -> Tensor:
     return one - zero
 
 
-def soft_mask(difference: Tensor, tau: float) -> Tensor:
-    """Draw the Gumbel softmax mask of class 1, in (0, 1), in float32.
+def soft_mask(difference: Tensor, tau: float, noise: Tensor | None = None) -> Tensor:
+    """Return the Gumbel softmax mask of class 1, in (0, 1), in float32 or wider.
 
     Args:
         difference: logit 1 − logit 0, any shape.
         tau: Temperature τ, above 0; as it falls the mask nears 0 or 1.
+        noise: G_1 − G_0, of the same shape; None to draw it.
 
     Raises:
         ValueError: If `tau` is not above 0.
     """
     if not tau > 0:
         raise ValueError(f"tau must be above 0, got {tau}")
-    # Half precision would round the noise of rare events away, so the draw is in float32 or wider.
-    difference = difference if difference.dtype == torch.float64 else difference.float()
-    tiny = torch.finfo(difference.dtype).tiny
-    uniform = torch.rand_like(difference).clamp_(min=tiny)
-    logistic = uniform.log() - torch.log1p(-uniform)
-    return torch.sigmoid((difference + logistic) / tau)
+    if noise is None:
+        noise = logistic_noise(difference.shape, difference)
+    return torch.sigmoid((difference.to(noise.dtype) + noise) / tau)
 
 
 def hard_mask(difference: Tensor, threshold: float = 0.0) -> Tensor:
