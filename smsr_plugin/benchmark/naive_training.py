@@ -51,7 +51,9 @@ class NaiveTraining:
         head = feature = self._conv("head.2", F.relu(self._conv("head.0", x0)))
         features, sparsity = [], []
         for k in range(self.config.num_block):
-            feature, kept = self._block(f"blocks.{k}", feature, tau, spa_noise[:, k], ch_noise[:, k])
+            feature, kept = self._block(
+                f"blocks.{k}", feature, tau, spa_noise[:, k], ch_noise[:, k]
+            )
             features.append(feature)
             sparsity.append(kept)
         collected = self._conv("collect.0", torch.cat(features, 1))
