@@ -67,7 +67,7 @@ class NaiveTraining:
     ) -> tuple[Tensor, Tensor]:
         """Return a block's output and its sparsity, (B, C·L, H, W)."""
         spa_logits = self._spatial_logits(f"{name}.spa_mask", x)
-        m = torch.softmax((spa_logits.float() + spa_noise) / tau, 1)[:, 1:].to(x.dtype)
+        m = torch.softmax((spa_logits + spa_noise) / tau, 1)[:, 1:].to(x.dtype)
         m = m.expand_as(x)
         ch_logits = self.params[f"{name}.ch_mask"]
         ch_mask = torch.softmax((ch_logits + ch_noise) / tau, -1)[..., 1].to(x.dtype)
@@ -106,4 +106,13 @@ class NaiveTraining:
 
 def naive_sparsity_loss(sparsity: list[Tensor]) -> Tensor:
     """Return L_reg, the mean over blocks of the mean of each block's sparsity."""
-    return torch.stack([block.float().mean() for block in sparsity]).mean()
+    dtype = torch.promote_types(sparsity[0].dtype, torch.float32)
+    return torch.stack([block.mean(dtype=dtype) for block in sparsity]).mean()
+
+
+def gumbel_noise(config: SMSRConfig, lq: Tensor) -> tuple[Tensor, Tensor]:
+    """Draw −log(−log U) for each class of all masks, as `NaiveTraining.forward` takes it."""
+    spa = lq.new_empty(len(lq), config.num_block, 2, *lq.shape[2:])
+    ch = lq.new_empty(1, config.num_block, config.num_feat, config.num_layer, 2)
+    spa, ch = (-torch.log(noise.exponential_()) for noise in (spa, ch))  # −log U is exponential
+    return spa, ch
