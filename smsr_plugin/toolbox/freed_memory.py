@@ -1,17 +1,18 @@
 """Memory that was freed stays with the process.
 
-glibc gives the memory of large tensors back to the system as soon as they are freed, and in the
-next iteration of a training every page of it is a fault again: about a tenth of the time on a CPU.
-The features of all iterations have the same sizes, so what was freed is soon used again.
+glibc gives the memory of large tensors back to the system when they are freed, and each page that
+it takes anew is a fault: up to a tenth of the time of a training on the CPU. The features of all
+iterations have the same sizes, so what was freed is soon used again.
 """
 
 from __future__ import annotations
 
 import ctypes
 
-#: Names and values of malloc.h: allocate nothing by mmap, never trim the heap's top.
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-NEVER_TRIM, NO_MMAPS = -1, 0
+#: From malloc.h. Whatever is larger than the threshold is still given back at once: glibc 2.36
+#: would not find its place again for a tensor of the same size, and take more and more.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+NEVER_TRIM, LARGEST_THRESHOLD = -1, 32 << 20
 
 
 def keep_freed_memory() -> bool:
@@ -20,4 +21,5 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library, or Windows
         return False
-    return bool(mallopt(M_MMAP_MAX, NO_MMAPS) and mallopt(M_TRIM_THRESHOLD, NEVER_TRIM))
+    settings = ((M_MMAP_THRESHOLD, LARGEST_THRESHOLD), (M_TRIM_THRESHOLD, NEVER_TRIM))
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings)
