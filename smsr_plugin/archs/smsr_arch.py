@@ -9,14 +9,13 @@ computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from smsr_plugin.archs.gumbel import hard_mask, logit_difference, soft_mask
+from smsr_plugin.archs.gumbel import MaskNoise, hard_mask, logit_difference, soft_mask
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
 
 
@@ -26,13 +25,6 @@ class SMSROutput(NamedTuple):
     sr: Tensor  #: (B, num_out_ch, H·upscale, W·upscale), 0…1 (not clamped)
     spa_mask: Tensor  #: (B, K, H, W), one spatial mask per block, in 0…1
     ch_mask: Tensor  #: (1, K, C, L), the channel masks, in 0…1
-
-
-class MaskNoise(NamedTuple):
-    """Seeds of the soft masks' noise, so that it follows the samples wherever they are computed."""
-
-    samples: Tensor  #: (B,) int64, of each sample's spatial masks
-    channels: int  #: of the channel masks
 
 
 class SpatialMask(nn.Module):
@@ -99,10 +91,10 @@ class SparseMaskModule(nn.Module):
         feature, features, dense_in = x, [], None
         for layer, conv in enumerate(self.convs):
             dense_out = 1 - ch_mask[:, layer]
-            feature = F.relu(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
+            feature = F.relu_(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
             features.append(feature)
             dense_in = dense_out
-        return x + self.attention(self.fuse(torch.cat(features, 1)))
+        return x + self.attention(conv_of_concatenation(self.fuse, features))
 
 
 def sparse_mask_conv(
@@ -113,10 +105,10 @@ def sparse_mask_conv(
     With d, s = 1 − d for the output channels and d', s' for the input channels, the paper's sum
     d·(W∗d'x) + m·s·(W∗d'x) + m·d·(W∗s'x) + m·s·(W∗s'x) is, since s + d = 1,
 
-        m · (W∗x) + (1 − m) · (dWd')∗x.
+        (dWd')∗x + m · ((W − dWd')∗x):
 
-    At an important pixel all outputs see all inputs; elsewhere only dense outputs see only dense
-    inputs. Scaling the kernel in place of the features saves two feature maps per layer.
+    D→D at every pixel, all the rest at important ones. Scaling the kernel in place of the features
+    leaves no masked feature maps to compute, or to keep for the backward pass.
 
     Args:
         x: (B, C_in, H, W).
@@ -128,10 +120,18 @@ def sparse_mask_conv(
     if dense_in is None:
         every = F.conv2d(x, weight, padding=1)
         return every * torch.lerp(dense_out.view(-1, 1, 1), spa_mask.new_ones(()), spa_mask)
-    dense_weight = weight * dense_out.view(-1, 1, 1, 1) * dense_in.view(-1, 1, 1)
-    both = F.conv2d(x, torch.cat([weight, dense_weight]), padding=1)
-    every, dense = both.chunk(2, 1)
-    return torch.lerp(dense, every, spa_mask.expand_as(every))
+    d2d_weight = weight * dense_out.view(-1, 1, 1, 1) * dense_in.view(-1, 1, 1)
+    d2d = F.conv2d(x, d2d_weight, padding=1)
+    return torch.addcmul(d2d, spa_mask, F.conv2d(x, weight - d2d_weight, padding=1))
+
+
+def conv_of_concatenation(conv: nn.Conv2d, parts: list[Tensor]) -> Tensor:
+    """Return `conv(torch.cat(parts, 1))` of a 1×1 convolution, without the concatenation."""
+    weights = conv.weight.split([part.shape[1] for part in parts], 1)
+    out = F.conv2d(parts[0], weights[0], conv.bias)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        out += F.conv2d(part, weight)
+    return out
 
 
 class SMSR(nn.Module):
@@ -184,17 +184,14 @@ class SMSR(nn.Module):
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
 
-    def channel_masks(self, tau: float = 1.0, seed: int | None = None) -> Tensor:
+    def channel_masks(self, tau: float = 1.0, noise: Tensor | None = None) -> Tensor:
         """Return the channel masks of all blocks, (1, K, C, L): soft in training, else hard.
 
-        A tie of the logits is dense. `seed` is that of the noise; None: PyTorch's own generator.
+        A tie of the logits is dense. `noise` has the shape of the masks; None to draw it.
         """
-        differences = [logit_difference(block.ch_mask, -1) for block in self.blocks]
-        difference = torch.stack(differences, 1).squeeze(-1)
-        if not self.training:
-            return hard_mask(difference)
-        generators = None if seed is None else _generators([seed], difference.device)
-        return soft_mask(difference, tau, generators)
+        logits = torch.stack([block.ch_mask for block in self.blocks], 1)
+        difference = logit_difference(logits, -1).squeeze(-1)
+        return soft_mask(difference, tau, noise) if self.training else hard_mask(difference)
 
     def forward(
         self,
@@ -214,8 +211,7 @@ class SMSR(nn.Module):
                 evaluation only.
             spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
             return_masks: Return `SMSROutput` in place of the image alone.
-            noise: Seeds of the soft masks' noise; used in training only. Without them it comes
-                from PyTorch's own generator.
+            noise: Of the soft masks; used in training only. None to draw it.
 
         Returns:
             (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
@@ -226,14 +222,15 @@ class SMSR(nn.Module):
         check_input(x, self.config, spa_mask)
         x0 = (x - self.rgb_mean) * self.img_range
         head = feature = self.head(x0)
-        ch_masks = self.channel_masks(tau, noise.channels if noise else None)
-        generators = _generators(noise.samples.tolist(), x.device) if noise else None
+        if self.training and noise is None:
+            noise = MaskNoise.draw(self.config, x)
+        ch_masks = self.channel_masks(tau, noise and noise.ch)
         spa_masks, features = [], []
         for k, block in enumerate(self.blocks):
             if spa_mask is not None:
                 block_mask = spa_mask[:, k : k + 1]
-            elif self.training:
-                block_mask = soft_mask(block.spa_mask(feature), tau, generators)
+            elif noise is not None and self.training:
+                block_mask = soft_mask(block.spa_mask(feature), tau, noise.spa[:, k : k + 1])
             else:
                 block_mask = hard_mask(block.spa_mask(feature), threshold)
             feature = block(feature, block_mask, ch_masks[:, k])
@@ -244,10 +241,6 @@ class SMSR(nn.Module):
         base = F.interpolate(x0, scale_factor=self.config.upscale, mode="bicubic")
         sr = (base + residual) / self.img_range + self.rgb_mean
         return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks) if return_masks else sr
-
-
-def _generators(seeds: Sequence[int], device: torch.device) -> list[Generator]:
-    return [Generator(device).manual_seed(seed) for seed in seeds]
 
 
 def is_traced() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
+from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,8 @@ from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch import nn
 from tqdm import tqdm
 
-from smsr_plugin.archs.smsr_arch import SMSR, MaskNoise, SMSROutput
+from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
+from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
 from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.data.draws import MASK_SEED, Draw, seed_of
@@ -70,8 +71,24 @@ class SMSRModel(SRModel):
         if not train.get("sparsity_opt"):
             raise ValueError("train.sparsity_opt is missing, e.g. {type: SparsityLoss, ...}")
         self.cri_sparsity = build_loss(train["sparsity_opt"]).to(self.device)
-        if self.train_options.channels_last:
-            self.net_g.to(memory_format=torch.channels_last)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raise ValueError where a batch cannot be cut as `train.accumulate` says."""
+        parts = self.train_options.accumulate
+        if parts == 1:
+            return
+        batch_size = self.opt["datasets"]["train"]["batch_size_per_gpu"]
+        if parts > batch_size:
+            raise ValueError(
+                f"train.accumulate must be at most {batch_size}, the batch_size_per_gpu that it "
+                f"cuts into parts, got {parts}"
+            )
+        reduction = getattr(self.cri_pix, "reduction", "mean")
+        if reduction != "mean":
+            raise ValueError(
+                f"train.accumulate needs a pixel_opt with reduction: mean, got {reduction}"
+            )
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
@@ -112,53 +129,85 @@ class SMSRModel(SRModel):
         options = self.train_options
         tau, warmup = options.tau(current_iter), options.warmup(current_iter)
         self.optimizer_g.zero_grad()
-        with self._autocast():
-            lq = self.lq
-            if options.channels_last:
-                lq = lq.contiguous(memory_format=torch.channels_last)
-            noise = self._mask_noise(current_iter)
-            out = cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True, noise=noise))
-        self.output = out.sr
-
-        loss_dict: OrderedDict[str, torch.Tensor] = OrderedDict()
-        if self.cri_pix:
-            loss_dict["l_pix"] = self.cri_pix(self.output.float(), self.gt)
-        loss_dict["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
-        total = torch.stack(list(loss_dict.values())).sum()
-        total.backward()
-        finite = self._is_finite(total)
+        values = self._backward(tau, warmup, self._noise_seeds(current_iter))
+        gradients = [p.grad for p in self.net_g.parameters() if p.grad is not None]
+        values["grad_norm"] = norm = torch.nn.utils.get_total_norm(gradients)
+        finite = self._is_finite(values)
         if finite:
+            if options.grad_clip is not None:
+                parameters = self.net_g.parameters()
+                torch.nn.utils.clip_grads_with_norm_(parameters, options.grad_clip, norm)
             self.optimizer_g.step()
             if self.ema_decay > 0:
                 self.model_ema(decay=self.ema_decay)
 
-        with torch.no_grad():
-            loss_dict["spa_density"] = out.spa_mask.float().mean()
-            loss_dict["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
-        self.log_dict = self.reduce_loss_dict(loss_dict)
+        self.log_dict = self.reduce_loss_dict(values)
         self.log_dict["tau"] = tau
         self.log_dict["lambda"] = warmup * self.cri_sparsity.loss_weight
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
-            losses = {name: self.log_dict[name] for name in ("l_pix", "l_sparsity")}
-            images = suspects(bool(torch.isfinite(total)), self.lq_paths)
-            error = NonFiniteError(current_iter, losses, images)
+            losses = {k: value for k, value in self.log_dict.items() if k.startswith("l_")}
+            own = [bool(values[name].isfinite()) for name in losses]
+            error = NonFiniteError(current_iter, losses, suspects(all(own), self.lq_paths))
             if self.skipped > options.skip_nonfinite:
                 raise error
             get_root_logger().warning(f"Skipped: {error}.")
 
-    def _mask_noise(self, current_iter: int) -> MaskNoise | None:
+    def _noise_seeds(self, current_iter: int) -> MaskSeeds | None:
         """Return the seeds of an iteration's noise, None if the data come without."""
         if self.mask_seeds is None:
             return None
         channels = seed_of(self.opt["manual_seed"], Draw.CHANNEL_MASKS, current_iter)
-        return MaskNoise(self.mask_seeds, channels)
+        return MaskSeeds(self.mask_seeds, channels)
 
-    def _is_finite(self, total: torch.Tensor) -> bool:
-        """Whether loss and gradients are finite, in all processes alike."""
-        gradients = [p.grad for p in self.net_g.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        finite = (torch.isfinite(total) & torch.isfinite(norm)).float()
+    def _backward(
+        self, tau: float, warmup: float, seeds: MaskSeeds | None
+    ) -> dict[str, torch.Tensor]:
+        """Add up the gradients of the batch's parts; return the batch's losses and densities.
+
+        Every one of them is a mean over images, so that of the batch is the weighted mean of those
+        of its parts.
+        """
+        # Of the whole batch: a sample's noise is the same however the batch is cut.
+        noise = MaskNoise.draw(self.get_bare_model(self.net_g).config, self.lq, seeds)
+        sections = self.train_options.accumulate
+        parts = zip(
+            self.lq.tensor_split(sections),
+            self.gt.tensor_split(sections),
+            noise.split(sections),
+            strict=True,
+        )
+        values: defaultdict[str, Any] = defaultdict(float)
+        for part, (lq, gt, part_noise) in enumerate(parts, 1):
+            # Processes meet once, when the gradients of all parts have been added up.
+            alone = self.opt["dist"] and part < sections
+            with self.net_g.no_sync() if alone else nullcontext():
+                out = self._forward(lq, tau, part_noise)
+                losses = self._losses(out, gt, warmup)
+                share = len(lq) / len(self.lq)
+                (share * torch.stack(list(losses.values())).sum()).backward()
+            with torch.no_grad():
+                losses["spa_density"] = out.spa_mask.float().mean()
+                losses["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
+            for name, value in losses.items():
+                values[name] += share * value.detach()
+        return values
+
+    def _forward(self, lq: torch.Tensor, tau: float, noise: MaskNoise) -> SMSROutput:
+        with self._autocast():  # the layout of the input becomes that of all features
+            lq = lq.contiguous(memory_format=self.train_options.memory_format(self.device.type))
+            return cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True, noise=noise))
+
+    def _losses(self, out: SMSROutput, gt: torch.Tensor, warmup: float) -> dict[str, torch.Tensor]:
+        losses = {}
+        if self.cri_pix:
+            losses["l_pix"] = self.cri_pix(out.sr.float(), gt)
+        losses["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
+        return losses
+
+    def _is_finite(self, values: dict[str, torch.Tensor]) -> bool:
+        """Whether losses and gradients are finite, in all processes alike."""
+        finite = torch.stack(list(values.values())).isfinite().all().float()
         if self.opt["dist"]:
             torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
         return bool(finite)

@@ -12,6 +12,7 @@ from basicsr.test import test_pipeline
 from basicsr.train import train_pipeline
 
 from smsr_plugin.data.processes import LOST, LostProcessError, current, is_lost
+from smsr_plugin.toolbox.freed_memory import keep_freed_memory
 from smsr_plugin.toolbox.interrupt import stop_together
 from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
@@ -39,6 +40,8 @@ def run_pipeline(args: argparse.Namespace) -> None:
     try:
         root = _make_root(args.root)
         register_all()
+        if args.command == "train":
+            keep_freed_memory()
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
             PIPELINES[args.command](str(root))

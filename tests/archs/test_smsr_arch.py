@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import literal_forward, split_channels, tiny_smsr
 
-from smsr_plugin.archs.smsr_arch import SMSR, MaskNoise, sparse_mask_conv
+from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
+from smsr_plugin.archs.smsr_arch import SMSR, sparse_mask_conv
 from smsr_plugin.config import SMSRConfig
 
 #: float64 sums of a few thousand terms in another order
@@ -42,16 +43,20 @@ def test_masks_of_a_sample_follow_its_seed_wherever_it_is_in_which_batch():
     net = tiny_smsr().train()
     x = torch.rand(3, 3, 6, 5, dtype=torch.float64)
     seeds = torch.tensor([5, 2**62, 5])
-    together = net(x, return_masks=True, noise=MaskNoise(seeds, channels=9))
+
+    def noise_of(lq, samples, channels=9):
+        return MaskNoise.draw(net.config, lq, MaskSeeds(samples, channels))
+
+    together = net(x, return_masks=True, noise=noise_of(x, seeds))
     torch.manual_seed(0)  # of no account
     for index in (2, 0, 1):
-        noise = MaskNoise(seeds[index : index + 1], channels=9)
-        alone = net(x[index : index + 1], return_masks=True, noise=noise)
+        lq = x[index : index + 1]
+        alone = net(lq, return_masks=True, noise=noise_of(lq, seeds[index : index + 1]))
         torch.testing.assert_close(together.spa_mask[index : index + 1], alone.spa_mask, **CLOSE)
         torch.testing.assert_close(together.ch_mask, alone.ch_mask, **CLOSE)
     blocks = together.spa_mask[0]
     assert not torch.equal(blocks[0], blocks[1])
-    other = net(x, return_masks=True, noise=MaskNoise(seeds, channels=8))
+    other = net(x, return_masks=True, noise=noise_of(x, seeds, channels=8))
     assert not torch.equal(together.ch_mask, other.ch_mask)
 
 

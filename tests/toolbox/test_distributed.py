@@ -101,18 +101,18 @@ def other_noise_in_each_process() -> None:
     """Let the noise follow the place in a process's own batch, as it does by itself."""
     from smsr_plugin.models.smsr_model import SMSRModel
 
-    SMSRModel._mask_noise = lambda model, current_iter: None
+    SMSRModel._noise_seeds = lambda model, current_iter: None
 
 
 def other_channel_noise_in_each_process() -> None:
     from smsr_plugin.models.smsr_model import SMSRModel
 
-    noise = SMSRModel._mask_noise
+    noise = SMSRModel._noise_seeds
 
     def mask_noise(model: Any, current_iter: int) -> Any:
         return noise(model, current_iter)._replace(channels=model.opt["rank"])
 
-    SMSRModel._mask_noise = mask_noise
+    SMSRModel._noise_seeds = mask_noise
 
 
 def test_one_two_and_three_processes_train_and_validate_alike(run, tmp_path, pairs):
