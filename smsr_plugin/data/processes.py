@@ -140,8 +140,8 @@ class Processes:
 
     def leave(self) -> None:
         """Disconnect. The first process stays for the others' last words if it holds the store."""
-        # The last reference ends gloo's threads. One that still holds a meeting's tensor when
-        # Python shuts down would abort the process.
+        # The last reference ends gloo's threads: one that still held a meeting's tensor when Python
+        # shuts down would abort the process.
         self._group = None
         if dist.is_initialized():
             dist.destroy_process_group()
