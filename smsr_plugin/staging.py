@@ -1,4 +1,4 @@
-"""Folders and files that appear under their name only when they are complete."""
+"""Files that are read only if they are files, and written so that they appear only when whole."""
 
 from __future__ import annotations
 
@@ -7,12 +7,29 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 #: Names of files that are being written.
 _HIDDEN = re.compile(r"\.[0-9a-f]{16}\.tmp")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, and nothing that only bears a name like one.
+
+    Opening a pipe would wait for someone to write to it, and a device may have no end.
+
+    Raises:
+        OSError: If there is no such file, or it is a folder, a pipe, a socket or a device.
+        ValueError: If the name holds a zero byte.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is a pipe, a socket or a device, not a file", str(path))
+    return path.open("rb")
 
 
 @contextmanager

@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from smsr_plugin.benchmark.engines import Image
+from smsr_plugin.benchmark.engines import Image as LqImage
+from smsr_plugin.data.image_files import FORMATS, max_pixels, too_large, without_pillows_limit
+from smsr_plugin.staging import open_regular
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Case:
     """
 
     name: str
-    lq: Image
+    lq: LqImage
 
     @property
     def size(self) -> tuple[int, int]:
@@ -90,18 +93,24 @@ def load_case(name: str) -> Case:
     """Return the crop of that name or, if there is none, the image file at that path.
 
     Raises:
-        ValueError: If there is neither, or the file is not an image.
+        ValueError: If there is neither, or the file is not an image or too large.
     """
     if name in CROPS:
         return Case(name, as_lq(_cut(CROPS[name])))
     path = Path(name)
     if not path.is_file():
         raise ValueError(f"{name}: neither an image file nor one of {', '.join(CROPS)}")
-    pillow: Any = importlib.import_module("PIL.Image")
+    limit = max_pixels()
     try:
-        with pillow.open(path) as image:
+        with (
+            open_regular(path) as file,
+            without_pillows_limit(),
+            Image.open(file, formats=FORMATS) as image,
+        ):
+            if image.width * image.height > limit:
+                raise ValueError(too_large(image.width * image.height, limit))
             return Case(path.stem, as_lq(np.asarray(image.convert("RGB"))))
-    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+    except Exception as error:  # Pillow raises many types; each means that this is no image
         raise ValueError(f"{name}: cannot be read as an image: {error}") from error
 
 
@@ -113,6 +122,6 @@ def _cut(crop: Crop) -> NDArray[np.uint8]:
     return photograph[crop.top : crop.top + crop.height, crop.left : crop.left + crop.width]
 
 
-def as_lq(pixels: NDArray[np.uint8]) -> Image:
+def as_lq(pixels: NDArray[np.uint8]) -> LqImage:
     """Return (H, W, 3) of uint8 as (1, 3, H, W) of float32 in 0…1."""
     return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import safetensors.torch
 import torch
@@ -31,11 +33,11 @@ def read_file(path: Path) -> FileContent:
     """Read a PyTorch (zip or legacy) or safetensors file, told apart by content, to the CPU.
 
     Raises:
-        CheckpointError: If the file cannot be read, is damaged or of another kind, or needs
-            Python objects that `torch.load(weights_only=True)` refuses.
+        CheckpointError: If the file cannot be read, is damaged or of another kind, unpacks to
+            more than itself, or needs Python objects that `torch.load(weights_only=True)` refuses.
     """
     try:
-        with path.open("rb") as file:
+        with staging.open_regular(path) as file:
             start = file.read(SAFETENSORS_PREFIX + 1)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot be read: {_reason(error)}") from error
@@ -62,7 +64,10 @@ def _read_pickle(path: Path) -> object:
         # An open file, because torch.load judges a path by its suffix.
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
+            _check_unpacked_size(file)
             return torch.load(file, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     # Broken bytes make the unpickler fail in any way: EOFError, KeyError, struct.error, ...
     except Exception as error:
         refused = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -75,6 +80,23 @@ def _read_pickle(path: Path) -> object:
         raise CheckpointError(
             f"is damaged, cut short, or not a PyTorch checkpoint: {_reason(error)}"
         ) from error
+
+
+def _check_unpacked_size(file: BinaryIO) -> None:
+    """Refuse a zip that unpacks to more than itself: compressed, or with entries that overlap.
+
+    `torch.save` compresses nothing, so that such a file is a decompression bomb.
+    """
+    size = file.seek(0, os.SEEK_END)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > size:
+            raise CheckpointError(
+                f"unpacks to {unpacked:,} bytes and is a file of {size:,}; torch.save compresses "
+                "nothing, so it is refused as a decompression bomb"
+            )
+    file.seek(0)
 
 
 def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -33,6 +33,10 @@ RELEASED_NAMES = (
 MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
 #: Relative difference between channels' ranges that rounding can explain.
 RANGE_TOLERANCE = 1e-4
+#: Characters of a key that an error shows.
+NAME_LENGTH = 120
+#: How often the stored values may be named; networks that share weights do so a few times.
+MAX_SHARING = 16
 
 
 def find_state_dict(
@@ -78,22 +82,19 @@ def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
     """Return copies of the entries, float32 on the CPU, without the wrappers' key prefixes.
 
     Raises:
-        CheckpointError: If a value is not an ordinary real tensor, or holds NaN or infinity.
+        CheckpointError: If a value is not an ordinary real tensor, holds NaN or infinity, or if
+            far more values are named than stored.
     """
     if all(isinstance(key, str) and WRAPPER_PREFIX.match(key) for key in state):
         state = {WRAPPER_PREFIX.sub("", key, count=1): value for key, value in state.items()}
+    _check_sharing(value for value in state.values() if isinstance(value, Tensor))
     tensors, not_finite = {}, []
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"is not a state dict: {key!r} holds a {type(value).__name__}, not a tensor"
+                f"is not a state dict: {quoted(key)} holds a {type(value).__name__}, not a tensor"
             )
-        if not _is_ordinary(value):
-            raise CheckpointError(
-                f"{key!r} is not an ordinary tensor of real numbers: {value.dtype}, "
-                f"{value.layout}, shape {tuple(value.shape)}"
-            )
-        tensors[key] = value.detach().to("cpu", torch.float32, copy=True).contiguous()
+        tensors[key] = _as_float32(key, value)
         if not tensors[key].isfinite().all():
             not_finite.append(key)
     if not_finite:
@@ -103,10 +104,38 @@ def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
     return tensors
 
 
+def _check_sharing(tensors: Iterable[Tensor]) -> None:
+    """Refuse a few stored values under so many names that copies of them fill the memory."""
+    claimed, stored = 0, dict[int, int]()
+    for tensor in filter(_is_ordinary, tensors):
+        storage = tensor.untyped_storage()
+        claimed += tensor.numel() * tensor.element_size()
+        stored[storage.data_ptr()] = storage.nbytes()
+    held = sum(stored.values())
+    if claimed > MAX_SHARING * held:
+        raise CheckpointError(
+            f"names {claimed:,} bytes of values and stores {held:,}: no network shares its weights "
+            "so often"
+        )
+
+
+def _as_float32(key: str, tensor: Tensor) -> Tensor:
+    if _is_ordinary(tensor):
+        try:
+            return tensor.detach().to("cpu", torch.float32, copy=True).contiguous()
+        except RuntimeError:  # the dtype is one that PyTorch only stores
+            pass
+    raise CheckpointError(
+        f"{quoted(key)} is not an ordinary tensor of real numbers: {tensor.dtype}, "
+        f"{'nested' if tensor.is_nested else f'{tensor.layout}, shape {tuple(tensor.shape)}'}"
+    )
+
+
 def _is_ordinary(tensor: Tensor) -> bool:
     """Tell whether a tensor is dense, real, not empty, and has memory for each of its values."""
     return (
-        tensor.layout == torch.strided
+        not tensor.is_nested
+        and tensor.layout == torch.strided
         and tensor.device.type != "meta"
         and not tensor.is_complex()
         and not tensor.is_quantized
@@ -161,7 +190,14 @@ def _mean_and_range(
     )
 
 
-def shortened(names: list[str], limit: int = 4) -> str:
-    """Return the first `limit` names and how many follow."""
+def quoted(name: object) -> str:
+    """Return a name from a file of any content, fit for a line: in quotes, escaped, cut if long."""
+    return repr(name[:NAME_LENGTH] if isinstance(name, str) else name)[: NAME_LENGTH + 2]
+
+
+def shortened(names: Sequence[str], limit: int = 4) -> str:
+    """Return the first `limit` names, as `quoted` but without quotes, and how many follow."""
     more = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(quoted(name)[1:-1] for name in names[:limit]) + (
+        f" and {more} more" if more > 0 else ""
+    )

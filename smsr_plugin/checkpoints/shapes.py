@@ -96,6 +96,9 @@ def _guess(state: Mapping[str, Tensor]) -> SMSRConfig | None:
     layers = _indices(state, r"^blocks\.0\.convs\.(\d+)\.")
     if any(key not in state for key in needed) or not blocks or not layers:
         return None
+    # Each has a weight: a few thousand keys must not describe a network of millions of layers.
+    if len(blocks) * len(layers) > len(state):
+        return None
     head, tail = state["head.0.weight"], state["tail.0.weight"]
     if head.ndim != 4 or tail.ndim != 4 or state["img_range"].numel() != 1:
         return None

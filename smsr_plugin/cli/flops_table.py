@@ -10,7 +10,7 @@ import torch
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import Complexity, SMSRCost, dense_channels, measured
-from smsr_plugin.data.image_files import decode
+from smsr_plugin.data.image_files import read_image
 
 
 class Row(NamedTuple):
@@ -82,7 +82,7 @@ def density_rows(cost: SMSRCost, lq_pixels: int, densities: Sequence[float]) -> 
 
 def image_row(net: SMSR, path: Path) -> Row:
     """Return the multiply-adds for one lq image, with the density in each block."""
-    image = torch.from_numpy(decode(path.read_bytes(), str(path))).permute(2, 0, 1)
+    image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
     result = measured(net, image.unsqueeze(0) / 255)
     densities = " ".join(f"{density:.3f}" for density in result.spa_densities)
     height, width = image.shape[1:]

@@ -81,7 +81,7 @@ def _add_size(add: Callable[..., Any]) -> None:
         "whole image: the result differs slightly (docs/upscaling.md)")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",
-        help="refuse larger inputs (default: 89 million)")  # fmt: skip
+        help="refuse larger inputs (default: SMSR_MAX_PIXELS, or 89 million)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from smsr_plugin.config import UPSCALES
 from smsr_plugin.data.bicubic import downscale
-from smsr_plugin.data.image_files import DataError, decode, encode_png
+from smsr_plugin.data.image_files import DataError, encode_png, read_image
 from smsr_plugin.data.lmdb_store import Entry, Shape
 from smsr_plugin.data.sources import Source
 from smsr_plugin.data.sub_images import Grid
@@ -58,13 +58,13 @@ def make_entries(source: Source, scales: Sequence[int], grid: Grid | None) -> En
         DataError: If a file cannot be decoded.
         OSError: If a file cannot be read.
     """
-    hr = decode(source.hr.read_bytes(), str(source.hr))
+    hr = read_image(source.hr)
     entries: Entries = {}
     for scale in scales:
         if scale == HR_SCALE:
             image = hr
         elif scale in source.lr:
-            image = decode(source.lr[scale].read_bytes(), str(source.lr[scale]))
+            image = read_image(source.lr[scale])
         else:
             image = downscale(hr, scale)
         pieces = _cut(source, image, scale, grid)

@@ -6,8 +6,12 @@ orientation stored in the file (EXIF) is not applied.
 
 from __future__ import annotations
 
+import os
 import struct
+import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,7 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from smsr_plugin.staging import open_regular
+
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+#: What Pillow may take a file for, whatever its name. Others stay out: one starts Ghostscript.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+#: The environment variable that sets the most pixels an image may have.
+MAX_PIXELS = "SMSR_MAX_PIXELS"
+#: Without it: Pillow's own limit, 256 MiB of RGB.
+DEFAULT_MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 #: Fast, and what BasicSR's own LMDBs use.
 PNG_COMPRESS_LEVEL = 1
 
@@ -57,6 +69,50 @@ def list_images(folder: Path) -> list[Path]:
     return paths
 
 
+def max_pixels() -> int:
+    """Return the most pixels an image may have: a small file can claim any size.
+
+    Raises:
+        DataError: If the environment variable holds no whole number above 0.
+    """
+    text = os.environ.get(MAX_PIXELS) or str(DEFAULT_MAX_PIXELS)
+    if not text.isdecimal() or not 0 < int(text) < 2**63:
+        raise DataError(f"{MAX_PIXELS} must be a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def too_large(pixels: int, limit: int, option: str = MAX_PIXELS) -> str:
+    """Say that an image is refused for its size, and which option raises the limit."""
+    return (
+        f"has {pixels:,} pixels, above the limit of {limit:,}; unless it is a decompression bomb, "
+        f"raise {option}"
+    )
+
+
+@contextmanager
+def without_pillows_limit() -> Iterator[None]:
+    """Keep Pillow from applying a limit of its own, and from warning."""
+    default = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = default
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image file: (H, W, 3) RGB, 0…255.
+
+    Raises:
+        DataError: As `decode`.
+        OSError: If it cannot be read, or is a pipe or a device.
+    """
+    with open_regular(path) as file:
+        return decode(file.read(), str(path))
+
+
 def read_header(file: Path | BinaryIO, name: str) -> ImageHeader:
     """Read an image's size and kind without decoding it.
 
@@ -65,21 +121,25 @@ def read_header(file: Path | BinaryIO, name: str) -> ImageHeader:
         name: How to call the image in errors.
 
     Raises:
-        DataError: If it is not an image, not an 8-bit one, or has transparency.
+        DataError: If it is not an image, not an 8-bit one, has transparency, or more pixels than
+            `max_pixels`.
         OSError: If the file cannot be read.
     """
     if isinstance(file, Path):
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             return read_header(stream, name)
     if not file.read(1):
         raise DataError(f"{name}: the file is empty")
     file.seek(0)
+    limit = max_pixels()
     try:
-        with Image.open(file) as image:
+        with without_pillows_limit(), Image.open(file, formats=FORMATS) as image:
             fault = _format_fault(image)
             header = ImageHeader(image.height, image.width, grey=image.mode in _GREY_MODES)
     except Exception as error:  # Pillow raises many types; each means that this is no image
         raise DataError(f"{name}: cannot be read as an image ({_first_line(error)})") from error
+    if header.height * header.width > limit:
+        raise DataError(f"{name}: {too_large(header.height * header.width, limit)}")
     if fault:
         raise DataError(f"{name}: expected an 8-bit grey or RGB image, got {fault}; convert it")
     return header
@@ -142,7 +202,7 @@ def decode(content: bytes, name: str) -> NDArray[np.uint8]:
     if content.startswith(_PNG_SIGNATURE):
         check_complete(content, name)
     try:
-        with Image.open(BytesIO(content)) as image:
+        with without_pillows_limit(), Image.open(BytesIO(content), formats=FORMATS) as image:
             return np.array(image.convert("RGB"))
     except Exception as error:  # as in read_header
         raise DataError(f"{name}: cannot be decoded ({_first_line(error)})") from error

@@ -16,10 +16,14 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import lmdb
 
 from smsr_plugin.data.image_files import PNG_COMPRESS_LEVEL, DataError, png_shape
+from smsr_plugin.data.lmdb_pages import check_pages
+from smsr_plugin.staging import open_regular
 
 DATA = "data.mdb"
 META_INFO = "meta_info.txt"
 FILES = frozenset({DATA, "lock.mdb", META_INFO})
+#: The longest key that an LMDB holds, in bytes.
+MAX_KEY = 511
 
 #: (H, W, C).
 Shape = tuple[int, int, int]
@@ -103,12 +107,8 @@ def read_meta_info(folder: Path) -> dict[str, Shape]:
         DataError: If the file is missing, empty, or a line is not understood or repeats a key.
     """
     path = folder / META_INFO
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{folder} is not a usable LMDB: cannot read {path} ({error})") from error
     shapes: dict[str, Shape] = {}
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_read_lines(path), start=1):
         match = _META_LINE.fullmatch(line)
         if not match or match["key"] in shapes:
             raise DataError(
@@ -122,6 +122,38 @@ def read_meta_info(folder: Path) -> dict[str, Shape]:
     return shapes
 
 
+def read_keys(folder: Path) -> set[str]:
+    """Return the keys that `meta_info.txt` lists, as BasicSR takes them: up to the first dot.
+
+    Results are named after them, so that a key must not lead out of the folder of the results.
+
+    Raises:
+        DataError: If the file cannot be read, or holds a key that is empty, too long, begins with
+            a slash, has an empty part or a control character.
+    """
+    path = folder / META_INFO
+    keys = set()
+    for number, line in enumerate(_read_lines(path), start=1):
+        key = line.split(".")[0]
+        parts = key.split("/")
+        if not all(parts) or "\\" in key or not key.isprintable() or len(key) > MAX_KEY:
+            raise DataError(
+                f"{path}, line {number}: expected a key such as 0001_s001.png, got "
+                f"{line[:MAX_KEY]!r}"
+            )
+        keys.add(key)
+    return keys
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        with open_regular(path) as file:
+            return file.read().decode().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path.parent} is not a usable LMDB: cannot read {path} ({error})"
+        raise DataError(message) from error
+
+
 def open_lmdb(folder: Path) -> lmdb.Environment:
     """Open an LMDB for reading; all users of one process share one environment.
 
@@ -131,6 +163,7 @@ def open_lmdb(folder: Path) -> lmdb.Environment:
     Raises:
         DataError: If the folder holds no database, a cut or damaged one, or one that other code
             of this process has opened.
+        OSError: If the file cannot be read.
     """
     data = folder / DATA
     if not data.is_file():
@@ -139,6 +172,7 @@ def open_lmdb(folder: Path) -> lmdb.Environment:
     with _opening:
         env = _open_environments.get(identity)
         if env is None:
+            check_pages(data)
             try:
                 env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False)
             except lmdb.Error as error:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.utils import FileClient, imfrombytes
+from basicsr.utils import imfrombytes
 
 from smsr_plugin.data.image_files import DataError, check_complete, read_header
-from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry
+from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
+from smsr_plugin.staging import open_regular
 
 _ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
 _OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
+KINDS = ("lmdb", "disk")
 _TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
 
 
@@ -106,18 +108,14 @@ class CheckedPairedImageDataset(PairedImageDataset):
 
 
 class _CheckedClient:
-    """Reads image bytes like BasicSR's FileClient and checks them before they are decoded."""
+    """Stands for BasicSR's FileClient: image bytes, checked before they are decoded."""
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
-        backend = dict(opt["io_backend"])
         self._roots = {role: opt[option] for role, option in _ROOTS.items()}
         self._grey_allowed = opt["phase"] != "train"
-        kind = backend.pop("type")
         self._lmdbs = None
-        if kind == "lmdb":
+        if opt["io_backend"]["type"] == "lmdb":
             self._lmdbs = {role: open_lmdb(Path(root)) for role, root in self._roots.items()}
-        else:
-            self._client = FileClient(kind, **backend)
 
     def name(self, path: str, role: str) -> str:
         """Return how errors call an image."""
@@ -142,7 +140,8 @@ class _CheckedClient:
     def _read(self, path: str, role: str, name: str) -> bytes:
         if self._lmdbs is None:
             try:
-                return self._client.get(path, role)
+                with open_regular(Path(path)) as file:  # a list of files may name a device
+                    return file.read()
             except OSError as error:
                 raise DataError(f"{name}: cannot be read ({error.strerror})") from error
         content = read_entry(self._lmdbs[role], path)
@@ -161,7 +160,7 @@ def _check_options(opt: Mapping[str, Any]) -> None:
             raise DataError(f"{option} must be a whole number above 0, got {opt[option]!r}")
     if opt["phase"] == "train" and opt["gt_size"] % opt["scale"]:
         raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {opt['scale']}")
-    if not isinstance(opt["io_backend"], Mapping) or "type" not in opt["io_backend"]:
+    if not isinstance(opt["io_backend"], Mapping) or opt["io_backend"].get("type") not in KINDS:
         raise DataError(f"io_backend needs a type, lmdb or disk; got {opt['io_backend']!r}")
     kind = opt["io_backend"]["type"]
     for option in _ROOTS.values():
@@ -181,10 +180,7 @@ def _check_options(opt: Mapping[str, Any]) -> None:
 
 
 def _check_same_keys(*roots: Path) -> None:
-    gt, lq = (
-        {line.split(".")[0] for line in (root / META_INFO).read_text().splitlines()}
-        for root in roots
-    )
+    gt, lq = map(read_keys, roots)
     if gt ^ lq:
         raise DataError(
             f"{len(gt ^ lq)} images are in only one of {roots[0]} and {roots[1]}, "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from smsr_plugin.benchmark.images import as_lq
 from smsr_plugin.data.bicubic import downscale, mod_crop
-from smsr_plugin.data.image_files import DataError, decode, list_images
+from smsr_plugin.data.image_files import DataError, list_images, read_image
 
 #: Folders that do not name a set but say what is in it: datasets/Set5/HR is Set5.
 ROLE_NAMES = ("HR", "GT", "GTmod12", "original")
@@ -88,7 +88,7 @@ def load_pair(image: HRImage, scale: int) -> Pair:
         DataError: If it cannot be read or is smaller than the scale.
     """
     try:
-        gt = mod_crop(decode(image.path.read_bytes(), str(image.path)), scale)
+        gt = mod_crop(read_image(image.path), scale)
     except OSError as error:
         raise DataError(f"{image.path}: cannot be read ({error.strerror})") from error
     except DataError:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.data.bicubic import downscale, mod_crop
-from smsr_plugin.data.image_files import DataError, decode, list_images
+from smsr_plugin.data.image_files import DataError, list_images, read_image
 
 Image = NDArray[np.uint8]
 
@@ -106,7 +106,7 @@ def printable(name: str) -> str:
 
 
 def _read(path: Path) -> Image:
-    return decode(path.read_bytes(), str(path))
+    return read_image(path)
 
 
 def _gt_file(path: Path, gt: Path, upscale: int) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from smsr_plugin.toolbox.network_size import check_network_size
 from smsr_plugin.toolbox.option_error import OptionError, suggestion
 from smsr_plugin.toolbox.option_names import BASICSR_SUFFIX
 from smsr_plugin.toolbox.registration import ARCH_REGISTRY, register_all
@@ -77,6 +78,7 @@ def build_architecture(
     absent = [key for key, value in values.items() if value is inspect.Parameter.empty]
     if absent:
         raise OptionError(f"{name} needs a value for {', '.join(absent)}")
+    check_network_size(name, network, chosen)
     try:
         net = network(**chosen)
     except Exception as error:  # whatever a constructor meets in values that it does not check

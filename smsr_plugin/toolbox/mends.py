@@ -33,8 +33,9 @@ from smsr_plugin.toolbox.option_file import Options
 from smsr_plugin.toolbox.options import parse_options
 from smsr_plugin.toolbox.prefetch import RaisingPrefetchGenerator
 from smsr_plugin.toolbox.progress import progress_bar
-from smsr_plugin.toolbox.resume import load_resume_state
+from smsr_plugin.toolbox.resume import explain_unfit_state, load_resume_state
 from smsr_plugin.toolbox.root_logger import fresh_root_logger, get_quiet_root_logger
+from smsr_plugin.toolbox.run_lock import only_training_in
 from smsr_plugin.toolbox.saving import Saver
 from smsr_plugin.toolbox.validation_history import FILE, ValidationHistory
 
@@ -94,6 +95,8 @@ class Training:
         self.sampler: Any = None
 
     def load_resume_state(self, opt: Options) -> dict[str, Any] | None:
+        if opt["rank"] == 0:  # before anything in the folder is swept away or archived
+            self.stack.enter_context(only_training_in(Path(opt["path"]["experiments_root"])))
         self.state = load_resume_state(opt)
         if self.state is not None:
             self.start_iter = self.state["iter"]
@@ -108,6 +111,7 @@ class Training:
 
     def build_model(self, opt: Options) -> Any:
         model = build_model(opt)
+        explain_unfit_state(model)
         total_iter = int(opt["train"]["total_iter"])
         metrics = (opt.get("val") or {}).get("metrics") or {}
         file = Path(opt["path"]["experiments_root"]) / FILE

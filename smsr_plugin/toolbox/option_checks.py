@@ -14,9 +14,12 @@ from typing import Any
 
 import torch
 
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.toolbox.option_error import MISSING, suggestion, wrong
 from smsr_plugin.toolbox.option_file import Options
 from smsr_plugin.toolbox.option_keys import check_arguments, check_keys
+from smsr_plugin.toolbox.option_limits import check_amounts, check_backends, check_file_names
 from smsr_plugin.toolbox.option_names import check_network_arguments, check_types, network_scale
 
 #: What BasicSR makes of `path`: a key that holds none of these becomes a folder of that name.
@@ -202,6 +205,8 @@ def check_files(opt: Options, is_train: bool) -> None:
         for key, value in dataset.items():
             if key.startswith("dataroot") or key == "meta_info_file":
                 _check_exists(f"datasets.{phase}.{key}", value)
+            if key == "meta_info_file" and value is not None and not Path(value).is_file():
+                raise wrong(f"datasets.{phase}.{key}", "a file", value, "it lists the images")
     for key, value in opt["path"].items():
         if not any(part in key for part in PATH_KEYS):
             known = f"a key such as `resume_state`{suggestion(key, KNOWN_PATH_KEYS)}"
@@ -213,12 +218,28 @@ def check_files(opt: Options, is_train: bool) -> None:
         raise wrong("path.pretrain_network_g", "a file of weights", MISSING, advice)
 
 
+def check_weights(opt: Options) -> None:
+    """The files of weights can be read, without running what is in them.
+
+    Not one of `CHECKS`, which read no file. BasicSR stops at a damaged one with a traceback.
+    """
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network") and value is not None:
+            try:
+                read_file(Path(value))
+            except CheckpointError as error:
+                expected, advice = f"a file of weights (it {error})", "name another file"
+                raise wrong(f"path.{key}", expected, value, advice) from error
+
+
 CHECKS = (
     check_sections,
     check_name,
     check_num_gpu,
     check_seed,
     check_phases,
+    check_backends,
+    check_file_names,
     check_types,
     check_network_arguments,
     check_keys,
@@ -228,6 +249,7 @@ CHECKS = (
     check_switches,
     check_tensorboard,
     check_scale,
+    check_amounts,
     check_loaders,
     check_files,
 )

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 #: Stands for a key that is not there, where None is a value.
 MISSING = object()
+#: Characters of a value that an error shows.
+VALUE_LENGTH = 200
 
 
 class OptionError(ValueError):
@@ -22,8 +24,14 @@ def wrong(key: str, expected: str, value: object, advice: str) -> OptionError:
         value: What it holds; `MISSING` for nothing at all.
         advice: What to do.
     """
-    came = "nothing" if value is MISSING else repr(value)
+    came = "nothing" if value is MISSING else shown(value)
     return OptionError(f"{key}: expected {expected}, got {came}; {advice}")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it: in Python's notation, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= VALUE_LENGTH else f"{text[:VALUE_LENGTH]}…"
 
 
 def suggestion(name: object, known: Sequence[str]) -> str:

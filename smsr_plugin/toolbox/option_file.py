@@ -10,13 +10,21 @@ from typing import Any
 import yaml
 from yaml.constructor import ConstructorError
 
-from smsr_plugin.toolbox.option_error import OptionError, suggestion
+from smsr_plugin.staging import open_regular
+from smsr_plugin.toolbox.option_error import OptionError, shown, suggestion
 
 Options = dict[str, Any]
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAG = "tag:yaml.org,2002:str"
 TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+
+#: Bytes of an option file; BasicSR's own have up to 10 KB.
+MAX_BYTES = 1 << 20
+#: Values of an option file, those that aliases repeat counted each time.
+MAX_VALUES = 20_000
+#: Whole numbers lie within ± this, as they do where they end up.
+MAX_WHOLE = 2**63 - 1
 
 
 class OptionLoader(yaml.SafeLoader):
@@ -25,10 +33,27 @@ class OptionLoader(yaml.SafeLoader):
     `1e-4` is a number (PyYAML follows YAML 1.1, where it is text), and a date is text.
     """
 
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the document; its aliases repeat values a limited number of times.
+
+        A file of a few lines can name lists of lists of lists: 10⁹ values as soon as one of them
+        is copied or printed.
+        """
+        node = super().get_single_node()
+        if node is not None and _count(node, {}) > MAX_VALUES:
+            problem = f"aliases repeat values; more than {MAX_VALUES:,} in all are refused"
+            raise ConstructorError(None, None, problem, node.start_mark)
+        return node
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError) as error:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and abs(value) > MAX_WHOLE:
+                raise ValueError
+            if isinstance(value, str):
+                value.encode()  # an escape such as `\ud800` makes text that no file can hold
+            return value
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
             # What PyYAML's converters raise on `!!float two`, `!!bool 2`, `!!timestamp now`.
             problem = f"{_source(node)} is not a valid {node.tag.rpartition(':')[2]}"
             raise ConstructorError(None, None, problem, node.start_mark) from error
@@ -40,7 +65,7 @@ class OptionLoader(yaml.SafeLoader):
             if key.tag not in (TEXT_TAG, MERGE_TAG):
                 problem = f"a key must be text, got {_source(key)}; quote it"
             elif key.value in seen:
-                problem = f"the key {key.value!r} occurs twice in one section; keep one"
+                problem = f"the key {shown(key.value)} occurs twice in one section; keep one"
             else:
                 seen.add(key.value)
                 continue
@@ -55,7 +80,23 @@ class OptionLoader(yaml.SafeLoader):
 
 
 def _source(node: yaml.Node) -> str:
-    return repr(node.value) if isinstance(node, yaml.ScalarNode) else "a list or section"
+    return shown(node.value) if isinstance(node, yaml.ScalarNode) else "a list or section"
+
+
+def _count(node: yaml.Node, counts: dict[int, int]) -> int:
+    """Return how many values a node stands for, aliases followed; an endless one is refused later.
+
+    Args:
+        node: The node.
+        counts: Of the nodes counted before, by their ids.
+    """
+    if id(node) not in counts:
+        counts[id(node)] = 1
+        if isinstance(node, yaml.MappingNode):
+            counts[id(node)] += sum(_count(part, counts) for pair in node.value for part in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            counts[id(node)] += sum(_count(part, counts) for part in node.value)
+    return counts[id(node)]
 
 
 OptionLoader.yaml_implicit_resolvers = {
@@ -79,16 +120,21 @@ def read_option_file(path: Path, overrides: Iterable[str] = ()) -> Options:
         overrides: `section:key=value` entries; see `override`.
 
     Raises:
-        OptionError: If the file cannot be read, is no YAML mapping of plain values, has a key
-            twice in one section, or if an override does not fit; it names the file and the line.
+        OptionError: If the file cannot be read, is too large, is no YAML mapping of plain values,
+            has a key twice in one section, or if an override does not fit; it names the file and
+            the line.
     """
     try:
-        text = path.read_bytes()
-    except OSError as error:
-        raise OptionError(f"cannot read the option file {path}: {error.strerror}") from error
+        with open_regular(path) as file:
+            text = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OptionError(f"cannot read the option file {path}: {reason}") from error
+    if len(text) > MAX_BYTES:
+        raise OptionError(f"{path}: expected an option file of up to {MAX_BYTES:,} bytes")
     options = parse_yaml(text, str(path))
     if not isinstance(options, dict):
-        raise OptionError(f"{path}: expected sections such as `datasets:`, got {options!r}")
+        raise OptionError(f"{path}: expected sections such as `datasets:`, got {shown(options)}")
     for entry in overrides:
         override(options, entry)
     return options
@@ -109,6 +155,8 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         raise OptionError(f"{where}: not a text file: {' '.join(str(error).split())}") from error
     except RecursionError as error:
         raise OptionError(f"{where}: nested too deeply") from error
+    except ValueError as error:  # an escape that stands for no character, `\U00110000`
+        raise OptionError(f"{where}: not a text file: {error}") from error
 
 
 def override(options: Options, entry: str) -> None:

@@ -12,7 +12,7 @@ from basicsr.utils import options as basicsr_options
 
 from smsr_plugin.data.processes import current
 from smsr_plugin.toolbox.distributed import connect
-from smsr_plugin.toolbox.option_checks import check_options
+from smsr_plugin.toolbox.option_checks import check_options, check_weights
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.option_file import Options, read_option_file
 
@@ -36,6 +36,7 @@ def parse_options(
     """
     opt = read_option_file(Path(args.opt), args.force_yml or ())
     check_options(opt, is_train)
+    check_weights(opt)
     if opt.get("manual_seed") is None:  # BasicSR would draw one, and a resumed run another
         opt["manual_seed"] = 0
     if opt.get("val") is None:  # BasicSR's debug mode writes into `val: ~`

@@ -9,11 +9,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-import torch
 from basicsr.utils import check_resume
 
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.data.processes import current
 from smsr_plugin.staging import sweep_temporary
+from smsr_plugin.toolbox.mendable import one_line
 from smsr_plugin.toolbox.option_error import OptionError, wrong
 from smsr_plugin.toolbox.option_file import Options
 from smsr_plugin.toolbox.saving import BATCH_KEY, NETWORKS_KEY, SEED_KEY, batch_size
@@ -26,7 +28,7 @@ class UnreadableError(Exception):
 
 
 def load_resume_state(opt: Options) -> dict[str, Any] | None:
-    """Return the training state to resume from, on the device of the run, or None to start afresh.
+    """Return the training state to resume from, on the CPU, or None to start afresh.
 
     Takes the place of BasicSR's function, which needs CUDA and looks below the current folder.
     `--auto_resume` takes the newest usable state of the experiment; where there is none, and
@@ -122,17 +124,45 @@ def read_state(path: Path, opt: Options) -> dict[str, Any]:
     Raises:
         UnreadableError: If one of them is missing, damaged or something else.
     """
-    device = torch.device("cpu" if opt["num_gpu"] == 0 else "cuda")
-    state = _load(path, device)
-    if not isinstance(state, dict) or not state.keys() >= STATE_KEYS:
+    state = _load(path)
+    if not _is_state(state):
         raise UnreadableError(f"it is no training state: {', '.join(sorted(STATE_KEYS))} expected")
     checksums = state.get(NETWORKS_KEY, {})  # BasicSR's own states have none
     for network in _network_files(opt, state["iter"]):
-        _load(network, torch.device("cpu"))
+        _load(network)
         checksum = hashlib.sha256(network.read_bytes()).hexdigest()
         if checksum != checksums.get(network.name, checksum):
             raise UnreadableError(f"{network} is not the network that was saved with it")
     return state
+
+
+def _is_state(state: object) -> bool:
+    # The iteration becomes part of the networks' names, and must not lead elsewhere.
+    return (
+        isinstance(state, dict)
+        and state.keys() >= STATE_KEYS
+        and all(type(state[key]) is int and state[key] >= 0 for key in ("epoch", "iter"))
+        and all(isinstance(state[key], list) for key in ("optimizers", "schedulers"))
+        and isinstance(state.get(NETWORKS_KEY, {}), dict)
+    )
+
+
+def explain_unfit_state(model: Any) -> None:
+    """Let `resume_training` of a BasicSR model say in one line that a state is not the model's."""
+    resume_training = model.resume_training
+
+    def resume_or_explain(state: dict[str, Any]) -> None:
+        try:
+            resume_training(state)
+        except Exception as error:  # optimizers meet anything in a state of any content
+            raise wrong(
+                "path.resume_state",
+                f"a state of this model ({one_line(error) or type(error).__name__})",
+                model.opt["path"]["resume_state"],
+                "name another state, or start afresh without --auto_resume",
+            ) from error
+
+    model.resume_training = resume_or_explain
 
 
 def _network_files(opt: Options, iteration: int) -> Iterator[Path]:
@@ -144,16 +174,13 @@ def _network_files(opt: Options, iteration: int) -> Iterator[Path]:
             yield Path(opt["path"]["models"]) / f"net_{label}_{iteration}.pth"
 
 
-def _load(path: Path, device: torch.device) -> Any:
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise UnreadableError(f"{path} does not exist")
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise UnreadableError(f"{path} does not exist") from error
-    except Exception as error:  # torch raises many kinds on damaged files
-        first_line = next(iter(str(error).splitlines()), "")
-        raise UnreadableError(
-            f"{path} cannot be read: {type(error).__name__} {first_line}"
-        ) from error
+        return read_file(path).root
+    except CheckpointError as error:
+        raise UnreadableError(f"{path} cannot be read: it {error}") from error
 
 
 def _say(message: str) -> None:

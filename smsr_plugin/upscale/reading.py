@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -11,14 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from smsr_plugin.data.image_files import DataError, check_complete
+from smsr_plugin.data import image_files
+from smsr_plugin.data.image_files import FORMATS, MAX_PIXELS, DataError, check_complete, too_large
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.metadata import ORIENTATION, kept_exif, turned_upright
 from smsr_plugin.upscale.picture import Picture, Pixels
 from smsr_plugin.upscale.sixteen_bits import has_sixteen_bits, layout, read_sixteen_bits
 
-#: What Pillow may take a file for. Others stay out: one of them starts Ghostscript.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 GREY_MODES = frozenset({"1", "L", "LA", "La"})
 PALETTE_MODES = frozenset({"P", "PA"})
 COLOUR_MODES = PALETTE_MODES | {"RGB", "RGBA", "RGBX", "RGBa", "YCbCr", "CMYK"}
@@ -34,20 +32,24 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
 
     Args:
         path: BMP, GIF, JPEG, PNG, PPM, TIFF or WebP; told from the content, not the name.
-        max_pixels: Refuse larger images: a small file can claim any size. By default Pillow's
-            own limit, `PIL.Image.MAX_IMAGE_PIXELS`, which is set to this meanwhile.
+        max_pixels: Refuse larger images: a small file can claim any size. By default
+            `image_files.max_pixels`.
 
     Raises:
         ImageError: If the file is no such image, damaged, cut short, empty or too large.
     """
     if not path.is_file():
         raise ImageError("is not a file" if path.exists() else "does not exist")
-    with _guarded(max_pixels), path.open("rb") as file:
+    with _guarded(), path.open("rb") as file:
+        limit = max_pixels or image_files.max_pixels()
         if not file.read(1):
             raise ImageError("the file is empty")
         file.seek(0)
         # Pillow gets some turned TIFFs wrong if it opens the file itself.
         with Image.open(file, formats=FORMATS) as image:
+            if image.width * image.height > limit:
+                option = f"--max-pixels or {MAX_PIXELS}"
+                raise ImageError(too_large(image.width * image.height, limit, option))
             picture = _decoded(image, path)
             if image.format != "MPO" and getattr(image, "is_animated", False):
                 picture = picture.changed("only the first of several frames or pages")
@@ -130,19 +132,13 @@ def _without_cmyk(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _guarded(max_pixels: int | None) -> Iterator[None]:
-    """Let Pillow keep to a number of pixels, and make ImageErrors of all that it raises."""
-    default = Image.MAX_IMAGE_PIXELS
-    limit = Image.MAX_IMAGE_PIXELS = max_pixels or default
+def _guarded() -> Iterator[None]:
+    """Make ImageErrors of all that Pillow raises; the limit on pixels is ours, not Pillow's."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with image_files.without_pillows_limit():
             yield
     except ImageError:
         raise
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ImageError(f"has more than {limit:,} pixels, the limit (max_pixels)") from error
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise ImageError(f"is damaged or not an image of a known kind ({known})") from error
@@ -151,5 +147,3 @@ def _guarded(max_pixels: int | None) -> Iterator[None]:
     except Exception as error:  # Pillow raises many types; each means that this is no image
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"cannot be read: {reason.splitlines()[0]}") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = default

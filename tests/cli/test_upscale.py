@@ -187,7 +187,7 @@ def test_what_exists_is_skipped_if_asked(tmp_path, capsys):
 def test_the_limit_on_pixels_can_be_set(tmp_path, capsys):
     save(tmp_path / "a.png", eight(9, 12))
     assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "107"]) == 1
-    assert "has more than 107 pixels" in capsys.readouterr().err
+    assert "has 108 pixels, above the limit of 107" in capsys.readouterr().err
     assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "108"]) == 0
 
 
