@@ -26,8 +26,10 @@ struct HalfProduct {
     for (int i = 0; i < k; i += 2) {
       __m512bh b[Panels];
 #pragma GCC unroll 4
-      for (int p = 0; p < Panels; ++p)
+      for (int p = 0; p < Panels; ++p) {
+        SMSR_WATCH_READ(w + p * panel + int64_t(i) * kLine, kLine * 4);
         b[p] = __m512bh(_mm512_loadu_si512(w + p * panel + int64_t(i) * kLine));
+      }
 #pragma GCC unroll 16
       for (int m = 0; m < Rows; ++m) {
         int both;
