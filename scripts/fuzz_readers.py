@@ -138,9 +138,9 @@ def work(seed: int, first: int, last: int) -> int:
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             outcome = f"finding\t{type(error).__name__} at {where}: {' '.join(str(error).split())}"
         signal.setitimer(signal.ITIMER_PROF, 0)
-        made = {path.name for path in Path("case").iterdir()} - files.keys()
-        if made or os.listdir() != ["case"]:
-            tell.write(f"finding\tmade {made or os.listdir()}\n")
+        made = {str(path) for place in (".", "case") for path in Path(place).iterdir()}
+        if made := made - {"case", *(f"case/{file}" for file in files)}:
+            tell.write(f"finding\tmade {made}\n")
         tell.write(f"{outcome}\n")
         if outcome.startswith("finding"):
             tell.write("end\tfinding\n")

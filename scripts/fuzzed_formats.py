@@ -1,4 +1,4 @@
-"""What `fuzz_readers.py` damages: small whole files, their readers, and the errors these document."""
+"""What `fuzz_readers.py` damages: small whole files, their readers, and their errors."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Bytes that mean something in one format or another.
 TELLING = (
     b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x80", b"../", b"\n",
-    b"\xff" * 8, b"\x00" * 8, b"{", b"}", b"*a", b"&a ", b"!!python/name:os.system ", b"<<: ", b": ",
-    b"1e999", b"9" * 30, b"[", b"]", b"c", b"R", b".", b"q\x00", b"h\x00", b"Q", b"b", b"\\ud800",
+    b"\xff" * 8, b"\x00" * 8, b"{", b"}", b"*a", b"&a ", b"!!python/name:os.system ", b"<<: ",
+    b": ", b"1e999", b"9" * 30, b"[", b"]", b"c", b"R", b".", b"q\x00", b"h\x00", b"Q",
+    b"b", b"\\ud800",
 )  # fmt: skip
 
 

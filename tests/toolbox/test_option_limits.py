@@ -1,4 +1,4 @@
-"""Option files from strangers: they load no code, lead nowhere else, and ask for no absurd sizes."""
+"""Option files from strangers: no code, no way out of the results, no absurd sizes."""
 
 from __future__ import annotations
 

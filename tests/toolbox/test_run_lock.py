@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from option_files import train_options, write_options
 
+from smsr_plugin.cli import train
+from smsr_plugin.toolbox.mends import Training
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.run_lock import only_training_in
 
@@ -30,31 +33,38 @@ with only_training_in(Path(sys.argv[1])):
 """
 
 
-@pytest.fixture
-def holder(tmp_path):
-    """Start another process that holds the lock of `tmp_path/experiments/x`."""
-    folder = tmp_path / "experiments" / "x"
-    process = subprocess.Popen(
+@contextmanager
+def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Let another process hold the lock of a folder."""
+    with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process, folder
-    os.killpg(process.pid, signal.SIGKILL)
-    process.stdout.close()
-    process.wait()
+    ) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def holder(tmp_path_factory) -> Iterator[tuple[int, Path]]:
+    """Return a process and the folder that it holds for all tests."""
+    folder = tmp_path_factory.mktemp("root") / "experiments" / "x"
+    with holding(folder) as process:
+        yield process.pid, folder
 
 
 def test_the_second_is_refused_with_the_firsts_number_and_machine(holder):
-    process, folder = holder
+    pid, folder = holder
     for _ in range(2):  # what the first refusal did must not spoil the second
         with pytest.raises(OptionError) as caught, only_training_in(folder):
             pass
         assert str(caught.value) == (
-            f"{folder} is in use by another training (process {process.pid} on "
+            f"{folder} is in use by another training (process {pid} on "
             f"{socket.gethostname()}); wait for it, stop it, or give this one another name"
         )
 
@@ -65,35 +75,15 @@ def test_others_are_not_in_the_way(holder):
         pass
 
 
-def test_a_killed_process_leaves_no_lock_even_if_its_child_lives(holder):
-    process, folder = holder
-    process.kill()
-    process.wait()
-    with only_training_in(folder):
-        assert str(os.getpid()) in folder.with_name(".x.lock").read_text()
-
-
-def test_the_lock_lasts_as_long_as_the_block(tmp_path):
-    folder = tmp_path / "x"
-    context = multiprocessing.get_context("forkserver")
-    with only_training_in(folder):
-        assert _tried(context, folder) == 1
-    assert _tried(context, folder) == 0
-
-
-def _tried(context, folder: Path) -> int:
-    process = context.Process(target=_try, args=(folder,))
-    process.start()
-    process.join(100)
-    return process.exitcode
-
-
-def _try(folder: Path) -> None:
-    try:
-        with only_training_in(folder):
-            sys.exit(0)
-    except OptionError:
-        sys.exit(1)
+def test_a_killed_process_leaves_no_lock_even_if_its_child_lives(tmp_path):
+    with holding(tmp_path / "x") as process:
+        process.kill()
+        process.wait()
+        os.killpg(process.pid, 0)  # the child is there
+        with only_training_in(tmp_path / "x"):
+            assert str(os.getpid()) in (tmp_path / ".x.lock").read_text()
+    with holding(tmp_path / "x"):  # and so it ends with the block
+        pass
 
 
 def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
@@ -105,27 +95,23 @@ def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path):
     assert other.read_text() == "mine"
 
 
-def test_smsr_train_refuses_before_it_touches_anything(holder, run_training, experiment, capsys):
-    process, folder = holder
+def test_smsr_train_refuses_before_it_touches_anything(holder, pairs, capsys):
+    pid, folder = holder
     folder.mkdir(parents=True)
     (folder / ".0123456789abcdef.tmp").touch()  # of a save that is under way
     before = sorted(folder.parent.rglob("*"))
-    assert run_training({"name": "x"}, "--auto_resume") == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith(f"smsr train: error: {folder} is in use by another training (process")
-    assert f"process {process.pid} on " in error
-    assert sorted(folder.parent.rglob("*")) == before
-    start = time.monotonic()
-    assert run_training({"name": "free", "train:total_iter": 1}) == 0
-    assert time.monotonic() - start < 60
+    root = folder.parents[1]
+    file = write_options(root / "x.yml", train_options(pairs, {"name": "x"}))
+    for arguments in ([], ["--auto_resume"]):
+        assert train.main(["-opt", str(file), "--root", str(root), *arguments]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"smsr train: error: {folder} is in use by another training")
+        assert f"(process {pid} on " in error
+        assert sorted(folder.parent.rglob("*")) == before
 
 
 @pytest.mark.parametrize("rank", [1, 7])
 def test_of_several_processes_only_the_first_takes_it(holder, rank):
-    from contextlib import ExitStack
-
-    from smsr_plugin.toolbox.mends import Training
-
     _, folder = holder
     opt = {"rank": rank, "auto_resume": False, "num_gpu": 0, "manual_seed": 0}
     opt["path"] = {"experiments_root": str(folder), "models": "", "training_states": ""}
