@@ -6,6 +6,7 @@ bytes of a PNG; each line of `meta_info.txt` is `key.png (h,w,c) compress_level`
 
 from __future__ import annotations
 
+import io
 import re
 import threading
 from collections.abc import Iterable
@@ -148,10 +149,12 @@ def read_keys(folder: Path) -> set[str]:
 def _read_lines(path: Path) -> list[str]:
     try:
         with open_regular(path) as file:
-            return file.read().decode().splitlines()
+            text = file.read().decode()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path.parent} is not a usable LMDB: cannot read {path} ({error})"
         raise DataError(message) from error
+    # Lines end where BasicSR sees them end, which is not everywhere that `splitlines` does.
+    return [line.rstrip("\n") for line in io.StringIO(text, newline=None)]
 
 
 def open_lmdb(folder: Path) -> lmdb.Environment:

@@ -16,7 +16,7 @@ from smsr_plugin.toolbox.option_names import BASICSR_SUFFIX
 
 #: Processes that load images, and repetitions of the images in an epoch.
 MAX_WORKERS = 512
-MAX_ENLARGE_RATIO = 10_000
+MAX_ENLARGE_RATIO = 1000
 #: With one place for the name of an image; format strings can do more.
 FILE_NAME_TEMPLATE = re.compile(r"[^{}/\\]*\{\}[^{}/\\]*")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from smsr_plugin.toolbox.option_error import OptionError
@@ -27,16 +27,19 @@ def only_training_in(folder: Path) -> Iterator[None]:
     where a file system has none, the training runs without.
 
     Raises:
-        OptionError: If another process has the lock; names its number and machine.
-        OSError: If the file cannot be made.
+        OptionError: If another process has the lock, named by its number and machine, or the
+            file cannot be made.
     """
     if fcntl is None:
         yield
         return
-    folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.with_name(f".{folder.name}.lock")
-    # Not through a link: what is written would go elsewhere.
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # Not through a link: what is written would go elsewhere.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise OptionError(f"{path} cannot be written: {error.strerror}") from error
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,8 +52,9 @@ def only_training_in(folder: Path) -> Iterator[None]:
         except OSError:
             yield
             return
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        with suppress(OSError):  # on a full disk the others are refused without a name
+            os.truncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield
     finally:
         os.close(descriptor)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import zlib
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import claiming_png, png_chunk
 from PIL import Image
 
 from smsr_plugin.data.image_files import (
+    MAX_PIXELS,
     DataError,
     check_complete,
     decode,
@@ -17,6 +21,7 @@ from smsr_plugin.data.image_files import (
     list_images,
     png_shape,
     read_header,
+    read_image,
 )
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
@@ -153,3 +158,51 @@ def test_only_image_files_are_listed_in_order(tmp_path, make_images):
 def test_missing_and_empty_folders_are_named(tmp_path: Path, name, message):
     with pytest.raises(DataError, match=message):
         list_images(tmp_path / name)
+
+
+def test_the_limit_on_pixels_holds_before_anything_is_decoded_and_can_be_raised(monkeypatch):
+    bomb = claiming_png(100_000, 100_000)
+    with pytest.raises(DataError, match="has 10,000,000,000 pixels, above the limit of 89,478,485"):
+        decode(bomb, "x")
+    monkeypatch.setenv(MAX_PIXELS, str(10**10))
+    assert read_header(BytesIO(bomb), "x").width == 100_000
+    content, default = encode_png(PIXELS), Image.MAX_IMAGE_PIXELS
+    monkeypatch.setenv(MAX_PIXELS, str(9 * 14 - 1))
+    with pytest.raises(DataError, match=r"above the limit of 125; .*raise SMSR_MAX_PIXELS"):
+        decode(content, "x")
+    monkeypatch.setenv(MAX_PIXELS, str(9 * 14))
+    assert decode(content, "x").shape == (9, 14, 3)
+    assert default == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("text", ["many", "0", "-5", "1e9", "9" * 30])
+def test_a_limit_that_is_no_number_is_an_error(monkeypatch, text):
+    monkeypatch.setenv(MAX_PIXELS, text)
+    with pytest.raises(DataError, match="SMSR_MAX_PIXELS must be a whole number above 0, got"):
+        decode(encode_png(PIXELS), "x")
+
+
+@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "TGA"])
+def test_other_formats_are_not_opened_whatever_their_name(form, tmp_path):
+    path = tmp_path / "image.png"
+    Image.fromarray(PIXELS).save(path, form)
+    with pytest.raises(DataError, match="cannot be read as an image"):
+        read_image(path)
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    for name in ("pipe.png", "device.png"):
+        for read in (read_image, lambda path: read_header(path, "x")):
+            with pytest.raises(OSError, match="a pipe, a socket or a device"):
+                read(tmp_path / name)
+    with pytest.raises(DataError, match="holds no images"):
+        list_images(tmp_path)
+
+
+def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
+    text = b"a\0\0" + zlib.compress(bytes(10**8))
+    start, end = encode_png(PIXELS)[:33], encode_png(PIXELS)[33:]
+    with pytest.raises(DataError, match="large"):
+        decode(start + png_chunk(b"zTXt", text) + end, "x")

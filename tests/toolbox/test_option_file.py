@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
-from smsr_plugin.toolbox.option_error import OptionError
+from smsr_plugin.toolbox.option_error import OptionError, wrong
 from smsr_plugin.toolbox.option_file import override, parse_yaml, read_option_file
 
 
@@ -68,6 +70,12 @@ def test_tags_do_not_run_code(tmp_path, tag):
         (b"[" * 1500, "nested too deeply"),
         (b"", "expected sections"),
         (b"- 1", "expected sections"),
+        (b"a: " + b"9" * 4000, "is not a valid int"),
+        (b"a: 0x" + b"f" * 40, "is not a valid int"),
+        (b"a: " + b":".join([b"1"] * 3000) + b".5", "is not a valid float"),
+        (b'a: "\\U00110000"', "not a text file"),
+        (b'a: "\\ud800"', "is not a valid str"),
+        (b"a: " + b"[" * 300 + b"]" * 300 + b"\n? [b]\n: 1", "a key must be text"),
     ],
 )
 def test_what_is_no_option_file_is_one_clear_line(tmp_path, text, message):
@@ -133,3 +141,47 @@ def test_overrides_apply_to_the_file(tmp_path: Path):
     file.write_text("name: x\ntrain: {total_iter: 5}")
     options = read_option_file(file, ["name=y", "train:total_iter=6"])
     assert options == {"name": "y", "train": {"total_iter": 6}}
+
+
+def nested_aliases(line: str, levels: int = 9) -> bytes:
+    """Return a text in which each level names the one before ten times: 10⁹ values in the end."""
+    texts = ["a0: &a0 {x0: 1}"]
+    for level in range(1, levels + 1):
+        names = ", ".join([f"*a{level - 1}"] * 10)
+        texts.append(line.format(level=level, names=names))
+    return "\n".join(texts).encode()
+
+
+@pytest.mark.parametrize(
+    "line", ["a{level}: &a{level} [{names}]", "a{level}: &a{level} {{<<: [{names}]}}"]
+)
+def test_aliases_do_not_multiply_values_without_end(line):
+    start = time.process_time()
+    with pytest.raises(OptionError, match="aliases repeat values; more than 20,000"):
+        parse_yaml(nested_aliases(line), "x.yml")
+    assert time.process_time() - start < 5
+
+
+def test_a_few_aliases_are_fine():
+    found = parse_yaml(nested_aliases("a{level}: &a{level} [{names}]", levels=2), "x.yml")
+    assert found["a2"] == [[{"x0": 1}] * 10] * 10
+
+
+def test_a_very_large_file_is_refused_before_it_is_parsed(tmp_path):
+    file = tmp_path / "large.yml"
+    with file.open("wb") as stream:
+        stream.write(b"a: 1\n")
+        stream.truncate(100_000_000)
+    with pytest.raises(OptionError, match="expected an option file of up to 1,048,576 bytes"):
+        read_option_file(file)
+
+
+def test_pipes_and_devices_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yml")
+    for path in (tmp_path / "pipe.yml", Path("/dev/zero")):
+        with pytest.raises(OptionError, match="it is a pipe, a socket or a device"):
+            read_option_file(path)
+
+
+def test_values_are_cut_where_they_are_long():
+    assert len(str(wrong("key", "a number", "x" * 10**6, "write one"))) < 300

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 
 import pytest
 import torch
@@ -151,3 +152,53 @@ def test_a_finished_training_is_not_continued(run_training, experiment, at_10):
     assert run_training({"train:total_iter": 10}, "--auto_resume") == 0
     assert experiment.learning_rates == {}
     assert experiment.states == [5, 10]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"iter": "../../../other"},
+        {"iter": 10.0},
+        {"iter": True},
+        {"iter": -1},
+        {"epoch": None},
+        {"optimizers": {}},
+        {"schedulers": "x"},
+        {"networks": ["x"]},
+    ],
+)
+def test_states_of_the_wrong_make_are_passed_over(run_training, experiment, at_10, capsys, changes):
+    folder = experiment.folder / "training_states"
+    state = torch.load(folder / "10.state", weights_only=True)
+    torch.save({**state, **changes}, folder / "12.state")
+    assert run_training({"train:total_iter": 10}, "--auto_resume") == 0
+    out = capsys.readouterr().out
+    assert "12.state: it is no training state" in out
+    assert "10.state, iteration 10." in out
+
+
+@pytest.mark.parametrize(
+    "changes", [{"optimizers": []}, {"optimizers": ["x"]}, {"schedulers": [5]}]
+)
+def test_a_state_that_does_not_fit_the_model_is_one_line(
+    run_training, experiment, at_10, capsys, changes
+):
+    folder = experiment.folder / "training_states"
+    state = torch.load(folder / "10.state", weights_only=True)
+    torch.save({**state, **changes}, folder / "10.state")
+    assert run_training(None, "--auto_resume") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("smsr train: error: path.resume_state: expected a state of this model")
+    assert "Traceback" not in error
+
+
+def test_a_compressed_state_is_passed_over(run_training, experiment, at_10, capsys):
+    folder = experiment.folder / "training_states"
+    with (
+        zipfile.ZipFile(folder / "10.state") as whole,
+        zipfile.ZipFile(folder / "11.state", "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for entry in whole.namelist():
+            bomb.writestr(entry, whole.read(entry) + bytes(1_000_000))
+    assert run_training({"train:total_iter": 10}, "--auto_resume") == 0
+    assert "11.state cannot be read: it unpacks to" in capsys.readouterr().out

@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from training_process import (
 )
 
 from smsr_plugin.data.lmdb_store import LmdbWriter
+from smsr_plugin.toolbox.run_lock import only_training_in
 
 SMSR = {
     "model_type": "SMSRModel",
@@ -130,6 +133,73 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_pair(run, experiment):
     assert resumed.code == 0
     whole = type(experiment)(experiment.folder.with_name("straight"))
     assert equal(network(experiment, 20), network(whole, 20))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Make `tmp_path/experiments` a file system of its own, of 2 MB in memory."""
+    folder = tmp_path / "experiments"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no `mount` here")
+    if mounted.returncode:
+        pytest.skip(f"mounting is not permitted here: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path, left: int) -> Path:
+    """Fill a file system with one file, up to about `left` bytes; return the file."""
+    path = folder / "filler"
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert os.statvfs(folder).f_bavail == 0
+    os.truncate(path, path.stat().st_size - left)
+    return path
+
+
+def test_a_disk_that_is_really_full_ends_the_run_and_leaves_the_last_pair(
+    run, experiment, small_disk
+):
+    straight = run({"name": "straight"})
+    assert straight.code == 0
+    assert run({"train:total_iter": 10}).code == 0
+    size = {p.suffix: p.stat().st_size for p in experiment.folder.glob("*/*10.*")}
+    room = size[".pth"] + size[".state"]
+    for left, file in ((room // 4, "net_g_15.pth"), (room - 8192, "15.state")):
+        filler = fill(small_disk, left)
+        full = run({})
+        assert full.code == 1, full.err
+        assert re.fullmatch(
+            rf"smsr train: error: cannot save \S+{file}: No space left on device; "
+            r"the last good state is \S+/10\.state",
+            full.error,
+        )
+        assert "Traceback" not in full.err
+        assert not temporary_files(experiment)
+        assert experiment.states == [5, 10]
+        filler.unlink()
+        (experiment.folder / "models/net_g_15.pth").unlink(missing_ok=True)
+    resumed = run({})
+    assert resumed.code == 0, resumed.err
+    assert "10.state, iteration 10." in resumed.out
+    whole = type(experiment)(experiment.folder.with_name("straight"))
+    assert equal(network(experiment, "latest"), network(whole, "latest"))
+
+
+def test_a_second_training_in_the_same_folder_is_refused(run, experiment):
+    assert run({"train:total_iter": 10}).code == 0
+    with only_training_in(experiment.folder):
+        before = sorted(experiment.folder.parent.rglob("*"))
+        second = run({})
+        assert second.code == 2
+        assert f"is in use by another training (process {os.getpid()} on " in second.error
+        assert sorted(experiment.folder.parent.rglob("*")) == before
+    assert run({}).code == 0
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

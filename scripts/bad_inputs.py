@@ -1,0 +1,83 @@
+"""Run every command on bad inputs and write down what each printed: docs/bad_inputs.md.
+
+    python scripts/bad_inputs.py > docs/bad_inputs.md
+
+Each row is a command that really ran, in a folder of its own, with its exit code and the last line
+that it wrote to stderr, or to stdout if there is none. Nothing is downloaded; the networks are tiny
+and random. The exit code is 1 if a command showed a traceback, was killed by a signal, or took more
+than ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from bad_input_cases import CASES, SMSR_COMMAND, Case, base
+
+SECONDS = 600
+#: Columns of the longest cell.
+WIDTH = 260
+
+
+def run(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*SMSR_COMMAND, *arguments.split(" ")]
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    environment.pop("SMSR_MAX_PIXELS", None)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace",
+        timeout=SECONDS, check=False,
+    )  # fmt: skip
+
+
+def row(case: Case, folder: Path) -> tuple[str, str | None]:
+    """Return the row of the table, and what is wrong with it."""
+    base(folder)
+    case.prepare(folder)
+    try:
+        done = run(folder, case.arguments)
+    except subprocess.TimeoutExpired:
+        return f"| {case.what} | — | no end |", "took too long"
+    lines = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
+    printed = lines[-1].replace(str(folder), "DIR").removeprefix("smsr ")
+    printed = re.sub(r"process \d+ on \S+\)", "process N on HOST)", printed)
+    printed = re.sub(r"\d+\.\d GB of free", "N GB of free", printed)
+    printed = printed if len(printed) <= WIDTH else f"{printed[:WIDTH]}…"
+    printed = printed.replace("|", "\\|").replace("`", "'")
+    fault = None
+    if "Traceback" in done.stderr or done.returncode < 0:
+        fault = "traceback" if done.returncode >= 0 else "killed"
+    if list(folder.rglob("it ran")):
+        fault = "ran code"
+    return f"| {case.what} | {done.returncode} | `{printed}` |", fault
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in them")
+    args = parser.parse_args()
+    print("# Bad inputs\n\nWhat each command says to inputs that it cannot use: the exit code and")
+    print("the last line on stderr. Made by `python scripts/bad_inputs.py > docs/bad_inputs.md`.")
+    command, faults = "", 0
+    for case in CASES:
+        if args.only not in f"{case.what} {case.arguments}":
+            continue
+        if case.arguments.split(" ")[0] != command:
+            command = case.arguments.split(" ")[0]
+            print(f"\n## smsr {command}\n\n| input | exit code | printed |\n|---|---|---|")
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            text, fault = row(case, Path(folder).resolve())
+        print(text, flush=True)
+        if fault:
+            faults += 1
+            print(f"{case.arguments}, {case.what}: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
