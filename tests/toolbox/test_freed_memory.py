@@ -19,7 +19,7 @@ if sys.argv[1] == "keep":
 for turn in range(8):
     if turn == 4:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    tensors = [torch.ones(5 << 20) for _ in range(6)]
+    tensors = [torch.ones(2 << 20) for _ in range(6)]
     while tensors:
         tensors.pop()
 faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
