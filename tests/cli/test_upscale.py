@@ -92,7 +92,8 @@ def test_good_files_are_enlarged_and_bad_ones_named(tmp_path, net, capsys):
         assert image.info["icc_profile"] == srgb_profile()
         assert len(np.unique(np.asarray(image)[..., 3])) > 100
     assert printed.err.splitlines() == [
-        "smsr upscale: error: in/bomb.png: has more than 89,478,485 pixels, the limit (max_pixels)",
+        "smsr upscale: error: in/bomb.png: has 2,500,000,000 pixels, above the limit of "
+        "89,478,485; unless it is a decompression bomb, raise --max-pixels or SMSR_MAX_PIXELS",
         "smsr upscale: error: in/cut.png: the PNG is cut short",
         "smsr upscale: error: in/empty.png: the file is empty",
         "smsr upscale: note: in/palette.gif: palette, becomes RGB",
