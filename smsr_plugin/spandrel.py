@@ -95,7 +95,7 @@ class SMSRArch(spandrel.Architecture[SMSR]):
             architecture=self,
             purpose="SR",
             tags=[f"{config.num_feat}nf", f"{config.num_block}nb", f"{config.num_layer}nl"],
-            # Features of the released weights go beyond float16's 65504 on a fine checkerboard.
+            # Features of the released weights come near float16's 65504 on a fine checkerboard.
             supports_half=False,
             supports_bfloat16=True,
             scale=config.upscale,

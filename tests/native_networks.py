@@ -11,8 +11,9 @@ from smsr_plugin import to_sparse
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 #: fp32: 24 bits, sums of a few thousand terms through about 20 layers of values of about 1. bf16: 8
-#: bits, rounded once for each of those layers, errors independent, values up to about 2.
-CLOSE = {"fp32": {"rtol": 0, "atol": 1e-5}, "bf16": {"rtol": 0, "atol": 2 * 20**0.5 * 2.0**-9}}
+#: bits, rounded once for each of those layers, errors independent, values up to about 2; Winograd's
+#: transforms make them up to three times as large.
+CLOSE = {"fp32": {"rtol": 0, "atol": 1e-5}, "bf16": {"rtol": 0, "atol": 6 * 20**0.5 * 2.0**-9}}
 
 PRECISIONS = [
     "fp32",

@@ -10,16 +10,18 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["smsr_plugin.cli.train"])
+_context.set_forkserver_preload(["smsr_plugin.toolbox.entry"])
 
 
 @dataclass(frozen=True)
@@ -38,28 +40,81 @@ class Ending:
 
 def train(folder: Path, option_file: Path, *faults: Callable[[], None]) -> Ending:
     """Run `smsr-train --auto_resume` below `folder` to its end, whatever that is."""
-    arguments = ["-opt", str(option_file), "--root", str(folder), "--auto_resume"]
-    process = _context.Process(target=_train, args=(folder, arguments, faults))
-    process.start()
-    process.join(100)
-    if process.exitcode is None:
-        process.kill()
-        raise TimeoutError((folder / "err").read_text())
-    out, err = ((folder / name).read_text() for name in ("out", "err"))
-    return Ending(process.exitcode, out, err)
+    arguments = ["train", "-opt", str(option_file), "--root", str(folder), "--auto_resume"]
+    (ending,) = _run([_Start(folder, arguments, faults)])
+    return ending
 
 
-def _train(folder: Path, arguments: list[str], faults: tuple[Callable[[], None], ...]) -> None:
+def together(
+    world_size: int,
+    folder: Path,
+    arguments: Sequence[str],
+    *faults: Callable[[], None],
+    at_rank: Mapping[int, Callable[[], None]] | None = None,
+) -> list[Ending]:
+    """Run `smsr` in several processes, as torchrun does, but let each end by itself.
+
+    Args:
+        world_size: How many.
+        folder: What they print is kept there.
+        arguments: Of the command line.
+        faults: Done first in all processes.
+        at_rank: Done first in some, by rank.
+
+    Returns:
+        How they ended, by rank.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    starts = []
+    for rank in range(world_size):
+        own = folder / f"rank{rank}"
+        own.mkdir(exist_ok=True)
+        variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size}
+        variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": 1}
+        mine = [fault for key, fault in (at_rank or {}).items() if key == rank]
+        starts.append(_Start(own, arguments, (*faults, *mine), variables))
+    return _run(starts)
+
+
+class _Start(NamedTuple):
+    """A process to start: where its output goes, what it does."""
+
+    folder: Path
+    arguments: Sequence[str]
+    faults: tuple[Callable[[], None], ...]
+    variables: Mapping[str, object] = {}
+
+
+def _run(starts: Sequence[_Start]) -> list[Ending]:
+    processes = [_context.Process(target=_main, args=(start,)) for start in starts]
+    for process in processes:
+        process.start()
+    last = time.monotonic() + 100
+    for process in processes:
+        process.join(max(0, last - time.monotonic()))
+    texts = [[(start.folder / name).read_text() for name in ("out", "err")] for start in starts]
+    if any(process.exitcode is None for process in processes):
+        for process in processes:
+            process.kill()
+        raise TimeoutError(texts)
+    codes = [cast(int, process.exitcode) for process in processes]
+    return [Ending(code, *text) for code, text in zip(codes, texts, strict=True)]
+
+
+def _main(start: _Start) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-    from smsr_plugin.cli import train as entry
+        os.dup2(os.open(start.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+    os.environ.update({name: str(value) for name, value in start.variables.items()})
+    from smsr_plugin.cli.main import main
 
     # A process of the fork server would also start the loader's workers through it.
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
-    for fault in faults:
+    for fault in start.faults:
         fault()
-    sys.exit(entry.main(arguments))
+    sys.exit(main(start.arguments))
 
 
 def kill() -> None:

@@ -10,8 +10,56 @@ and G_1 − G_0 follows the standard logistic distribution: one draw in place of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from smsr_plugin.config import SMSRConfig
+
+
+class MaskSeeds(NamedTuple):
+    """Seeds of the masks' noise, so that it follows the samples wherever they are computed."""
+
+    samples: Tensor  #: (B,) int64, of each sample's spatial masks
+    channels: int  #: of the channel masks
+
+
+class MaskNoise(NamedTuple):
+    """The noise G_1 − G_0 of all masks in one forward pass."""
+
+    spa: Tensor  #: (B, K, H, W), each pixel's own
+    ch: Tensor  #: (1, K, C, L), shared by the batch
+
+    @classmethod
+    def draw(cls, config: SMSRConfig, lq: Tensor, seeds: MaskSeeds | None = None) -> MaskNoise:
+        """Draw it for a batch of lq images, (B, num_in_ch, H, W), on their device.
+
+        Without seeds it comes from PyTorch's own generator.
+        """
+        blocks = config.num_block
+        ch_shape = (1, blocks, config.num_feat, config.num_layer)
+        spa_shape = (blocks, *lq.shape[2:])
+        if seeds is None:
+            ch = logistic_noise(ch_shape, lq)
+            return cls(logistic_noise((len(lq), *spa_shape), lq), ch)
+        of_samples = [logistic_noise(spa_shape, lq, seed) for seed in seeds.samples.tolist()]
+        return cls(torch.stack(of_samples), logistic_noise(ch_shape, lq, seeds.channels))
+
+    def split(self, sections: int) -> list[MaskNoise]:
+        """Return the noise of the parts that `torch.tensor_split` makes of the batch."""
+        return [MaskNoise(spa, self.ch) for spa in self.spa.tensor_split(sections)]
+
+
+def logistic_noise(shape: Sequence[int], like: Tensor, seed: int | None = None) -> Tensor:
+    """Draw from the standard logistic distribution on a tensor's device, in float32 or wider."""
+    generator = None if seed is None else Generator(like.device).manual_seed(seed)
+    # Half precision would round the noise of rare events away.
+    dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+    uniform = torch.rand(*shape, generator=generator, dtype=dtype, device=like.device)
+    uniform.clamp_(min=torch.finfo(dtype).tiny)
+    return uniform.log() - torch.log1p(-uniform)
 
 
 def logit_difference(logits: Tensor, dim: int) -> Tensor:
@@ -20,24 +68,22 @@ def logit_difference(logits: Tensor, dim: int) -> Tensor:
     return one - zero
 
 
-def soft_mask(difference: Tensor, tau: float) -> Tensor:
-    """Draw the Gumbel softmax mask of class 1, in (0, 1), in float32.
+def soft_mask(difference: Tensor, tau: float, noise: Tensor | None = None) -> Tensor:
+    """Return the Gumbel softmax mask of class 1, in (0, 1), in float32 or wider.
 
     Args:
         difference: logit 1 − logit 0, any shape.
         tau: Temperature τ, above 0; as it falls the mask nears 0 or 1.
+        noise: G_1 − G_0, of the same shape; None to draw it.
 
     Raises:
         ValueError: If `tau` is not above 0.
     """
     if not tau > 0:
         raise ValueError(f"tau must be above 0, got {tau}")
-    # Half precision would round the noise of rare events away, so the draw is in float32 or wider.
-    difference = difference if difference.dtype == torch.float64 else difference.float()
-    tiny = torch.finfo(difference.dtype).tiny
-    uniform = torch.rand_like(difference).clamp_(min=tiny)
-    logistic = uniform.log() - torch.log1p(-uniform)
-    return torch.sigmoid((difference + logistic) / tau)
+    if noise is None:
+        noise = logistic_noise(difference.shape, difference)
+    return torch.sigmoid((difference.to(noise.dtype) + noise) / tau)
 
 
 def hard_mask(difference: Tensor, threshold: float = 0.0) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.gumbel import hard_mask, logit_difference, soft_mask
+from smsr_plugin.archs.gumbel import MaskNoise, hard_mask, logit_difference, soft_mask
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
 
 
@@ -91,10 +91,10 @@ class SparseMaskModule(nn.Module):
         feature, features, dense_in = x, [], None
         for layer, conv in enumerate(self.convs):
             dense_out = 1 - ch_mask[:, layer]
-            feature = F.relu(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
+            feature = F.relu_(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
             features.append(feature)
             dense_in = dense_out
-        return x + self.attention(self.fuse(torch.cat(features, 1)))
+        return x + self.attention(conv_of_concatenation(self.fuse, features))
 
 
 def sparse_mask_conv(
@@ -105,10 +105,10 @@ def sparse_mask_conv(
     With d, s = 1 − d for the output channels and d', s' for the input channels, the paper's sum
     d·(W∗d'x) + m·s·(W∗d'x) + m·d·(W∗s'x) + m·s·(W∗s'x) is, since s + d = 1,
 
-        m · (W∗x) + (1 − m) · (dWd')∗x.
+        (dWd')∗x + m · ((W − dWd')∗x):
 
-    At an important pixel all outputs see all inputs; elsewhere only dense outputs see only dense
-    inputs. Scaling the kernel in place of the features saves two feature maps per layer.
+    D→D at every pixel, all the rest at important ones. Scaling the kernel in place of the features
+    leaves no masked feature maps to compute, or to keep for the backward pass.
 
     Args:
         x: (B, C_in, H, W).
@@ -120,10 +120,18 @@ def sparse_mask_conv(
     if dense_in is None:
         every = F.conv2d(x, weight, padding=1)
         return every * torch.lerp(dense_out.view(-1, 1, 1), spa_mask.new_ones(()), spa_mask)
-    dense_weight = weight * dense_out.view(-1, 1, 1, 1) * dense_in.view(-1, 1, 1)
-    both = F.conv2d(x, torch.cat([weight, dense_weight]), padding=1)
-    every, dense = both.chunk(2, 1)
-    return torch.lerp(dense, every, spa_mask.expand_as(every))
+    d2d_weight = weight * dense_out.view(-1, 1, 1, 1) * dense_in.view(-1, 1, 1)
+    d2d = F.conv2d(x, d2d_weight, padding=1)
+    return torch.addcmul(d2d, spa_mask, F.conv2d(x, weight - d2d_weight, padding=1))
+
+
+def conv_of_concatenation(conv: nn.Conv2d, parts: list[Tensor]) -> Tensor:
+    """Return `conv(torch.cat(parts, 1))` of a 1×1 convolution, without the concatenation."""
+    weights = conv.weight.split([part.shape[1] for part in parts], 1)
+    out = F.conv2d(parts[0], weights[0], conv.bias)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        out += F.conv2d(part, weight)
+    return out
 
 
 class SMSR(nn.Module):
@@ -176,14 +184,14 @@ class SMSR(nn.Module):
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
 
-    def channel_masks(self, tau: float = 1.0) -> Tensor:
+    def channel_masks(self, tau: float = 1.0, noise: Tensor | None = None) -> Tensor:
         """Return the channel masks of all blocks, (1, K, C, L): soft in training, else hard.
 
-        A tie of the logits is dense.
+        A tie of the logits is dense. `noise` has the shape of the masks; None to draw it.
         """
         logits = torch.stack([block.ch_mask for block in self.blocks], 1)
         difference = logit_difference(logits, -1).squeeze(-1)
-        return soft_mask(difference, tau) if self.training else hard_mask(difference)
+        return soft_mask(difference, tau, noise) if self.training else hard_mask(difference)
 
     def forward(
         self,
@@ -192,6 +200,7 @@ class SMSR(nn.Module):
         threshold: float = 0.0,
         spa_mask: Tensor | None = None,
         return_masks: bool = False,
+        noise: MaskNoise | None = None,
     ) -> Tensor | SMSROutput:
         """Super-resolve a batch.
 
@@ -202,6 +211,7 @@ class SMSR(nn.Module):
                 evaluation only.
             spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
             return_masks: Return `SMSROutput` in place of the image alone.
+            noise: Of the soft masks; used in training only. None to draw it.
 
         Returns:
             (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
@@ -212,13 +222,15 @@ class SMSR(nn.Module):
         check_input(x, self.config, spa_mask)
         x0 = (x - self.rgb_mean) * self.img_range
         head = feature = self.head(x0)
-        ch_masks = self.channel_masks(tau)
+        if self.training and noise is None:
+            noise = MaskNoise.draw(self.config, x)
+        ch_masks = self.channel_masks(tau, noise and noise.ch)
         spa_masks, features = [], []
         for k, block in enumerate(self.blocks):
             if spa_mask is not None:
                 block_mask = spa_mask[:, k : k + 1]
-            elif self.training:
-                block_mask = soft_mask(block.spa_mask(feature), tau)
+            elif noise is not None and self.training:
+                block_mask = soft_mask(block.spa_mask(feature), tau, noise.spa[:, k : k + 1])
             else:
                 block_mask = hard_mask(block.spa_mask(feature), threshold)
             feature = block(feature, block_mask, ch_masks[:, k])

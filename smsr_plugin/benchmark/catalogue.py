@@ -71,14 +71,14 @@ class EngineSpec:
 
     Attributes:
         name: By which it is selected and reported.
-        network: A key of `NETWORKS`.
+        network: A key of `NETWORKS`, or what `engines.training` trains.
         library: For people: what runs it and how.
         module: The module with its `load` function; relative to `smsr_plugin.benchmark.engines`
             if it begins with a dot.
         threads: How many it may use.
         precision: "fp32" or "bf16".
         model_format: "onnx" or "ncnn" if it reads a file of that format, else None.
-        backend: Of `to_sparse`; for the sparse network only.
+        backend: Of `to_sparse`, for the sparse network; the layout of the features, for a training.
         env: Variables set before its process starts.
         imports: Modules that building the network needs, imported before memory is counted.
     """

@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     schedule = _schedule(args)
     results = Results(
         datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        [parser.prog, *map(_without_folder, arguments)],
+        [parser.prog, *map(without_folder, arguments)],
         args.threads,
         asdict(schedule),
         describe(),
@@ -120,7 +120,7 @@ def _schedule(args: argparse.Namespace) -> Schedule:
     return Schedule(**{**asdict(base), **{k: v for k, v in chosen.items() if v is not None}})
 
 
-def _without_folder(argument: str) -> str:
+def without_folder(argument: str) -> str:
     """Return an argument fit for publication: of a path only the name."""
     return Path(argument).name if "/" in argument else argument
 
@@ -148,17 +148,17 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="names or patterns such as 'ours*' (default: all; a wrong name lists them)",
     )
-    add("--threads", type=_positive, default=torch.get_num_threads(), help="default: %(default)s")
+    add("--threads", type=positive, default=torch.get_num_threads(), help="default: %(default)s")
     rounds = f"default: {Schedule.rounds}, with --quick {QUICK_SCHEDULE.rounds}"
-    add("--rounds", type=_positive, help=f"turns of each engine ({rounds})")
-    add("--runs", type=_positive, help=f"timed runs of a turn (default: {Schedule.timed})")
+    add("--rounds", type=positive, help=f"turns of each engine ({rounds})")
+    add("--runs", type=positive, help=f"timed runs of a turn (default: {Schedule.timed})")
     add("--density", action="store_true", help="also time against density, on the first image")
     add("--quick", action="store_true", help=f"few rounds, on {QUICK_IMAGES[0]!r} by default")
     add("--out", type=Path, default=Path("benchmark_results"), metavar="DIR", help="%(default)s")
     return parser
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")

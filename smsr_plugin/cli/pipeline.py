@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import FAILED, bad_usage
+from smsr_plugin.cli.errors import BAD_USAGE, FAILED, bad_usage
+
+if TYPE_CHECKING:
+    from smsr_plugin.data.processes import Processes
 
 
 def add_pipeline_parser(
@@ -33,34 +37,59 @@ def add_pipeline_parser(
         help="training: go on from the newest usable state")  # fmt: skip
     add("--debug", action="store_true",
         help="put debug_ before the name; log, save, validate often")  # fmt: skip
-    add("--launcher", choices=["none", "pytorch", "slurm"], default="none", help="distributed run")
+    add("--launcher", choices=["none", "pytorch", "slurm"],
+        help="of several processes (default: torchrun, if it is there)")  # fmt: skip
     add("--quiet", action="store_true",
         help="only progress and results here; all in the log file")  # fmt: skip
-    add("--local_rank", metavar="N", type=int, default=0, help="set by launchers")
+    # Old launchers give it; their environment says it too.
+    add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the pipeline.
+    """Run the pipeline; of several processes that end for one reason, one says it.
 
     Returns:
         0; 1 after one line on stderr if something came up in the run, 2 if the user must mend
         options or data; 128 + the signal after Ctrl-C or SIGTERM.
     """
+    from smsr_plugin.data.processes import LostProcessError, joined
+
+    with ExitStack() as stack:
+        try:
+            processes = stack.enter_context(joined(args.launcher))
+        except (ValueError, LostProcessError) as error:
+            return bad_usage(args, error)
+        return _run(args, processes)
+
+
+def _run(args: argparse.Namespace, processes: Processes) -> int:
+    from smsr_plugin.data.processes import LostProcessError
     from smsr_plugin.toolbox.entry import run_pipeline
     from smsr_plugin.toolbox.option_error import OptionError
-    from smsr_plugin.toolbox.run_error import RunError
+    from smsr_plugin.toolbox.run_error import EndedElsewhereError, RunError
+
+    def say(text: str, consequence: bool = False) -> None:
+        if processes.is_first_to_say(text, consequence):
+            print(f"smsr {args.command}: {text}", file=sys.stderr)
 
     try:
         run_pipeline(args)
     except OptionError as error:
-        return bad_usage(args, error)
+        say(f"error: {error}")
+        return BAD_USAGE
+    except EndedElsewhereError:
+        return FAILED
     except RunError as error:
-        print(f"smsr {args.command}: error: {error}", file=sys.stderr)
+        say(f"error: {error}")
+        return FAILED
+    except LostProcessError as error:
+        advice = "; start again with --auto_resume" if args.command == "train" else ""
+        say(f"error: {error}{advice}", consequence=True)
         return FAILED
     except KeyboardInterrupt as interruption:
         signum = signal.Signals(getattr(interruption, "signum", signal.SIGINT))
         by_whom = "" if signum == signal.SIGINT else f" by {signum.name}"
-        print(f"smsr {args.command}: interrupted{by_whom}", file=sys.stderr)
+        say(f"interrupted{by_whom}")
         return 128 + signum
     return 0

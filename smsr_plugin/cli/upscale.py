@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import FAILED, INTERRUPTED, bad_usage
+from smsr_plugin.cli.errors import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
 from smsr_plugin.cli.numbers import factor, finite, not_negative, percent, positive
 
 if TYPE_CHECKING:
+    from smsr_plugin.data.processes import Processes
     from smsr_plugin.upscale.batch import Batch, Outcome
     from smsr_plugin.upscale.inputs import Job
 
@@ -80,33 +85,73 @@ def _add_size(add: Callable[..., Any]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Upscale; return 0, 1 if some images failed, 2 on wrong usage, 130 when interrupted."""
-    weights = args.weights or os.environ.get(WEIGHTS)
-    if not weights:
-        return bad_usage(args, NO_WEIGHTS)
+    """Upscale; return 0, 1 if some images failed, 2 on wrong usage, 130 when interrupted.
+
+    Under torchrun each process takes its share of the images, and all return the same.
+    """
     _silence_decoders()
+    from smsr_plugin.data.processes import LostProcessError, joined
+
+    with ExitStack() as stack:
+        try:
+            processes = stack.enter_context(joined())
+        except (ValueError, LostProcessError) as error:
+            return bad_usage(args, error)
+        try:
+            return _run(args, processes)
+        except LostProcessError as error:
+            text = f"{error}; start again with --skip-existing"
+            if processes.is_first_to_say(text, consequence=True):
+                print(f"smsr upscale: error: {text}", file=sys.stderr)
+            return FAILED
+
+
+def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.cli.upscale_report import report, summary
     from smsr_plugin.upscale.batch import State
     from smsr_plugin.upscale.inputs import Naming, plan
 
     try:
+        weights = args.weights or os.environ.get(WEIGHTS)
+        if not weights:
+            raise ValueError(NO_WEIGHTS)
         naming = Naming(args.out, args.suffix, args.ext, args.masks)
         jobs = plan(args.inputs, naming, args.recursive)
         batch = _batch(args, Path(weights))
     except ValueError as error:
-        return bad_usage(args, error)
+        return bad_usage(args, error) if processes.is_first_to_say(str(error)) else BAD_USAGE
+    jobs = _connect(processes, jobs)
     outcomes: list[Outcome] = []
     interrupted = False
     try:
-        _work(batch, jobs, outcomes, quiet=args.json)
+        _work(batch, [jobs[i] for i in processes.share(len(jobs))], outcomes, args, processes)
     except KeyboardInterrupt:
         interrupted = True
-    print(json.dumps(report(outcomes, jobs), indent=2) if args.json else summary(outcomes))
+    shares = processes.gather((interrupted, outcomes))
+    interrupted = any(share[0] for share in shares)
+    turns = zip_longest(*(share[1] for share in shares))  # in the order of the jobs
+    outcomes = [outcome for outcome in chain.from_iterable(turns) if outcome is not None]
+    if processes.rank == 0:
+        print(json.dumps(report(outcomes, jobs), indent=2) if args.json else summary(outcomes))
+        if interrupted:
+            left = len(jobs) - len(outcomes)
+            text = f"smsr upscale: interrupted, {left} left; --skip-existing goes on"
+            print(text, file=sys.stderr)
+        sys.stdout.flush()
+    processes.agree()  # torchrun stops the others when one ends with an error
     if interrupted:
-        left = len(jobs) - len(outcomes)
-        print(f"smsr upscale: interrupted, {left} left; --skip-existing goes on", file=sys.stderr)
         return INTERRUPTED
     return FAILED if any(outcome.state is State.FAILED for outcome in outcomes) else 0
+
+
+def _connect(processes: Processes, jobs: list[Job]) -> list[Job]:
+    """Return the jobs as the first process sees them; none writes before all have looked."""
+    if not processes.launched:
+        return jobs
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # whole lines, from all of them
+    processes.connect("gloo")
+    return processes.gather(jobs)[0]
 
 
 def _silence_decoders() -> None:
@@ -139,14 +184,21 @@ def _batch(args: argparse.Namespace, weights: Path) -> Batch:
     return Batch(upscaler, args.skip_existing, args.max_pixels, args.quality)
 
 
-def _work(batch: Batch, jobs: Sequence[Job], outcomes: list[Outcome], *, quiet: bool) -> None:
+def _work(
+    batch: Batch,
+    jobs: Sequence[Job],
+    outcomes: list[Outcome],
+    args: argparse.Namespace,
+    processes: Processes,
+) -> None:
     """Do the jobs, adding what became of each to `outcomes`, and tell about them on the way."""
     from tqdm import tqdm
 
     from smsr_plugin.cli.upscale_report import complaints, describe
 
-    # disable=None: a bar on a terminal only.
-    with tqdm(total=len(jobs), unit="image", disable=None, leave=False) as bar:
+    # None: a bar on a terminal only; that of the first process stands for all.
+    hidden = None if processes.rank == 0 else True
+    with tqdm(total=len(jobs), unit="image", disable=hidden, leave=False) as bar:
 
         def progress(source: Path, done: int, tiles: int) -> None:
             tile = f", tile {done + 1}/{tiles}" if tiles > 1 else ""
@@ -158,5 +210,7 @@ def _work(batch: Batch, jobs: Sequence[Job], outcomes: list[Outcome], *, quiet: 
             for line in complaints(outcome):
                 tqdm.write(f"smsr upscale: {line}", file=sys.stderr)
             line = describe(outcome)
-            if line and not quiet:
+            if line and not args.json:
                 tqdm.write(line, file=sys.stdout)
+    if processes.launched:  # from here on this process waits for others, which Ctrl-C stops too
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

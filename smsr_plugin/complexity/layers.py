@@ -109,7 +109,8 @@ def _count_sparse_mask_module(module: Any, inputs: tuple[Tensor, ...], output: T
     thop does not look inside a module that has a rule, but its layers have counted by now.
     """
     pixels = output.numel() // output.shape[1]
-    module.total_ops += pixels * sum(conv.weight.numel() for conv in module.convs)
+    applied = (*module.convs, module.fuse)
+    module.total_ops += pixels * sum(conv.weight.numel() for conv in applied)
     module.total_ops += sum(m.total_ops for m in module.modules() if m is not module)
 
 

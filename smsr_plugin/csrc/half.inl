@@ -75,10 +75,14 @@ SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, int c, float
 #pragma GCC unroll 2
       for (int i = 0; i < Outputs; ++i) {
         v[i] = load(from + i * kLine) + bias[i];
-        if constexpr (Residual) {
-          const __m512i row = load_line(p.residual + line * p.residual_line + pixel * kHalfLine);
+        if constexpr (Residual && Kind == HalfOut::kHalf) {
+          const __m512i row = load_line(static_cast<const uint16_t*>(p.residual) +
+                                        line * p.residual_line + pixel * kHalfLine);
           v[i] += widened(i ? _mm512_extracti64x4_epi64(row, 1) : _mm512_castsi512_si256(row));
         }
+        if constexpr (Residual && Kind == HalfOut::kFloat)
+          v[i] += load(static_cast<const float*>(p.residual) + pixel * kLine +
+                       channel_at(c + i * kLine, p.residual_line));
         v[i] = v[i] < floor ? floor : v[i];
         sum[i] += v[i];
         if constexpr (Kind == HalfOut::kPooled) store(from + i * kLine, v[i]);
@@ -118,6 +122,8 @@ SMSR_INLINE void finish_item(const HalfRows& p, const HalfItem& it, int c, float
   if (p.kind == HalfOut::kPooled) {
     finish_rows<HalfOut::kPooled, false, Outputs>(p, it, c, value, sums);
     pool_rows<Outputs>(p, it, c, value);
+  } else if (p.kind == HalfOut::kFloat && p.residual) {
+    finish_rows<HalfOut::kFloat, true, Outputs>(p, it, c, value, sums);
   } else if (p.kind == HalfOut::kFloat) {
     finish_rows<HalfOut::kFloat, false, Outputs>(p, it, c, value, sums);
   } else if (p.residual) {

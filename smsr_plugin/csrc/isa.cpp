@@ -18,19 +18,23 @@ namespace baseline { extern const FloatKernels kernels; }
 #if defined(__x86_64__)
 namespace avx2 { extern const FloatKernels kernels; }
 namespace avx512 { extern const FloatKernels kernels; }
-namespace avx512_bf16 { void half_rows(const HalfRows&, int, int, float*); }
+namespace avx512_bf16 {
+extern const MixedKernels mixed;
+void half_rows(const HalfRows&, int, int, float*);
+}
 namespace amx { void half_rows(const HalfRows&, int, int, float*); }
 #endif
 
 namespace {
 
-constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr};
+constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr};
-constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr};
-constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, avx512_bf16::half_rows};
-constexpr Kernels kAmx = {"amx", &avx512::kernels, amx::half_rows};
+constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr, nullptr};
+constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr, nullptr};
+constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::mixed,
+                                 avx512_bf16::half_rows};
+constexpr Kernels kAmx = {"amx", &avx512::kernels, &avx512_bf16::mixed, amx::half_rows};
 
 bool has_avx512_bf16() {
   unsigned a, b, c, d;

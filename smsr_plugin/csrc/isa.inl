@@ -12,7 +12,7 @@ namespace SMSR_ISA_NAME {
 #include "rows.inl"
 #include "compose.inl"
 
-extern const FloatKernels kernels = {winograd, rows, compose};
+extern const FloatKernels kernels = {winograd<FloatProduct>, rows<FloatProduct>, compose};
 
 }  // namespace SMSR_ISA_NAME
 }  // namespace smsr

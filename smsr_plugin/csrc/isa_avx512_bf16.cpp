@@ -17,8 +17,13 @@ namespace smsr {
 namespace avx512_bf16 {
 
 #include "vector.inl"
+#include "half_product.inl"
+#include "winograd.inl"
+#include "rows.inl"
 #include "half.inl"
 #include "half_dot.inl"
+
+extern const MixedKernels mixed = {winograd<HalfProduct>, rows<HalfProduct>};
 
 }  // namespace avx512_bf16
 }  // namespace smsr

@@ -20,6 +20,7 @@ constexpr int kLine = 16;             // fp32 channels to a cache line; channel 
 constexpr int kRun = 16;              // pixels of a row that begin at a multiple of it
 constexpr int kTileBlock = 24;        // tiles of one work item: transforms and products stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
+constexpr int kMaxRows = 12;          // pixels that are multiplied together
 constexpr int kMaxChannels = 1024;    // so that what a thread works on stays small
 
 enum Activity : uint8_t { kOutside = 0, kInactive = 1, kActive = 2 };
@@ -60,7 +61,7 @@ struct Winograd {
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
   const uint8_t* activity_in;  // the others are read as zero unless the pixel is kActive; or null
-  const float* weights;        // [36][n / 16][k][16]
+  const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16
   int n;                       // output channels, multiple of kLine
   const uint8_t* activity_out; // store only pixels whose activity is `stored`; or null: all
   uint8_t stored;
@@ -82,12 +83,12 @@ struct Rows {
   int count;
   const Source* sources;
   int num_sources;
-  const float* weights;        // [n / 16][sum of k][16]
-  int n;
+  const void* weights;         // [n / 16][sum of k][16] floats, or in bfloat16 [n / 16][pairs][16][2],
+  int n;                       // where each source's k is rounded up to whole pairs
   Store store;
   // A second product over the finished row, accumulated in a plane of its own: act(acc + out W2), or
   // act(acc + residual W1 + out W2), which saves a pass where the residual's share was left out.
-  const float* chain_weights;  // [chain_n / 16][n or 2 n][16], W1 first; or null
+  const void* chain_weights;   // [chain_n / 16][n or 2 n][16], W1 first, or in pairs; or null
   bool chain_residual;
   const float* chain_bias;     // starts the accumulation; null adds to what is there
   float* chain_out;
@@ -148,7 +149,7 @@ struct HalfRows {
   bool streams;                // as in Store; if kHalf
   int dense_lines;             // if kHalf: lines from this one on become zero at the other pixels
   const float* bias;           // or null
-  const uint16_t* residual;    // plane to add, or null; only if kHalf
+  const void* residual;        // plane to add, of the kind of `out`, or null; not if kPooled
   int64_t residual_line;
   bool relu;
   double* sums;                // [work items][n], or null
@@ -164,10 +165,17 @@ struct FloatKernels {
   Kernel<Compose> compose;
 };
 
+// Features in float32, products in bfloat16.
+struct MixedKernels {
+  Kernel<Winograd> winograd;
+  Kernel<Rows> rows;
+};
+
 // The kernels that one instruction set runs.
 struct Kernels {
   const char* name;
   const FloatKernels* floats;
+  const MixedKernels* mixed;   // or null
   Kernel<HalfRows> half_rows;  // or null
 };
 

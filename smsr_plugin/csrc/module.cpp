@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -47,6 +48,25 @@ void run(void (*kernel)(const Parameters&, int, int, float*), const Parameters& 
       &call);
 }
 
+// Weights in float32 or, for products in bfloat16, as the bits of pairs.
+bool are_half(const py::array& weights, const Kernels& kernels) {
+  const bool half = py::isinstance<Halves>(weights);
+  require(half || py::isinstance<Floats>(weights),
+          "weights must hold float32 or uint16, C-contiguous");
+  require(!half || kernels.mixed, std::string("there are no bfloat16 products for ") + kernels.name);
+  return half;
+}
+
+// `shape` of float32 weights, (..., depth, 16), as it is with pairs: (..., depth / 2, 16, 2).
+void require_weights(const py::array& weights, std::vector<int64_t> shape, bool half,
+                     const char* name) {
+  if (half) {
+    shape[shape.size() - 2] /= 2;
+    shape.push_back(2);
+  }
+  require_shape(weights, shape, name);
+}
+
 // Adds up the channel sums of the work items, always in the same order.
 py::object reduced(const std::vector<double>& partial, int items, int n, bool wanted) {
   if (!wanted) return py::none();
@@ -79,7 +99,7 @@ void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional
 }
 
 py::object call_winograd(int height, int width, const Indices& tiles, const Floats& in,
-                         const Floats& weights, Floats& out, const Optional<Floats>& bias,
+                         const py::array& weights, Floats& out, const Optional<Floats>& bias,
                          const Optional<Floats>& residual, bool relu, bool pool,
                          const Optional<Bytes>& activity_in, int k_dense,
                          const Optional<Bytes>& activity_out, int stored, bool sums, int threads,
@@ -87,6 +107,8 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   Winograd p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(weights, kernels);
   require_threads(threads);
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
   p.tiles = tiles.data();
@@ -94,10 +116,12 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   const int channels = plane_channels(in, g, "in");
   p.in = in.data();
   p.in_line = line_of(in);
-  require(weights.ndim() == 4, "weights must have four dimensions");
-  p.k = int(weights.shape(2));
+  require(weights.ndim() == (half ? 5 : 4),
+          half ? "weights of pairs must have five dimensions" : "weights must have four dimensions");
+  require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
+  p.k = int(weights.shape(2)) * (half ? 2 : 1);
   p.n = padded_channels(weights.shape(1));
-  require_shape(weights, {kFrequencies, p.n / kLine, p.k, kLine}, "weights");
+  require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
   require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
           "weights must take a multiple of 16 channels, and no more than `in` has");
   require(k_dense >= 0 && k_dense <= p.k && k_dense % kLine == 0,
@@ -117,7 +141,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   const int items = (p.count + kTileBlock - 1) / kTileBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  run(kernels_named(isa).floats->winograd, p, items, 1, threads,
+  run(half ? kernels.mixed->winograd : kernels.floats->winograd, p, items, 1, threads,
       kFrequencies * (frequency_stride(p.k) + frequency_stride(p.n)) + p.n);
   return reduced(partial, items, p.n, sums);
 }
@@ -125,14 +149,16 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
 // (plane, dy, dx, first channel, channels, activity or None)
 using SourceTuple = std::tuple<Floats, int, int, int, int, Optional<Bytes>>;
 // (weights, bias or None, out, relu)
-using ChainTuple = std::tuple<Floats, Optional<Floats>, Floats, bool>;
+using ChainTuple = std::tuple<py::array, Optional<Floats>, Floats, bool>;
 
 py::object call_rows(int height, int width, const Indices& pixels,
-                     const std::vector<SourceTuple>& sources, const Floats& weights, Floats& out,
+                     const std::vector<SourceTuple>& sources, const py::array& weights, Floats& out,
                      const Optional<Floats>& bias, const Optional<Floats>& residual, bool relu,
                      bool sums, Optional<ChainTuple> chain, int threads,
                      const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(weights, kernels);
   require_threads(threads);
   // Neighbours of every pixel named here lie within the plane.
   require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
@@ -149,13 +175,13 @@ py::object call_rows(int height, int width, const Indices& pixels,
     require(first % kLine == 0, "a source must begin with a line of 16 channels");
     terms.push_back({plane.data() + channel_at(first, line_of(plane)), line_of(plane),
                      dy * g.stride() + dx, channels, activity_of(activity, g)});
-    k += channels;
+    k += half ? (channels + 1) / 2 * 2 : channels;
   }
   p.sources = terms.data();
   p.num_sources = int(terms.size());
-  require(weights.ndim() == 3, "weights must have three dimensions");
+  require(weights.ndim() > 0, "weights must have dimensions");
   p.n = padded_channels(weights.shape(0));
-  require_shape(weights, {p.n / kLine, k, kLine}, "weights");
+  require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
   p.weights = weights.data();
   check_store(p.store, g, out, p.n, bias, residual, relu);
   require_apart(out, pixels, "pixels");
@@ -167,11 +193,13 @@ py::object call_rows(int height, int width, const Indices& pixels,
     require_apart(chain_out, pixels, "pixels");
     for (const SourceTuple& source : sources)
       require_apart(chain_out, std::get<0>(source), "sources");
-    require(chain_weights.ndim() == 3, "chain weights must have three dimensions");
+    require(are_half(chain_weights, kernels) == half, "chain weights must be of the weights' dtype");
+    require(chain_weights.ndim() >= 2, "chain weights must have dimensions");
     p.chain_n = padded_channels(chain_weights.shape(0));
-    p.chain_residual = chain_weights.shape(1) == 2 * p.n && residual;
-    require_shape(chain_weights, {p.chain_n / kLine, p.chain_residual ? 2 * p.n : p.n, kLine},
-                  "chain weights");
+    p.chain_residual = chain_weights.shape(1) * (half ? 2 : 1) == 2 * p.n && residual;
+    require_weights(chain_weights,
+                    {p.chain_n / kLine, p.chain_residual ? 2 * p.n : p.n, kLine}, half,
+                    "chain weights");
     p.chain_weights = chain_weights.data();
     p.chain_bias = vector_of(chain_bias, p.chain_n, "chain bias");
     require(plane_channels(chain_out, g, "chain out") >= p.chain_n,
@@ -184,7 +212,10 @@ py::object call_rows(int height, int width, const Indices& pixels,
   const int items = (p.count + kRowBlock - 1) / kRowBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  run(kernels_named(isa).floats->rows, p, items, 1, threads, int64_t(kRowBlock + 1) * p.n);
+  // Rows gathered in bfloat16 are half as long as floats, and have a line to spare.
+  const int64_t gathered = half ? kMaxRows * (std::max(k, int64_t(2) * p.n) + kLine) / 2 : 0;
+  run(half ? kernels.mixed->rows : kernels.floats->rows, p, items, 1, threads,
+      int64_t(kRowBlock + 1) * p.n + gathered);
   return reduced(partial, items, p.n, sums);
 }
 
@@ -195,7 +226,7 @@ py::object call_half_rows(int height, int width, const Indices& runs,
                           const std::vector<HalfSourceTuple>& sources, const Halves& weights,
                           py::array& out, const Optional<Bytes>& activity, int stored,
                           const Optional<int>& dense_lines, const Optional<Floats>& bias,
-                          const Optional<Halves>& residual, bool relu, bool pool, bool sums,
+                          const Optional<py::array>& residual, bool relu, bool pool, bool sums,
                           int threads, const Optional<std::string>& isa) {
   HalfRows p{};
   p.geometry = geometry_of(height, width);
@@ -245,7 +276,9 @@ py::object call_half_rows(int height, int width, const Indices& runs,
   p.dense_lines = dense_lines.value_or(INT_MAX);
   p.bias = vector_of(bias, p.n, "bias");
   if (residual) {
-    require(!floats, "only bfloat16 rows take a residual");
+    require(!pool, "a residual cannot be pooled");
+    require(floats ? py::isinstance<Floats>(*residual) : py::isinstance<Halves>(*residual),
+            "residual must be of the dtype of out, C-contiguous");
     require(plane_channels(*residual, g, "residual") >= p.n,
             "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");

@@ -41,23 +41,33 @@ SMSR_INLINE void streamed() {
 
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
-// acc[m][v] += sum over k of a[m][first + k] * w[panel v][k]: `Rows` rows by `Panels` panels of a line.
-template <int Rows, int Panels>
-SMSR_INLINE void multiply(Vec (&acc)[Rows][Panels * kVecs], const float* const (&a)[Rows],
-                          const float* w, int64_t panel_stride, int k, int64_t first = 0) {
-  for (int i = 0; i < k; ++i) {
-    Vec b[Panels * kVecs];
+// Products in float32.
+struct FloatProduct {
+  using Element = float;
+  static constexpr bool kGathers = false;  // rows are multiplied where they lie
+
+  SMSR_INLINE int whole(int k) { return k; }
+  SMSR_INLINE void keep(float* at, Vec v) { store(at, v); }
+
+  // acc[m][v] += sum over k of a[m][first + k] * w[panel v][k]: `Rows` rows by `Panels` panels of a
+  // line, `panel` elements from one to the next.
+  template <int Rows, int Panels>
+  SMSR_INLINE void multiply(Vec (&acc)[Rows][Panels * kVecs], const float* const (&a)[Rows],
+                            const float* w, int64_t panel, int k, int64_t first = 0) {
+    for (int i = 0; i < k; ++i) {
+      Vec b[Panels * kVecs];
 #pragma GCC unroll 16
-    for (int p = 0; p < Panels; ++p)
+      for (int p = 0; p < Panels; ++p)
 #pragma GCC unroll 16
-      for (int v = 0; v < kVecs; ++v)
-        b[p * kVecs + v] = load(w + p * panel_stride + int64_t(i) * kLine + v * SMSR_LANES);
+        for (int v = 0; v < kVecs; ++v)
+          b[p * kVecs + v] = load(w + p * panel + int64_t(i) * kLine + v * SMSR_LANES);
 #pragma GCC unroll 16
-    for (int m = 0; m < Rows; ++m)
+      for (int m = 0; m < Rows; ++m)
 #pragma GCC unroll 16
-      for (int v = 0; v < Panels * kVecs; ++v) acc[m][v] += a[m][first + i] * b[v];
+        for (int v = 0; v < Panels * kVecs; ++v) acc[m][v] += a[m][first + i] * b[v];
+    }
   }
-}
+};
 
 template <int N>
 struct Int {

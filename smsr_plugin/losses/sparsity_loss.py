@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 
@@ -24,9 +25,13 @@ def kept_computation(spa_mask: Tensor, ch_mask: Tensor) -> Tensor:
             "expected spa_mask (B, K, H, W) and ch_mask (N, K, C, L) of the same K, got "
             f"{tuple(spa_mask.shape)} and {tuple(ch_mask.shape)}"
         )
-    important = spa_mask.float().mean((0, 2, 3))
-    sparse = ch_mask.float().mean((0, 2, 3))
+    important, sparse = _means(spa_mask), _means(ch_mask)
     return sparse * important + (1 - sparse)
+
+
+def _means(masks: Tensor) -> Tensor:
+    """Return the mean of each block's mask, in float32 or wider."""
+    return masks.mean((0, 2, 3), dtype=torch.promote_types(masks.dtype, torch.float32))
 
 
 class SparsityLoss(nn.Module):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+
+from smsr_plugin.data.processes import current
 
 #: How many images of a batch an error names.
 NAMED_IMAGES = 4
@@ -29,3 +32,15 @@ class NonFiniteError(ArithmeticError):
             f"iteration {current_iter}: {', '.join(wrong) or 'a gradient is not finite'} "
             f"on the batch {names}{more}"
         )
+
+
+def suspects(finite: bool, images: Sequence[str]) -> list[str]:
+    """Return the images whose loss is not finite, in any process; all if it was a gradient.
+
+    Args:
+        finite: Whether the loss of this process is.
+        images: The paths or keys of its batch.
+    """
+    batches = current().gather((finite, list(images)))
+    wrong = [names for is_finite, names in batches if not is_finite]
+    return list(chain.from_iterable(wrong or [names for _, names in batches]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast
@@ -17,14 +17,24 @@ from basicsr.utils import get_root_logger, imwrite, tensor2img
 from torch import nn
 from tqdm import tqdm
 
+from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
 from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
 from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.data.draws import MASK_SEED, Draw, seed_of
+from smsr_plugin.data.processes import current
 from smsr_plugin.losses.sparsity_loss import kept_computation
 from smsr_plugin.models.converters import convert
-from smsr_plugin.models.nonfinite import NonFiniteError
+from smsr_plugin.models.nonfinite import NonFiniteError, suspects
 from smsr_plugin.models.train_options import AUTOCAST_DTYPES, TrainOptions
-from smsr_plugin.models.validation_log import ValidationLog, mask_images
+from smsr_plugin.models.validation_log import ImageMasks, image_masks, log_masks, mask_images
+from smsr_plugin.models.validation_share import (
+    ValidatedImage,
+    all_shares,
+    averages,
+    cost_figures,
+    my_share,
+)
 from smsr_plugin.sparse import SparseSMSR, SparseStats
 
 
@@ -40,6 +50,10 @@ class SMSRModel(SRModel):
     `gmacs` and `gmacs_dense` (10⁹ multiply-adds per image, as the masks keep them and dense),
     `macs_kept` (their ratio) and `seconds` per image. Testing writes all of it to `metrics.json`
     in the folder of the results.
+
+    In several processes, each infers its share of the images and saves those that it has; the
+    first one writes all else. Together they train as one process with a batch as large as theirs:
+    the noise of the masks follows the sample (`MASK_SEED` of the data) and the iteration.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
@@ -57,8 +71,24 @@ class SMSRModel(SRModel):
         if not train.get("sparsity_opt"):
             raise ValueError("train.sparsity_opt is missing, e.g. {type: SparsityLoss, ...}")
         self.cri_sparsity = build_loss(train["sparsity_opt"]).to(self.device)
-        if self.train_options.channels_last:
-            self.net_g.to(memory_format=torch.channels_last)
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raise ValueError where a batch cannot be cut as `train.accumulate` says."""
+        parts = self.train_options.accumulate
+        if parts == 1:
+            return
+        batch_size = self.opt["datasets"]["train"]["batch_size_per_gpu"]
+        if parts > batch_size:
+            raise ValueError(
+                f"train.accumulate must be at most {batch_size}, the batch_size_per_gpu that it "
+                f"cuts into parts, got {parts}"
+            )
+        reduction = getattr(self.cri_pix, "reduction", "mean")
+        if reduction != "mean":
+            raise ValueError(
+                f"train.accumulate needs a pixel_opt with reduction: mean, got {reduction}"
+            )
 
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
@@ -86,6 +116,7 @@ class SMSRModel(SRModel):
 
     def feed_data(self, data: dict[str, Any]) -> None:
         self.lq_paths: list[str] = data.get("lq_path") or []
+        self.mask_seeds: torch.Tensor | None = data.get(MASK_SEED)
         super().feed_data(data)
 
     def optimize_parameters(self, current_iter: int) -> None:
@@ -98,44 +129,85 @@ class SMSRModel(SRModel):
         options = self.train_options
         tau, warmup = options.tau(current_iter), options.warmup(current_iter)
         self.optimizer_g.zero_grad()
-        with self._autocast():
-            lq = self.lq
-            if options.channels_last:
-                lq = lq.contiguous(memory_format=torch.channels_last)
-            out = cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True))
-        self.output = out.sr
-
-        loss_dict: OrderedDict[str, torch.Tensor] = OrderedDict()
-        if self.cri_pix:
-            loss_dict["l_pix"] = self.cri_pix(self.output.float(), self.gt)
-        loss_dict["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
-        total = torch.stack(list(loss_dict.values())).sum()
-        total.backward()
-        finite = self._is_finite(total)
+        values = self._backward(tau, warmup, self._noise_seeds(current_iter))
+        gradients = [p.grad for p in self.net_g.parameters() if p.grad is not None]
+        values["grad_norm"] = norm = torch.nn.utils.get_total_norm(gradients)
+        finite = self._is_finite(values)
         if finite:
+            if options.grad_clip is not None:
+                parameters = self.net_g.parameters()
+                torch.nn.utils.clip_grads_with_norm_(parameters, options.grad_clip, norm)
             self.optimizer_g.step()
             if self.ema_decay > 0:
                 self.model_ema(decay=self.ema_decay)
 
-        with torch.no_grad():
-            loss_dict["spa_density"] = out.spa_mask.float().mean()
-            loss_dict["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
-        self.log_dict = self.reduce_loss_dict(loss_dict)
+        self.log_dict = self.reduce_loss_dict(values)
         self.log_dict["tau"] = tau
         self.log_dict["lambda"] = warmup * self.cri_sparsity.loss_weight
         self.skipped = 0 if finite else self.skipped + 1
         if not finite:
-            losses = {name: self.log_dict[name] for name in ("l_pix", "l_sparsity")}
-            error = NonFiniteError(current_iter, losses, self.lq_paths)
+            losses = {k: value for k, value in self.log_dict.items() if k.startswith("l_")}
+            own = [bool(values[name].isfinite()) for name in losses]
+            error = NonFiniteError(current_iter, losses, suspects(all(own), self.lq_paths))
             if self.skipped > options.skip_nonfinite:
                 raise error
             get_root_logger().warning(f"Skipped: {error}.")
 
-    def _is_finite(self, total: torch.Tensor) -> bool:
-        """Whether loss and gradients are finite, in all processes alike."""
-        gradients = [p.grad for p in self.net_g.parameters() if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        finite = (torch.isfinite(total) & torch.isfinite(norm)).float()
+    def _noise_seeds(self, current_iter: int) -> MaskSeeds | None:
+        """Return the seeds of an iteration's noise, None if the data come without."""
+        if self.mask_seeds is None:
+            return None
+        channels = seed_of(self.opt["manual_seed"], Draw.CHANNEL_MASKS, current_iter)
+        return MaskSeeds(self.mask_seeds, channels)
+
+    def _backward(
+        self, tau: float, warmup: float, seeds: MaskSeeds | None
+    ) -> dict[str, torch.Tensor]:
+        """Add up the gradients of the batch's parts; return the batch's losses and densities.
+
+        Every one of them is a mean over images, so that of the batch is the weighted mean of those
+        of its parts.
+        """
+        # Of the whole batch: a sample's noise is the same however the batch is cut.
+        noise = MaskNoise.draw(self.get_bare_model(self.net_g).config, self.lq, seeds)
+        sections = self.train_options.accumulate
+        parts = zip(
+            self.lq.tensor_split(sections),
+            self.gt.tensor_split(sections),
+            noise.split(sections),
+            strict=True,
+        )
+        values: defaultdict[str, Any] = defaultdict(float)
+        for part, (lq, gt, part_noise) in enumerate(parts, 1):
+            # Processes meet once, when the gradients of all parts have been added up.
+            alone = self.opt["dist"] and part < sections
+            with self.net_g.no_sync() if alone else nullcontext():
+                out = self._forward(lq, tau, part_noise)
+                losses = self._losses(out, gt, warmup)
+                share = len(lq) / len(self.lq)
+                (share * torch.stack(list(losses.values())).sum()).backward()
+            with torch.no_grad():
+                losses["spa_density"] = out.spa_mask.float().mean()
+                losses["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
+            for name, value in losses.items():
+                values[name] += share * value.detach()
+        return values
+
+    def _forward(self, lq: torch.Tensor, tau: float, noise: MaskNoise) -> SMSROutput:
+        with self._autocast():  # the layout of the input becomes that of all features
+            lq = lq.contiguous(memory_format=self.train_options.memory_format(self.device.type))
+            return cast(SMSROutput, self.net_g(lq, tau=tau, return_masks=True, noise=noise))
+
+    def _losses(self, out: SMSROutput, gt: torch.Tensor, warmup: float) -> dict[str, torch.Tensor]:
+        losses = {}
+        if self.cri_pix:
+            losses["l_pix"] = self.cri_pix(out.sr.float(), gt)
+        losses["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
+        return losses
+
+    def _is_finite(self, values: dict[str, torch.Tensor]) -> bool:
+        """Whether losses and gradients are finite, in all processes alike."""
+        finite = torch.stack(list(values.values())).isfinite().all().float()
         if self.opt["dist"]:
             torch.distributed.all_reduce(finite, torch.distributed.ReduceOp.MIN)
         return bool(finite)
@@ -179,42 +251,56 @@ class SMSRModel(SRModel):
         dataset_name = dataloader.dataset.opt["name"]
         metrics = self._metrics_for(dataloader.dataset)
         net = self.inference_network()
-        log = self._validation_log(dataset_name, current_iter, tb_logger)
-        totals: defaultdict[str, float] = defaultdict(float)
-        shown = self.opt["val"].get("pbar", False)
-        bar = tqdm(dataloader, unit="image", disable=None if shown else True)  # None: on a terminal
-        for val_data in bar:
+        shown = self.opt["val"].get("pbar", False) and current().rank == 0
+        share, size = my_share(dataloader), len(current().share(len(dataloader)))
+        # None: on a terminal
+        bar = tqdm(share, total=size, unit="image", disable=None if shown else True)
+        images: list[ValidatedImage] = []
+        for position, val_data in bar:
             img_name = Path(val_data["lq_path"][0]).stem
             bar.set_description(f"Test {img_name}")
             self.feed_data(val_data)
             stats, seconds = self._infer(net)
-            if log:
-                log.add(img_name, self.lq, stats.spa_mask, self._pixel_loss(val_data))
-            images = {"img": tensor2img([self.output.float().cpu()])}
+            # Before tensor2img, which clamps in place.
+            masks = self._image_masks(img_name, position, stats, val_data)
+            sr = tensor2img([self.output.float().cpu()])
             if save_img:
-                imwrite(images["img"], str(self._image_path(dataset_name, img_name, current_iter)))
-            if metrics:
-                images["img2"] = tensor2img([self.gt.cpu()])
-            for name, opt in metrics.items():
-                totals[name] += float(calculate_metric(images, opt))
-            for name, value in _figures(stats, seconds).items():
-                totals[name] += value
-        if log:
-            log.write()
-        results = {name: value / len(dataloader) for name, value in totals.items()}
-        results["macs_kept"] = results["gmacs"] / results["gmacs_dense"]
-        self._report(dataset_name, results, metrics, current_iter, tb_logger)
+                imwrite(sr, str(self._image_path(dataset_name, img_name, current_iter)))
+            figures = self._metrics(sr, metrics) | cost_figures(stats, seconds)
+            images.append(ValidatedImage(position, figures, masks))
+        images = all_shares(images)
+        if tb_logger:
+            self._log_masks(dataset_name, int(current_iter), images, tb_logger)
+        self._report(dataset_name, averages(images), metrics, current_iter, tb_logger)
 
-    def _validation_log(
-        self, dataset_name: str, current_iter: int | str, tb_logger: Any
-    ) -> ValidationLog | None:
-        images = mask_images(self.opt["logger"]) if tb_logger else None
-        if images is None:
+    dist_validation = nondist_validation
+
+    def _metrics(self, sr: Any, metrics: dict[str, Any]) -> dict[str, float]:
+        if not metrics:
+            return {}
+        images = {"img": sr, "img2": tensor2img([self.gt.cpu()])}
+        return {name: float(calculate_metric(images, opt)) for name, opt in metrics.items()}
+
+    def _image_masks(
+        self, img_name: str, position: int, stats: SparseStats, val_data: dict[str, Any]
+    ) -> ImageMasks | None:
+        """Note what TensorBoard will show of an image, None if that is nothing."""
+        logger = self.opt.get("logger") or {}
+        wanted = self.opt["is_train"] and logger.get("use_tb_logger")
+        drawn = mask_images(logger) if wanted else None
+        if drawn is None:
             return None
-        step = int(current_iter)
-        weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
-        schedules = {"tau": self.train_options.tau(step), "lambda": weight}
-        return ValidationLog(tb_logger, dataset_name, step, images, schedules)
+        loss = self._pixel_loss(val_data)
+        return image_masks(img_name, self.lq, stats.spa_mask, loss, position < drawn)
+
+    def _log_masks(
+        self, dataset_name: str, step: int, images: list[ValidatedImage], tb_logger: Any
+    ) -> None:
+        masks = [image.masks for image in images if image.masks is not None]
+        if masks:
+            weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
+            schedules = {"tau": self.train_options.tau(step), "lambda": weight}
+            log_masks(tb_logger, dataset_name, step, masks, schedules)
 
     @torch.no_grad()
     def _pixel_loss(self, val_data: dict[str, Any]) -> float | None:
@@ -263,18 +349,7 @@ class SMSRModel(SRModel):
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset_name}/{name}", value, current_iter)
         get_root_logger().info("\n".join(lines) + "\n")
-        if not self.opt["is_train"]:
+        if not self.opt["is_train"] and current().rank == 0:
             self.test_results[dataset_name] = results
             text = json.dumps(self.test_results, indent=2)
             (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")
-
-
-def _figures(stats: SparseStats, seconds: float) -> dict[str, float]:
-    """Return the figures of one batch, per image, that a validation averages."""
-    images = len(stats.macs)
-    return {
-        "spa_density": stats.spa_density.mean().item(),
-        "gmacs": sum(stats.macs) / images / 1e9,
-        "gmacs_dense": stats.macs_dense / 1e9,
-        "seconds": seconds / images,
-    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,12 @@ class TrainOptions:
         tau_min, tau_epochs: See `smsr_plugin.schedules.tau`.
         sparsity_warmup_epochs: See `smsr_plugin.schedules.sparsity_weight`.
         autocast: None for float32, "bf16" for mixed precision on CPU or CUDA.
-        channels_last: Keep features channels-last; faster on CPUs, most of all with bf16.
+        channels_last: Keep features channels-last, which is faster on CPUs; None for: on CPUs.
+        accumulate: Into how many parts each batch is cut. They run one after the other and the
+            gradients add up to those of the batch: the same step, with features of one part in
+            memory at a time.
+        grad_clip: The largest norm of all gradients together, to which larger ones are scaled
+            down; None for no limit.
         skip_nonfinite: How many batches in a row may give a loss or gradient that is NaN or
             infinite; no step is taken on them. One more ends the training.
     """
@@ -35,7 +41,9 @@ class TrainOptions:
     tau_epochs: float = TAU_EPOCHS
     sparsity_warmup_epochs: float = SPARSITY_WARMUP_EPOCHS
     autocast: str | None = None
-    channels_last: bool = False
+    channels_last: bool | None = None
+    accumulate: int = 1
+    grad_clip: float | None = None
     skip_nonfinite: int = 0
 
     def __post_init__(self) -> None:
@@ -48,13 +56,22 @@ class TrainOptions:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(f"train.{name} must be a number, got {value!r}")
-        if not isinstance(self.channels_last, bool):
-            raise ValueError(f"train.channels_last must be true or false, got {self.channels_last}")
-        skip = self.skip_nonfinite
-        if isinstance(skip, bool) or not isinstance(skip, int) or skip < 0:
+        if self.channels_last is not None and not isinstance(self.channels_last, bool):
             raise ValueError(
-                f"train.skip_nonfinite must be a whole number of at least 0, got {skip!r}"
+                "train.channels_last must be true, false or ~ (true on the CPU), "
+                f"got {self.channels_last!r}"
             )
+        for name, least in (("skip_nonfinite", 0), ("accumulate", 1)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(
+                    f"train.{name} must be a whole number of at least {least}, got {value!r}"
+                )
+        clip = self.grad_clip
+        if clip is not None and (
+            isinstance(clip, bool) or not isinstance(clip, int | float) or not 0 < clip < math.inf
+        ):
+            raise ValueError(f"train.grad_clip must be a number above 0, or ~, got {clip!r}")
         if self.autocast is not None and self.autocast not in AUTOCAST_DTYPES:
             raise ValueError(
                 f"train.autocast must be ~ or one of {sorted(AUTOCAST_DTYPES)}, "
@@ -74,6 +91,12 @@ class TrainOptions:
         return schedules.sparsity_weight(
             current_iter, self.iters_per_epoch, 1.0, warmup_epochs=self.sparsity_warmup_epochs
         )
+
+    def memory_format(self, device_type: str) -> torch.memory_format:
+        """Return the layout of features on a device."""
+        on_cpu = device_type == "cpu"
+        channels_last = on_cpu if self.channels_last is None else self.channels_last
+        return torch.channels_last if channels_last else torch.contiguous_format
 
     @classmethod
     def from_train_section(cls, train: Mapping[str, Any]) -> TrainOptions:

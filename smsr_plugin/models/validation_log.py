@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -38,8 +38,35 @@ def mask_images(logger: Mapping[str, Any]) -> int | None:
     return value
 
 
-class ValidationLog:
-    """Logs one run over a validation set, all of it under `validation/{dataset}/`.
+class ImageMasks(NamedTuple):
+    """What is logged of one image; the process that infers it need not be the one that writes."""
+
+    name: str
+    density: Tensor  #: The share of important pixels of each block, (K,).
+    loss: float | None  #: The pixel loss.
+    picture: Image | None  #: See `mask_picture`.
+
+
+def image_masks(
+    name: str, lq: Tensor, spa_mask: Tensor, loss: float | None, drawn: bool
+) -> ImageMasks:
+    """Note an image, (1, C, H, W) in 0…1, its masks, (1, K, H, W) bool, and its pixel loss."""
+    picture = None
+    if drawn:
+        pixels = lq[0].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
+        lq_image = pixels.expand(-1, -1, 3).cpu().numpy()
+        picture = mask_picture(lq_image, spa_mask[0].cpu().numpy())
+    return ImageMasks(name, spa_mask.float().mean((0, 2, 3)).cpu(), loss, picture)
+
+
+def log_masks(
+    writer: Any,
+    dataset: str,
+    step: int,
+    images: Sequence[ImageMasks],
+    schedules: Mapping[str, float],
+) -> None:
+    """Log one run over a validation set, all of it under `validation/{dataset}/`.
 
     Scalars are `spa_density/block_1` …, the mean share of important pixels; `l_pix`, the mean loss;
     and the schedules. Pictures are `masks/{image}`, see `mask_picture`.
@@ -48,38 +75,21 @@ class ValidationLog:
         writer: TensorBoard's SummaryWriter.
         dataset: The name of the validation set.
         step: The iteration to log at.
-        images: The masks of the first so many images are drawn.
+        images: All images, in order.
         schedules: More scalars, by name.
     """
-
-    def __init__(
-        self, writer: Any, dataset: str, step: int, images: int, schedules: Mapping[str, float]
-    ) -> None:
-        self.writer, self.group, self.step = writer, f"validation/{dataset}", step
-        self.images, self.schedules = images, schedules
-        self.densities: list[Tensor] = []
-        self.losses: list[float] = []
-
-    def add(self, name: str, lq: Tensor, spa_mask: Tensor, loss: float | None) -> None:
-        """Add an image, (1, C, H, W) in 0…1, its masks, (1, K, H, W) bool, and its pixel loss."""
-        if len(self.densities) < self.images:
-            pixels = lq[0].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
-            lq_image = pixels.expand(-1, -1, 3).cpu().numpy()
-            picture = mask_picture(lq_image, spa_mask[0].cpu().numpy())
-            tag = f"{self.group}/masks/{name}"
-            self.writer.add_image(tag, picture, self.step, dataformats="HWC")
-        self.densities.append(spa_mask.float().mean((0, 2, 3)).cpu())
-        if loss is not None:
-            self.losses.append(loss)
-
-    def write(self) -> None:
-        """Write the scalars of what was added."""
-        densities = torch.stack(self.densities).mean(0).tolist()
-        scalars = {f"spa_density/block_{k}": value for k, value in enumerate(densities, 1)}
-        if self.losses:
-            scalars["l_pix"] = sum(self.losses) / len(self.losses)
-        for name, value in {**self.schedules, **scalars}.items():
-            self.writer.add_scalar(f"{self.group}/{name}", value, self.step)
+    group = f"validation/{dataset}"
+    for image in images:
+        if image.picture is not None:
+            tag = f"{group}/masks/{image.name}"
+            writer.add_image(tag, image.picture, step, dataformats="HWC")
+    densities = torch.stack([image.density for image in images]).mean(0).tolist()
+    scalars = {f"spa_density/block_{k}": value for k, value in enumerate(densities, 1)}
+    losses = [image.loss for image in images if image.loss is not None]
+    if losses:
+        scalars["l_pix"] = sum(losses) / len(losses)
+    for name, value in {**schedules, **scalars}.items():
+        writer.add_scalar(f"{group}/{name}", value, step)
 
 
 def mask_picture(lq: Image, spa_mask: NDArray[np.bool_]) -> Image:

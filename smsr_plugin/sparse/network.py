@@ -10,7 +10,7 @@ from smsr_plugin.archs.smsr_arch import SMSR, check_input
 from smsr_plugin.complexity import SMSRCost
 from smsr_plugin.sparse import operator
 from smsr_plugin.sparse.block import SparseBlock
-from smsr_plugin.sparse.native import bfloat16, float32
+from smsr_plugin.sparse.native.arithmetic import DTYPES, arithmetic_for
 from smsr_plugin.sparse.native.kernels import load_kernels
 from smsr_plugin.sparse.native.network import NativeNetwork
 from smsr_plugin.sparse.native.packing import HALF_LINE
@@ -19,8 +19,6 @@ from smsr_plugin.sparse.stats import SparseStats
 
 #: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
 MAX_IMAGE_CHANNELS = 15
-#: The arithmetic of the native kernels for each dtype of the weights.
-ARITHMETIC = {torch.float32: float32, torch.bfloat16: bfloat16}
 
 
 class SparseSMSR(nn.Module):
@@ -153,6 +151,13 @@ class SparseSMSR(nn.Module):
         """Whether the native kernels take this network and float32 images on the CPU."""
         return self.backend != "reference" and not self._native_obstacle(torch.empty(0))
 
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a feature in a run on the CPU; planes may be wider than `dtype`."""
+        if not self.runs_native:
+            return self.dtype.itemsize
+        return arithmetic_for(self.dtype, load_kernels()).ITEMSIZE
+
     def _native_for(self, x: Tensor) -> NativeNetwork | None:
         """Return the native form of this network if it can take `x` and is wanted."""
         obstacle = "the backend is the reference"
@@ -168,7 +173,7 @@ class SparseSMSR(nn.Module):
         """Say what keeps `x` from the native kernels, or nothing."""
         if x.device.type != "cpu" or self.device.type != "cpu":
             return f"the kernels run on the CPU, and the input is on {x.device}"
-        if x.dtype == torch.float64 or self.dtype not in ARITHMETIC:
+        if x.dtype == torch.float64 or self.dtype not in DTYPES:
             return f"there are no kernels for weights in {self.dtype} and an input in {x.dtype}"
         kernels = load_kernels()
         if kernels is None:
@@ -209,7 +214,9 @@ class SparseSMSR(nn.Module):
         """Pack the weights, or return what was packed since they last changed."""
         state = weights_state(self)
         if self._packed is None or self._packed[0] != state:
-            self._packed = state, NativeNetwork(self, load_kernels(), ARITHMETIC[self.dtype])
+            kernels = load_kernels()
+            arithmetic = arithmetic_for(self.dtype, kernels)
+            self._packed = state, NativeNetwork(self, kernels, arithmetic)
         return self._packed[1]
 
     def __getstate__(self) -> dict[str, object]:

@@ -11,20 +11,13 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import IntEnum
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-
-class Draw(IntEnum):
-    """What random numbers are for; each has its own, whatever the other numbers of its key."""
-
-    ORDER = 0  #: key: epoch
-    SAMPLE = 1  #: key: epoch, position in its order
-    STEP = 2  #: key: iteration, rank
+from smsr_plugin.data.draws import MASK_SEED, Draw, seed_of
 
 
 class Sample(NamedTuple):
@@ -72,7 +65,7 @@ class IterationSampler(Sampler[Sample]):
         return self.total_size // self.world_size
 
     def __iter__(self) -> Iterator[Sample]:
-        generator = torch.Generator().manual_seed(_seed(self.seed, Draw.ORDER, self.epoch))
+        generator = torch.Generator().manual_seed(seed_of(self.seed, Draw.ORDER, self.epoch))
         order = torch.randperm(self.total_size, generator=generator).tolist()
         start = self._resumed_position if self.epoch == self._resumed_epoch else 0
         for turn in range(start, len(self)):
@@ -82,7 +75,10 @@ class IterationSampler(Sampler[Sample]):
 
 
 class SeededDataset(Dataset[Any]):
-    """Loads a `Sample` of a data set that draws from the generators of `random` and numpy."""
+    """Loads a `Sample` of a data set that draws from the generators of `random` and numpy.
+
+    Where that gives a dict, the seed of the noise in the sample's masks is added.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -92,7 +88,12 @@ class SeededDataset(Dataset[Any]):
 
     def __getitem__(self, sample: Sample) -> Any:
         with seeded(sample.key):
-            return self.dataset[sample.image]
+            loaded = self.dataset[sample.image]
+        if isinstance(loaded, dict):
+            seed, _, *key = sample.key
+            # A batch of them is int64.
+            loaded[MASK_SEED] = seed_of(seed, Draw.SPATIAL_MASKS, *key) >> 1
+        return loaded
 
 
 #: A prefetching thread and the training draw from the same generators.
@@ -106,7 +107,7 @@ def seeded(key: tuple[int, ...]) -> Iterator[None]:
         before = random.getstate(), np.random.get_state()  # noqa: NPY002 (BasicSR's)
         _seed_python(key)
         if get_worker_info() is not None:
-            torch.manual_seed(_seed(*key))
+            torch.manual_seed(seed_of(*key))
         try:
             yield
         finally:
@@ -120,7 +121,7 @@ def seed_each_iteration(model: Any, seed: int, rank: int) -> None:
 
     def seed_and_update(current_iter: int, *args: Any, **kwargs: Any) -> None:
         key = (seed, Draw.STEP, current_iter, rank)
-        torch.manual_seed(_seed(*key))
+        torch.manual_seed(seed_of(*key))
         with _drawing:
             _seed_python(key)
         update_learning_rate(current_iter, *args, **kwargs)
@@ -129,9 +130,5 @@ def seed_each_iteration(model: Any, seed: int, rank: int) -> None:
 
 
 def _seed_python(key: tuple[int, ...]) -> None:
-    random.seed(_seed(*key))
+    random.seed(seed_of(*key))
     np.random.seed(np.random.SeedSequence(key).generate_state(4))  # noqa: NPY002
-
-
-def _seed(*key: int) -> int:
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0])

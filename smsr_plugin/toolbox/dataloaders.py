@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from logging import Logger
+from pathlib import Path
 from typing import Any
 
 from basicsr.data import build_dataloader
 from basicsr.data import build_dataset as basicsr_build_dataset
 from torch.utils.data import DataLoader
 
+from smsr_plugin.data.processes import current
 from smsr_plugin.toolbox.data_order import IterationSampler, SeededDataset
 from smsr_plugin.toolbox.mendable import mendable
 from smsr_plugin.toolbox.option_error import OptionError
@@ -33,7 +36,24 @@ def build_dataset(dataset_opt: Options) -> Any:
             f"data set {dataset_opt['name']}: there are no images in {' and '.join(roots)}; "
             "check the dataroot options"
         )
+    _check_same_images(dataset, dataset_opt["name"])
     return dataset
+
+
+def _check_same_images(dataset: Any, name: str) -> None:
+    """Raise OptionError unless all processes, which share the images out by number, agree on them.
+
+    A folder lists its files in an order of its own, which may differ on another machine's disk.
+    """
+    entries = getattr(dataset, "paths", [])
+    paths = [str(entry["lq_path"] if isinstance(entry, dict) else entry) for entry in entries]
+    names = "\n".join(Path(path).name for path in paths)
+    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    if len(set(current().gather((len(dataset), digest)))) > 1:
+        raise OptionError(
+            f"data set {name}: the processes find different images, or in another order; put them "
+            "on a disk that all machines share, or make LMDBs (smsr prepare) and copy those"
+        )
 
 
 def create_train_val_dataloader(opt: Options, logger: Logger, start_iter: int = 0) -> Loaders:

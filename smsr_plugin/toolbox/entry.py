@@ -11,11 +11,14 @@ from unittest.mock import patch
 from basicsr.test import test_pipeline
 from basicsr.train import train_pipeline
 
+from smsr_plugin.data.processes import LOST, LostProcessError, current, is_lost
+from smsr_plugin.toolbox.freed_memory import keep_freed_memory
+from smsr_plugin.toolbox.interrupt import stop_together
 from smsr_plugin.toolbox.mendable import is_own_error, one_line
 from smsr_plugin.toolbox.mends import mended_basicsr
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.registration import register_all
-from smsr_plugin.toolbox.run_error import RunError
+from smsr_plugin.toolbox.run_error import EndedElsewhereError, RunError
 
 PIPELINES = {"train": train_pipeline, "test": test_pipeline}
 
@@ -29,19 +32,28 @@ def run_pipeline(args: argparse.Namespace) -> None:
     Raises:
         OptionError: In one line, what the user can mend in options or data.
         RunError: In one line, what came up in the run: a full disk, a loss that is NaN.
+        EndedElsewhereError: Another process has raised one of these.
+        LostProcessError: Another process has gone.
         Interruption: After Ctrl-C or SIGTERM. Anything else that goes wrong is a bug and keeps its
             traceback.
     """
     try:
         root = _make_root(args.root)
         register_all()
+        if args.command == "train":
+            keep_freed_memory()
         # BasicSR notes the command line in its copy of the option file.
         with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
             PIPELINES[args.command](str(root))
+            stop_together()
     except KeyboardInterrupt as interruption:
         traceback.clear_frames(interruption.__traceback__)  # as below
         raise
-    except (ValueError, RunError) as error:
+    except EndedElsewhereError:
+        raise
+    except (ValueError, RuntimeError) as error:
+        if current().launched and is_lost(error):
+            raise LostProcessError(LOST) from error
         if not isinstance(error, RunError) and not is_own_error(error):
             raise
         # The error may be in a cycle with its frames; they hold the run's model and workers.

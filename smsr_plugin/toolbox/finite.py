@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from smsr_plugin.models.nonfinite import NonFiniteError
+from smsr_plugin.models.nonfinite import NonFiniteError, suspects
 from smsr_plugin.models.smsr_model import SMSRModel
 from smsr_plugin.toolbox.run_error import RunError
 from smsr_plugin.toolbox.saving import Saver
@@ -34,7 +34,8 @@ def stop_when_not_finite(model: Any, saver: Saver) -> None:
             optimize_parameters(current_iter)
             losses = {k: v for k, v in getattr(model, "log_dict", {}).items() if k.startswith("l_")}
             if not isinstance(model, SMSRModel) and not all(map(math.isfinite, losses.values())):
-                raise NonFiniteError(current_iter, losses, images)
+                # All processes log the same losses, so that all of them are here.
+                raise NonFiniteError(current_iter, losses, suspects(True, images))
         except NonFiniteError as error:
             raise RunError(f"{error}; {ADVICE}; {saver.last_usable()}") from error
 

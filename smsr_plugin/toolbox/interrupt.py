@@ -6,14 +6,22 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from basicsr.data import worker_init_fn as basicsr_worker_init_fn
 from basicsr.utils import get_root_logger
 
+from smsr_plugin.data.processes import (
+    FAILED,
+    LOST,
+    AgreedStop,
+    LostProcessError,
+    current,
+    is_lost,
+)
 from smsr_plugin.toolbox.data_order import IterationSampler
-from smsr_plugin.toolbox.run_error import RunError
+from smsr_plugin.toolbox.run_error import EndedElsewhereError, RunError
 from smsr_plugin.toolbox.saving import Saver
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -37,6 +45,9 @@ def save_on_interrupt(model: Any, sampler: IterationSampler, saver: Saver) -> It
     memory, or a validation; one inside an iteration saves nothing. Outside the main thread
     signals do not arrive, and only errors count.
 
+    Several processes stop after the same iteration, whichever of them was told to or cannot go on,
+    and leave when the first has saved.
+
     Args:
         model: A BasicSR model that was just built; its methods are wrapped.
         sampler: Knows the epoch.
@@ -44,6 +55,7 @@ def save_on_interrupt(model: Any, sampler: IterationSampler, saver: Saver) -> It
 
     Raises:
         Interruption: When a signal has ended the training.
+        EndedElsewhereError: When another process cannot go on.
     """
     watch = _Watch(model, sampler, saver)
     previous = {}
@@ -51,14 +63,39 @@ def save_on_interrupt(model: Any, sampler: IterationSampler, saver: Saver) -> It
         previous = {signum: signal.signal(signum, watch.remember) for signum in SIGNALS}
     try:
         yield
-    except RunError:
+    except EndedElsewhereError:
         raise
     except Exception as error:
-        watch.save(f"Stopped by {type(error).__name__}")
+        watch.fail(error)
         raise
     finally:
         for signum, handler in previous.items():
             signal.signal(signum, handler)
+
+
+def stop_together() -> None:
+    """Wait for the other processes at the end of a run.
+
+    Raises:
+        Interruption: When a signal has ended another one.
+        EndedElsewhereError: When another one cannot go on.
+    """
+    if code := current().agree():
+        leave_together(code)
+        raise ending(code)
+
+
+def leave_together(code: int) -> None:
+    """Meet once more before the end: when one process ends, its launcher ends the others."""
+    with suppress(LostProcessError):
+        current().agree(code)
+
+
+def ending(code: int) -> BaseException:
+    """Return the exception that ends a process which has agreed to stop."""
+    if code == FAILED:
+        return EndedElsewhereError("another process cannot go on")
+    return Interruption(code)
 
 
 class _Watch:
@@ -66,8 +103,9 @@ class _Watch:
 
     def __init__(self, model: Any, sampler: IterationSampler, saver: Saver) -> None:
         self.model, self.sampler, self.saver = model, sampler, saver
+        self.processes = current()
         self.current_iter = saver.last_iter
-        self.complete, self.validating = True, False
+        self.complete, self.validating, self.stopping = True, False, False
         self.signum: int | None = None
         self._update_learning_rate = model.update_learning_rate
         self._optimize_parameters = model.optimize_parameters
@@ -81,14 +119,36 @@ class _Watch:
         self.signum = signum
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if self.validating:
-            self.stop()
-        name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
-        print(f"Saving after this iteration; {name} again stops at once.", file=sys.stderr)
+        # The others would wait for a process that leaves a meeting half-way.
+        if self.validating and not (self.processes.meeting or self.stopping):
+            raise Interruption(signum)
+        if self.processes.rank == 0 and not self.stopping:
+            name = "Ctrl-C" if signum == signal.SIGINT else signal.Signals(signum).name
+            print(f"Saving after this iteration; {name} again stops at once.", file=sys.stderr)
 
-    def stop(self) -> None:
-        self.save("Interrupted")
-        raise Interruption(self.signum or signal.SIGINT)
+    def stop(self, code: int) -> None:
+        """End the training in all processes, which have agreed on `code`."""
+        self.stopping = True
+        try:
+            self.save("Stopped by another process" if code == FAILED else "Interrupted")
+        finally:
+            leave_together(code)
+        raise ending(code)
+
+    def fail(self, error: Exception) -> None:
+        """Save what is complete, and let the other processes stop where they wait."""
+        # In the middle of an iteration they wait for gradients: they notice that this one leaves.
+        lost = isinstance(error, LostProcessError)
+        waited_for = self.complete and not self.stopping and not lost
+        self.stopping = True
+        if waited_for:
+            leave_together(FAILED)
+        try:
+            if not isinstance(error, RunError):
+                self.save(f"Stopped by {type(error).__name__}")
+        finally:
+            if waited_for:
+                leave_together(FAILED)
 
     def save(self, reason: str) -> None:
         """Save the last iteration if it is complete and was not saved."""
@@ -98,19 +158,28 @@ class _Watch:
             get_root_logger().info(text)
 
     def update_learning_rate(self, current_iter: int, *args: Any, **kwargs: Any) -> None:
-        if self.signum is not None:
-            self.stop()
+        if code := self.processes.agree(self.signum or 0):
+            self.stop(code)
         self.current_iter, self.complete = current_iter, False
         self._update_learning_rate(current_iter, *args, **kwargs)
 
     def optimize_parameters(self, current_iter: int) -> None:
-        self._optimize_parameters(current_iter)
+        try:
+            self._optimize_parameters(current_iter)
+        except RuntimeError as error:
+            if self.processes.launched and is_lost(error):
+                raise LostProcessError(LOST) from error
+            raise
         self.complete = True
 
     def validation(self, *args: Any, **kwargs: Any) -> None:
         self.validating = True
         try:
             self._validation(*args, **kwargs)
+        except Interruption as interruption:
+            self.stop(self.processes.agree(interruption.signum))
+        except AgreedStop as agreed:
+            self.stop(agreed.code)
         finally:
             self.validating = False
 

@@ -16,10 +16,16 @@ import basicsr.test
 import basicsr.train
 from basicsr.data import prefetch_dataloader
 from basicsr.models import build_model as basicsr_build_model
+from basicsr.models.base_model import BaseModel
 from basicsr.utils import get_root_logger as basicsr_get_root_logger
 
 from smsr_plugin.toolbox.data_order import seed_each_iteration
 from smsr_plugin.toolbox.dataloaders import Loaders, build_dataset, create_train_val_dataloader
+from smsr_plugin.toolbox.distributed import (
+    model_to_device,
+    reduce_loss_dict,
+    validate_in_one_process,
+)
 from smsr_plugin.toolbox.finite import stop_when_not_finite
 from smsr_plugin.toolbox.interrupt import save_on_interrupt, worker_init_fn
 from smsr_plugin.toolbox.mendable import mendable
@@ -60,9 +66,13 @@ def mended_basicsr(args: Namespace) -> Iterator[None]:
             build_model=build_model,
             get_root_logger=get_root_logger,
         )
+        model_mends = patch.multiple(
+            BaseModel, model_to_device=model_to_device, reduce_loss_dict=reduce_loss_dict
+        )
         for mend in (
             train_mends,
             test_mends,
+            model_mends,
             patch.object(basicsr.data, "worker_init_fn", worker_init_fn),
             patch.object(prefetch_dataloader, "PrefetchGenerator", RaisingPrefetchGenerator),
             fresh_root_logger(),
@@ -112,8 +122,7 @@ class Training:
         stop_when_not_finite(model, saver)
         if opt["rank"] == 0:
             self.stack.enter_context(progress_bar(model, total_iter, self.start_iter))
-        if not opt["dist"]:  # else each process would stop at another iteration
-            self.stack.enter_context(save_on_interrupt(model, self.sampler, saver))
+        self.stack.enter_context(save_on_interrupt(model, self.sampler, saver))
         return model
 
 
@@ -124,4 +133,6 @@ def build_model(opt: Options) -> Any:
         OptionError: If the plugin's own model or network refuses its options.
     """
     with mendable():
-        return basicsr_build_model(opt)
+        model = basicsr_build_model(opt)
+    validate_in_one_process(model)
+    return model

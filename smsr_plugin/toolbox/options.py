@@ -10,6 +10,8 @@ from unittest.mock import patch
 
 from basicsr.utils import options as basicsr_options
 
+from smsr_plugin.data.processes import current
+from smsr_plugin.toolbox.distributed import connect
 from smsr_plugin.toolbox.option_checks import check_options, check_weights
 from smsr_plugin.toolbox.option_error import OptionError
 from smsr_plugin.toolbox.option_file import Options, read_option_file
@@ -39,12 +41,18 @@ def parse_options(
         opt["manual_seed"] = 0
     if opt.get("val") is None:  # BasicSR's debug mode writes into `val: ~`
         opt.pop("val", None)
-    arguments = ["-opt", args.opt, "--launcher", args.launcher, "--local_rank", args.local_rank]
+    launcher = "pytorch" if current().launched else "none"  # whoever it was
+    arguments = ["-opt", args.opt, "--launcher", launcher]
     arguments += ["--debug"] * args.debug + ["--auto_resume"] * args.auto_resume
     finished = SimpleNamespace(load=lambda stream, Loader: opt)
     with (
         patch.object(sys, "argv", [sys.argv[0], *map(str, arguments)]),
-        patch.multiple(basicsr_options, yaml=finished, ordered_yaml=lambda: (None, None)),
+        patch.multiple(
+            basicsr_options,
+            yaml=finished,
+            ordered_yaml=lambda: (None, None),
+            init_dist=lambda launcher: connect(opt),
+        ),
     ):
         opt, basicsr_args = basicsr_options.parse_options(root_path, is_train)
     if is_train:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from basicsr.utils import check_resume
-from basicsr.utils.dist_util import master_only
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
+from smsr_plugin.data.processes import current
 from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.toolbox.mendable import one_line
-from smsr_plugin.toolbox.option_error import wrong
+from smsr_plugin.toolbox.option_error import OptionError, wrong
 from smsr_plugin.toolbox.option_file import Options
-from smsr_plugin.toolbox.saving import NETWORKS_KEY, SEED_KEY
+from smsr_plugin.toolbox.saving import BATCH_KEY, NETWORKS_KEY, SEED_KEY, batch_size
 
 STATE_KEYS = frozenset({"epoch", "iter", "optimizers", "schedulers"})
 
@@ -30,12 +32,31 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
 
     Takes the place of BasicSR's function, which needs CUDA and looks below the current folder.
     `--auto_resume` takes the newest usable state of the experiment; where there is none, and
-    without it, `path.resume_state` counts. Sets the paths of the networks to load in `opt`.
+    without it, `path.resume_state` counts. Sets the paths of the networks to load in `opt`. Of
+    several processes the first one chooses.
 
     Raises:
-        OptionError: If `path.resume_state` is not usable.
+        OptionError: If `path.resume_state` is not usable, or not all processes can read the state.
     """
-    _sweep(opt)
+    chosen = None
+    if opt["rank"] == 0:
+        _sweep(opt)
+        chosen = _choose(opt)
+    path = current().gather(chosen and chosen[0])[0]
+    if path is None:
+        return None
+    state = chosen[1] if chosen else _read_chosen(path, opt)
+    opt["path"]["resume_state"] = str(path)
+    if opt["rank"] == 0:
+        check_resume(opt, state["iter"])
+        _tell(path, state, opt)
+    else:
+        with redirect_stdout(io.StringIO()):  # the first has said it
+            check_resume(opt, state["iter"])
+    return state
+
+
+def _choose(opt: Options) -> tuple[Path, dict[str, Any]] | None:
     found = _newest_usable(opt) if opt["auto_resume"] else None
     explicit = opt["path"].get("resume_state")
     if found is None and explicit:
@@ -46,19 +67,33 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
             raise wrong(
                 "path.resume_state", f"a usable state ({error})", explicit, advice
             ) from error
-    if found is None:
-        return None
-    path, state = found
+    return found
+
+
+def _read_chosen(path: Path, opt: Options) -> dict[str, Any]:
+    try:
+        return read_state(path, opt)
+    except UnreadableError as error:
+        raise OptionError(
+            f"process {opt['rank']} cannot resume from {path} as the first one does: {error}; "
+            "all machines need the same --root, on a disk that they share"
+        ) from error
+
+
+def _tell(path: Path, state: dict[str, Any], opt: Options) -> None:
     _say(f"Resuming from {path}, iteration {state['iter']}.")
-    opt["path"]["resume_state"] = str(path)
-    check_resume(opt, state["iter"])
     seed = state.get(SEED_KEY, opt["manual_seed"])
     if seed != opt["manual_seed"]:
         _say(f"manual_seed was {seed} and is {opt['manual_seed']}: the order of the data changes.")
-    return state
+    images = batch_size(opt)
+    before = state.get(BATCH_KEY, images)
+    if before != images:
+        _say(
+            f"An iteration took {before} images and takes {images} (batch_size_per_gpu times "
+            f"{images // opt['datasets']['train']['batch_size_per_gpu']}): the training changes."
+        )
 
 
-@master_only
 def _sweep(opt: Options) -> None:
     for folder in ("models", "training_states", "experiments_root"):
         for path in sweep_temporary(Path(opt["path"][folder])):
@@ -148,7 +183,6 @@ def _load(path: Path) -> Any:
         raise UnreadableError(f"{path} cannot be read: it {error}") from error
 
 
-@master_only
 def _say(message: str) -> None:
     # BasicSR's log does not exist yet, and asking for it now would start it without its file.
     print(message, flush=True)

@@ -21,6 +21,8 @@ from smsr_plugin.toolbox.validation_history import ValidationHistory
 NETWORKS_KEY = "networks"
 #: In a training state: the `manual_seed` of the run.
 SEED_KEY = "manual_seed"
+#: In a training state: how many images one iteration took, in all processes.
+BATCH_KEY = "batch_size"
 
 _NETWORK_FILE = re.compile(r"net_.+_(\d+)\.pth")
 
@@ -84,8 +86,13 @@ class Saver:
         Raises:
             RunError: If it cannot be written.
         """
-        if not self.is_writer or current_iter == -1:
+        if current_iter == -1:
             return
+        if self.is_writer:
+            self._write_state(epoch, current_iter)
+        self.last_iter = current_iter
+
+    def _write_state(self, epoch: int, current_iter: int) -> None:
         state = {
             "epoch": epoch,
             "iter": current_iter,
@@ -93,11 +100,12 @@ class Saver:
             "schedulers": [scheduler.state_dict() for scheduler in self.model.schedulers],
             NETWORKS_KEY: self._checksums,
             SEED_KEY: self.seed,
+            BATCH_KEY: batch_size(self.model.opt),
         }
         self._write(self.states / f"{current_iter}.state", state)
-        self.last_iter, self._checksums = current_iter, {}
+        self._checksums = {}
         if self.keep is not None:
-            self._prune(self.keep)
+            self._prune(self.keep, current_iter)
 
     def last_usable(self) -> str:
         """Say which pair a resumed run would start from."""
@@ -114,12 +122,12 @@ class Saver:
             raise RunError(f"cannot save {path}: {error.strerror}; {self.last_usable()}") from error
         return hashlib.sha256(stream.getbuffer()).hexdigest()
 
-    def _prune(self, keep: int) -> None:
+    def _prune(self, keep: int, current_iter: int) -> None:
         """Remove the pairs before the last `keep`, except the best."""
         saved = sorted(
             iteration
             for path in self.states.glob("*.state")
-            if path.stem.isdecimal() and (iteration := int(path.stem)) <= self.last_iter
+            if path.stem.isdecimal() and (iteration := int(path.stem)) <= current_iter
         )
         kept = {*saved[-keep:], *self.history.best(saved)}
         networks = [(m, p) for p in self.models.iterdir() if (m := _NETWORK_FILE.fullmatch(p.name))]
@@ -129,6 +137,12 @@ class Saver:
             for match, path in networks:
                 if int(match[1]) == iteration:
                     path.unlink(missing_ok=True)
+
+
+def batch_size(opt: Options) -> int:
+    """Return how many images one iteration of a training takes, in all processes."""
+    loaders = opt["world_size"] if opt["dist"] else max(opt["num_gpu"], 1)
+    return opt["datasets"]["train"]["batch_size_per_gpu"] * loaders
 
 
 def _state_dict(net: nn.Module) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ class Network:
         """Bytes that a run needs for each lq pixel; see `memory.bytes_per_pixel`."""
         if isinstance(self.net, SMSR):
             return bytes_per_pixel(self.config, 4, native=False)
-        return bytes_per_pixel(self.config, self.net.dtype.itemsize, native=self.net.runs_native)
+        return bytes_per_pixel(self.config, self.net.itemsize, native=self.net.runs_native)
 
     def tile_for(self, height: int, width: int) -> int:
         """Return the side of the tiles to cut an lq image of that size into, 0 for none."""

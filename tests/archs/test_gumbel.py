@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from smsr_plugin.archs.gumbel import hard_mask, logit_difference, soft_mask
+from smsr_plugin.archs.gumbel import MaskNoise, hard_mask, logit_difference, soft_mask
+from smsr_plugin.config import SMSRConfig
 
 
 @pytest.mark.parametrize("tau", [0.4, 1.0])
@@ -48,3 +49,22 @@ def test_hard_mask_is_strict_so_a_tie_is_class_0():
 def test_tau_must_be_positive():
     with pytest.raises(ValueError, match="tau"):
         soft_mask(torch.zeros(1), 0.0)
+
+
+def test_given_noise_is_used():
+    difference, noise = torch.tensor([0.5, -2.0]), torch.tensor([1.0, 3.0])
+    expected = torch.sigmoid(torch.tensor([3.0, 2.0]))
+    torch.testing.assert_close(soft_mask(difference, 0.5, noise), expected)
+
+
+def test_noise_of_a_batch_is_that_of_its_parts():
+    torch.manual_seed(0)
+    noise = MaskNoise.draw(
+        SMSRConfig(num_feat=4, num_block=2, num_layer=3), torch.zeros(5, 3, 6, 7)
+    )
+    assert noise.spa.shape == (5, 2, 6, 7)
+    assert noise.ch.shape == (1, 2, 4, 3)
+    parts = noise.split(3)
+    assert [len(part.spa) for part in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat([part.spa for part in parts]), noise.spa)
+    assert all(torch.equal(part.ch, noise.ch) for part in parts)

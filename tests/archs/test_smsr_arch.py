@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import literal_forward, split_channels, tiny_smsr
 
+from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
 from smsr_plugin.archs.smsr_arch import SMSR, sparse_mask_conv
 from smsr_plugin.config import SMSRConfig
 
@@ -36,6 +37,27 @@ def test_training_equals_the_papers_formula_with_its_soft_masks():
     out = net(x, tau=0.7, return_masks=True)
     assert 0 < out.spa_mask.min() < out.spa_mask.max() < 1
     torch.testing.assert_close(out.sr, literal_forward(net, x, *out[1:]), **CLOSE)
+
+
+def test_masks_of_a_sample_follow_its_seed_wherever_it_is_in_which_batch():
+    net = tiny_smsr().train()
+    x = torch.rand(3, 3, 6, 5, dtype=torch.float64)
+    seeds = torch.tensor([5, 2**62, 5])
+
+    def noise_of(lq, samples, channels=9):
+        return MaskNoise.draw(net.config, lq, MaskSeeds(samples, channels))
+
+    together = net(x, return_masks=True, noise=noise_of(x, seeds))
+    torch.manual_seed(0)  # of no account
+    for index in (2, 0, 1):
+        lq = x[index : index + 1]
+        alone = net(lq, return_masks=True, noise=noise_of(lq, seeds[index : index + 1]))
+        torch.testing.assert_close(together.spa_mask[index : index + 1], alone.spa_mask, **CLOSE)
+        torch.testing.assert_close(together.ch_mask, alone.ch_mask, **CLOSE)
+    blocks = together.spa_mask[0]
+    assert not torch.equal(blocks[0], blocks[1])
+    other = net(x, return_masks=True, noise=noise_of(x, seeds, channels=8))
+    assert not torch.equal(together.ch_mask, other.ch_mask)
 
 
 def test_gradients_equal_those_of_the_papers_formula():

@@ -229,6 +229,8 @@ def failure(capsys, pairs, tmp_path, changes):
         ({"train:iters_per_epoch": None}, "iters_per_epoch"),
         ({"train:sparsity_opt": None}, "sparsity_opt is missing"),
         ({"train:autocast": "fp8"}, "autocast"),
+        ({"train:accumulate": 5}, "accumulate must be at most 4"),
+        ({"train:accumulat": 2}, "accumulate"),
         ({"logger:tb_masks": "2"}, "logger.tb_masks must be ~ or the number of images"),
         ({"train:perceptual_opt": {"type": "PerceptualLoss"}}, "perceptual_opt"),
     ],
@@ -251,7 +253,14 @@ def test_weights_that_do_not_fit_are_named(capsys, pairs, weights, tmp_path):
     assert "num_feat 4 in the file, 8 in network_g" in error
 
 
-@pytest.mark.parametrize("options", [{"train:autocast": "bf16"}, {"train:channels_last": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"train:autocast": "bf16"},
+        {"train:channels_last": False},
+        {"train:accumulate": 3, "train:grad_clip": 1e6},
+    ],
+)
 def test_fast_modes_train_alike(pairs, run, options):
     plain = logged(run(pairs, {"name": "plain"}), "l_pix")
     fast = logged(run(pairs, {"name": "fast", **options}), "l_pix")

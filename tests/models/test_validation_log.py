@@ -7,7 +7,8 @@ import torch
 
 from smsr_plugin.models.validation_log import (
     PANEL_SIDE,
-    ValidationLog,
+    image_masks,
+    log_masks,
     mask_images,
     mask_picture,
 )
@@ -34,11 +35,12 @@ def masks(seed, shape):
 
 def test_scalars_are_means_over_the_images_and_pictures_are_of_the_first():
     writer = Writer()
-    log = ValidationLog(writer, "Set5", 30, 2, {"tau": 0.5, "lambda": 0.25})
     spa_masks = [masks(seed, (1, 3, 8, 6 + seed)) for seed in range(4)]
+    images = []
     for number, (spa_mask, loss) in enumerate(zip(spa_masks, (1.0, None, 2.0, None), strict=True)):
-        log.add(f"image{number}", torch.full((1, 3, *spa_mask.shape[2:]), 2.0), spa_mask, loss)
-    log.write()
+        lq = torch.full((1, 3, *spa_mask.shape[2:]), 2.0)
+        images.append(image_masks(f"image{number}", lq, spa_mask, loss, drawn=number < 2))
+    log_masks(writer, "Set5", 30, images, {"tau": 0.5, "lambda": 0.25})
     densities = [np.mean([mask[0, k].numpy().mean() for mask in spa_masks]) for k in range(3)]
     assert writer.scalars == {
         ("validation/Set5/tau", 30): 0.5,
@@ -58,9 +60,8 @@ def test_scalars_are_means_over_the_images_and_pictures_are_of_the_first():
 
 def test_without_losses_and_pictures_there_are_only_the_others():
     writer = Writer()
-    log = ValidationLog(writer, "grey", 1, 0, {"tau": 1.0})
-    log.add("a", torch.rand(1, 1, 4, 4), masks(0, (1, 2, 4, 4)), None)
-    log.write()
+    image = image_masks("a", torch.rand(1, 1, 4, 4), masks(0, (1, 2, 4, 4)), None, drawn=False)
+    log_masks(writer, "grey", 1, [image], {"tau": 1.0})
     names = ["tau", "spa_density/block_1", "spa_density/block_2"]
     assert list(writer.scalars) == [(f"validation/grey/{name}", 1) for name in names]
     assert not writer.pictures

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
+from smsr_plugin.data.draws import MASK_SEED
 from smsr_plugin.toolbox.data_order import IterationSampler, SeededDataset
 
 
@@ -93,3 +94,26 @@ def test_random_numbers_do_not_depend_on_workers_or_on_what_was_drawn_before(wor
     assert random.getstate() == before
     assert drawn.transpose(1, 2).reshape(8, 3).tolist() == [list(sample) for sample in expected]
     assert len({fraction for _, fraction, _ in expected}) == 8
+
+
+class Images(Dataset):
+    """Gives what BasicSR's data sets give: a new dict each time."""
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, int]:
+        return {"image": index}
+
+
+def test_seeds_of_masks_follow_epoch_and_position_whoever_loads_them():
+    def seeds(world_size: int, rank: int, epoch: int) -> list[int]:
+        sampler = IterationSampler(8, 0, world_size=world_size, rank=rank)
+        sampler.set_epoch(epoch)
+        loader = DataLoader(SeededDataset(Images()), sampler=sampler, batch_size=2)
+        return torch.cat([batch[MASK_SEED] for batch in loader]).tolist()
+
+    one = seeds(1, 0, epoch=0)
+    assert one[0::2] == seeds(2, 0, epoch=0)
+    assert one[1::2] == seeds(2, 1, epoch=0)
+    assert len({*one, *seeds(1, 0, epoch=1)}) == 16

@@ -11,6 +11,9 @@ from smsr_plugin.sparse.native.packing import HALF_LINE, Array, Floats, Halves, 
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Indices, Run, all_runs, paired_runs
 
+#: Bytes of a feature.
+ITEMSIZE = 2
+
 
 def plane(planes: Planes, name: str, channels: int) -> Halves:
     """Return a plane of features."""
@@ -33,8 +36,8 @@ class FirstConv:
         self.weights = packing.half_taps(np.concatenate([image, image, kernel[:, -1:]], 1))
         self.bias = packing.vector(bias)
 
-    def __call__(self, run: Run, lq: Floats, out: Halves) -> None:
-        """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
+    def __call__(self, run: Run, lq: Floats, out: Halves, spare: Floats) -> None:
+        """Convolve `lq` (channels, H, W) into a plane, with ReLU; `spare` is not needed."""
         height, width = run.size
         high = packing.half(lq)
         low = packing.half(lq - packing.widened(high))
@@ -65,12 +68,12 @@ class MapConv:
         self, run: Run, x: Halves, out: Halves | Floats, size: tuple[int, int] | None = None,
         pool: bool = False, **options: Any,
     ) -> None:  # fmt: skip
-        """Convolve a plane; options are the kernel's `relu` and `residual`."""
+        """Convolve a plane; options are the kernel's `bias`, `relu` and `residual`."""
         size = size or run.size
         runs = paired_runs(*size) if pool else all_runs(*size)
         run.kernels.half_rows(
-            *size, runs, _around(x, self.lines), self.weights, out, bias=self.bias, pool=pool,
-            threads=run.threads, **options,
+            *size, runs, _around(x, self.lines), self.weights, out, pool=pool, threads=run.threads,
+            **{"bias": self.bias, **options},
         )  # fmt: skip
 
 

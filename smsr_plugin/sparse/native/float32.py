@@ -13,6 +13,9 @@ from smsr_plugin.sparse.native.plan import tiles_are_cheaper
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Run, all_pixels, all_tiles
 
+#: Bytes of a feature.
+ITEMSIZE = 4
+
 
 def plane(planes: Planes, name: str, channels: int) -> Floats:
     """Return a plane of features."""
@@ -25,13 +28,12 @@ class FirstConv:
     def __init__(self, kernel: Array, bias: Array) -> None:
         self.weights, self.bias = packing.taps(kernel), packing.vector(bias)
 
-    def __call__(self, run: Run, lq: Floats, out: Floats) -> None:
-        """Convolve `lq` (channels, H, W) into a plane, with ReLU."""
+    def __call__(self, run: Run, lq: Floats, out: Floats, spare: Floats) -> None:
+        """Convolve `lq` (channels, H, W) into a plane, with ReLU; `spare` is overwritten."""
         height, width = run.size
-        shifted = run.planes.plane("lq", len(lq) + 1)
         for channel, values in enumerate((*lq, 1)):
-            shifted[0, 1 : height + 1, 1 : width + 1, channel] = values
-        sources = [(shifted, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS]
+            spare[0, 1 : height + 1, 1 : width + 1, channel] = values
+        sources = [(spare, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS]
         run.kernels.rows(
             *run.size,
             all_pixels(*run.size),
@@ -47,17 +49,19 @@ class FirstConv:
 class MapConv:
     """A 3×3 convolution at every pixel."""
 
+    pack = staticmethod(packing.winograd)
+
     def __init__(self, kernel: Array, bias: Array) -> None:
-        self.weights, self.bias = packing.winograd(kernel), packing.vector(bias)
+        self.weights, self.bias = self.pack(kernel), packing.vector(bias)
 
     def __call__(
         self, run: Run, x: Floats, out: Floats, size: tuple[int, int] | None = None, **options: Any
     ) -> None:
-        """Convolve a plane; options are the kernel's `relu`, `pool` and `residual`."""
+        """Convolve a plane; options are the kernel's `bias`, `relu`, `pool`, `residual`."""
         size = size or run.size
         run.kernels.winograd(
-            *size, all_tiles(*size), x, self.weights, out, bias=self.bias, threads=run.threads,
-            **options,
+            *size, all_tiles(*size), x, self.weights, out, threads=run.threads,
+            **{"bias": self.bias, **options},
         )  # fmt: skip
 
 
@@ -67,13 +71,15 @@ class ListedConv:
     Of its inputs the first `dense` channels exist everywhere, the others at active pixels.
     """
 
+    pack = staticmethod(packing.winograd)
+
     def __init__(self, kernel: Array, dense: int) -> None:
         """Pack a (N, K, 3, 3) kernel."""
         self.width, self.depth = kernel.shape[:2]
         # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
         # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
         self.dense = min(padded(dense), self.depth)
-        self.at_tiles, self.at_pixels = packing.winograd(kernel), packing.taps(kernel)
+        self.at_tiles, self.at_pixels = self.pack(kernel), packing.taps(kernel)
 
     def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask, active: bool) -> Array:
         """Convolve plane `x` into plane `out`; return the sum of each output channel."""
@@ -82,7 +88,7 @@ class ListedConv:
         options: dict[str, Any] = {"relu": True, "sums": True, "threads": run.threads}
         # Without inputs the products are zero, and have to be stored as that: the dense channels
         # of the next layer read them.
-        if self.depth and tiles_are_cheaper(run.kernels, self.depth, self.width, tiles, pixels):
+        if self.depth and tiles_are_cheaper(run.kernels, self.at_tiles, tiles, pixels):
             return run.kernels.winograd(
                 *run.size,
                 tiles,
@@ -117,12 +123,14 @@ class Layer:
         dense: Output channels that exist at inactive pixels too.
     """
 
+    listed = ListedConv
+
     def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
         """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
         self.channels, self.dense = len(kernel), dense
         inputs: int = kernel.shape[1] if dense_in is None else dense_in
-        self.every = ListedConv(kernel, inputs)
-        self.d2d = ListedConv(kernel[:dense, :inputs], inputs) if dense else None
+        self.every = self.listed(kernel, inputs)
+        self.d2d = self.listed(kernel[:dense, :inputs], inputs) if dense else None
 
     def __call__(self, run: Run, x: Floats, out: Floats, mask: BlockMask) -> Array:
         """Compute the layer from plane `x` into plane `out`; return each channel's sum."""
@@ -139,11 +147,21 @@ class Fuse:
     def __init__(self, weights: list[Array], dense: list[int], bias: Array) -> None:
         """Pack the layers' (C, C) weights; `dense` is how many channels of each are dense."""
         self.channels, self.dense = [len(weight) for weight in weights], dense
-        self.weights = packing.product(np.concatenate(weights))
-        self.dense_weights = packing.product(
-            np.concatenate([weight[:count] for weight, count in zip(weights, dense, strict=True)])
+        self.weights = self.pack(weights)
+        self.dense_weights = self.pack(
+            [weight[:count] for weight, count in zip(weights, dense, strict=True)]
         )
         self.bias = packing.vector(bias)
+
+    @staticmethod
+    def pack(weights: list[Array]) -> Floats:
+        """Pack the layers' (K, N) weights for `scaled`."""
+        return packing.product(np.concatenate(weights))
+
+    @staticmethod
+    def scaled(weights: Floats, factor: Floats) -> NDArray:
+        """Return what `pack` returned with every output, of (N,), times a factor."""
+        return packing.scaled(weights, factor.reshape(-1, 1, packing.LINE))
 
     def __call__(
         self, run: Run, x: Floats, layers: list[Floats], out: Floats, mask: BlockMask,
@@ -164,7 +182,7 @@ class Fuse:
                 *run.size,
                 pixels,
                 sources,
-                packing.scaled(weights, factor.reshape(-1, 1, packing.LINE)),
+                self.scaled(weights, factor),
                 out,
                 bias=self.bias * factor,
                 residual=x,
@@ -179,16 +197,18 @@ class Collect:
     It is accumulated while a block's output is at hand; the next block overwrites that.
     """
 
+    pack = staticmethod(packing.product)
+
     def __init__(self, weights: list[Array], bias: Array) -> None:
         """Pack the blocks' (C, C) weights."""
         self.channels = weights[0].shape[1]
         depth = padded(len(weights[0]))
         filled = [packing.pad(weight, 0, depth) for weight in weights]
         # A block's input is at hand together with its output: every other block does for two.
-        self.weights: dict[int, Floats] = {}
+        self.weights: dict[int, NDArray] = {}
         for block in reversed(range(len(weights) - 1, -1, -2)):
             pair = filled[max(block - 1, 0) : block + 1]
-            self.weights[block] = packing.product(np.concatenate(pair))
+            self.weights[block] = self.pack(np.concatenate(pair))
         self.bias = packing.vector(bias)
 
     def output(self, run: Run, block: int) -> Floats:

@@ -43,7 +43,6 @@ class MaskPredictor:
         half = -(-height // 2), -(-width // 2)
         hidden = run.planes.plane("mask_hidden", self.channels, half=True)
         hidden2 = run.planes.plane("mask_hidden2", self.channels, half=True)
-        products = run.planes.plane("mask_products", packing.LINE, half=True)
         with _edge_repeated(x, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
         self.second(run, hidden, hidden2, size=half, relu=True)
@@ -52,11 +51,11 @@ class MaskPredictor:
             all_pixels(*half),
             [(hidden2, 0, 0, 0, self.channels, None)],
             self.deconv,
-            products,
+            hidden,
             threads=run.threads,
         )
         run.kernels.decide(
-            height, width, products, self.deconv_bias, self.threshold, activity, threads=run.threads
+            height, width, hidden, self.deconv_bias, self.threshold, activity, threads=run.threads
         )
 
 

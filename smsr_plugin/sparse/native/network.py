@@ -87,14 +87,16 @@ class NativeNetwork:
     ) -> None:
         """Super-resolve an image into `sr`, and write the masks that were applied to `found`."""
         planes, channels = run.planes, self.config.num_feat
-        head = self.plane(planes, "head", channels)
+        feature = self.collect_first.output(run, 0)
+        residual = planes.plane("residual", self.tail_channels)
         activity = planes.activity()
         with timer("head"):
             hidden = self.plane(planes, "collected", channels)
-            self.head_first(run, lq, hidden)
-            self.head_second(run, hidden, head)
+            self.head_first(run, lq, hidden, spare=residual)
+            self.head_second(run, hidden, feature)
+            # The tail is linear: its share of the head's output takes less room than that.
+            self.tail(run, feature, residual)
         height, width = run.size
-        feature = head
         for k, block in enumerate(self.blocks):
             timer.block = k
             with timer("masks"):
@@ -110,13 +112,11 @@ class NativeNetwork:
             feature = out
         timer.block = None
         with timer("collect"):
-            collected = self.collect_first.finish(run)
-            self.collect_second(run, collected, head, residual=head)
+            self.collect_second(run, self.collect_first.finish(run), feature)
         with timer("tail"):
-            tail = planes.plane("tail", self.tail_channels)
-            self.tail(run, head, tail)
+            self.tail(run, feature, residual, bias=None, residual=residual)
         with timer("bicubic"):
-            self.kernels.compose(lq, tail, self.taps, sr, threads=run.threads)
+            self.kernels.compose(lq, residual, self.taps, sr, threads=run.threads)
 
     def _mark(self, activity: NDArray[np.uint8], mask: NDArray) -> None:
         height, width = mask.shape

@@ -16,14 +16,15 @@ LINE = 16
 #: bfloat16 channels of a cache line.
 HALF_LINE = 32
 
-#: G of Winograd's F(4, 3) for the points 0, 1, −1, 2, −2 and infinity: U = G g Gᵀ.
+#: G of Winograd's F(4, 3) for the points 0, √½, −√½, √2, −√2 and infinity: U = G g Gᵀ. The row of a
+#: point p is (1, p, p²) divided by the product of its distances from the other finite points.
 WINOGRAD_G = np.array(
     [
-        [1 / 4, 0, 0],
-        [-1 / 6, -1 / 6, -1 / 6],
-        [-1 / 6, 1 / 6, -1 / 6],
-        [1 / 24, 1 / 12, 1 / 6],
-        [1 / 24, -1 / 12, 1 / 6],
+        [1, 0, 0],
+        [-2 / 3, -(2**0.5) / 3, -1 / 3],
+        [-2 / 3, 2**0.5 / 3, -1 / 3],
+        [1 / 6, 2**0.5 / 6, 1 / 3],
+        [1 / 6, -(2**0.5) / 6, 1 / 3],
         [0, 0, 1],
     ]
 )
@@ -76,6 +77,12 @@ def winograd(kernel: Array) -> Floats:
     packed = transformed.reshape(36, padded(depth), padded(count) // LINE, LINE)
     packed = packed.transpose(0, 2, 1, 3)
     return _rounded(packed)
+
+
+def pairs(weights: Floats) -> Floats:
+    """Put the weights (…, K, 16) of two inputs side by side: (…, K / 2, 16, 2); K is even."""
+    *outer, depth, line = weights.shape
+    return np.ascontiguousarray(weights.reshape(*outer, depth // 2, 2, line).swapaxes(-1, -2))
 
 
 def half_layout(weight: Array) -> Floats:

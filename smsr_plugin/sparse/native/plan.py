@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.sparse.native.packing import padded, taps, winograd
+from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, all_pixels, all_tiles
 
@@ -20,32 +20,33 @@ REPEATS = 5
 
 
 def tiles_are_cheaper(
-    kernels: Any, depth: int, width: int, tiles: NDArray[np.int32], pixels: NDArray[np.int32]
+    kernels: Any, weights: NDArray, tiles: NDArray[np.int32], pixels: NDArray[np.int32]
 ) -> bool:
     """Say where a 3×3 convolution is cheaper: at a list of tiles, or of pixels.
 
     Args:
         kernels: The module `smsr_plugin._kernels`.
-        depth: Input channels.
-        width: Output channels.
+        weights: Those of the tiles, (36, N / 16, K, 16), or (36, N / 16, K / 2, 16, 2) in bfloat16.
         tiles: Those that hold one of the pixels.
-        pixels: Where the convolution is wanted.
+        pixels: Where the convolution is wanted; in float32.
     """
-    return len(tiles) < len(pixels) * pixel_cost(kernels, padded(depth), padded(width))
+    return len(tiles) < len(pixels) * pixel_cost(kernels, weights.shape, weights.dtype)
 
 
 @cache
-def pixel_cost(kernels: Any, depth: int, width: int) -> float:
-    """Measure the cost of a pixel in units of a tile's, for padded numbers of channels.
+def pixel_cost(kernels: Any, shape: tuple[int, ...], dtype: np.dtype) -> float:
+    """Measure the cost of a pixel in units of a tile's, given the shape of the tiles' weights.
 
     Winograd needs 4 multiplications where direct convolution needs 16, but whole tiles and two
     transforms, whose share depends on the channels and the instruction set.
     """
+    width = shape[1] * packing.LINE
+    depth = shape[2] * (2 if len(shape) == 5 else 1)
     planes = Planes()
     planes.resize(*TIMED_SIZE)
     x, out = planes.plane("x", depth), planes.plane("out", width)
-    kernel = np.zeros((width, depth, 3, 3))
-    tile_weights, pixel_weights = winograd(kernel), taps(kernel)
+    tile_weights = np.zeros(shape, dtype)
+    pixel_weights = packing.taps(np.zeros((width, depth, 3, 3)))
     tiles, pixels = all_tiles(*TIMED_SIZE), all_pixels(*TIMED_SIZE)
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
     at_tiles = _fastest(lambda: kernels.winograd(*TIMED_SIZE, tiles, x, tile_weights, out))

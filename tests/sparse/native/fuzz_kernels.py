@@ -62,6 +62,14 @@ def activity(rng: random.Random, size: tuple[int, int]) -> Any:
     return np.full(shape_of(*size), rng.randrange(4), np.uint8)
 
 
+def weights(rng: random.Random, shape: tuple[int, ...], half: bool | None = None) -> Any:
+    """Return weights of that shape in float32 or, if `half`, in pairs of bfloat16."""
+    if rng.random() < 0.5 if half is None else half:
+        *outer, depth, line = shape
+        return np.zeros((*outer, depth // 2, line, 2), np.uint16)
+    return np.zeros(shape, np.float32)
+
+
 def arguments(rng: random.Random, name: str) -> dict[str, Any]:
     """Return arguments that nearly fit each other."""
     size = rng.choice(SIZES)
@@ -74,7 +82,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         given |= {
             "tiles": indices(rng, tiles),
             "x": plane(rng, size),
-            "weights": np.zeros((36, n, 16, 16), np.float32),
+            "weights": weights(rng, (36, n, 16, 16)),
             "out": plane(rng, size),
             "activity_in": rng.choice([None, activity(rng, size)]),
             "activity_out": rng.choice([None, activity(rng, size)]),
@@ -90,17 +98,18 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
              rng.choice([None, activity(rng, size)]))
             for _ in range(count)
         ]  # fmt: skip
-        depth = sum(source[4] for source in sources)
+        half = rng.random() < 0.5
+        depth = sum(source[4] + source[4] % 2 if half else source[4] for source in sources)
         given |= {
             "pixels": pixels(rng, size),
             "sources": sources,
-            "weights": np.zeros((n, depth, 16), np.float32),
+            "weights": weights(rng, (n, depth, 16), half),
             "out": plane(rng, size),
             "chain": None,
         }
         if rng.random() < 0.5:
-            weights = np.zeros((1, rng.choice([16, 32]) * n, 16), np.float32)
-            given["chain"] = (weights, None, plane(rng, size), True)
+            chained = weights(rng, (1, rng.choice([16, 32]) * n, 16), half)
+            given["chain"] = (chained, None, plane(rng, size), True)
     elif name == "half_rows":
         count = rng.choice([0, 1, 2, 9])
         runs = indices(rng, size[0] * ((size[1] + 15) // 16))

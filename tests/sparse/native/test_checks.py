@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native_planes import activity_of, filled_plane, plane_shape
+from native_planes import activity_of, copy_at, filled_plane, plane_shape
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -145,6 +145,29 @@ def test_an_instruction_set_without_bfloat16():
     check("half_rows", ValueError, "no bfloat16 kernel for baseline", {"isa": "baseline"})
 
 
+@pytest.mark.parametrize(
+    ("function", "weights"),
+    [
+        ("winograd", np.zeros((36, 1, 8, 16, 2), np.uint16)),
+        ("rows", np.zeros((1, 8, 16, 2), np.uint16)),
+    ],
+)
+def test_products_in_bfloat16(function, weights):
+    message = "no bfloat16 products for baseline"
+    check(function, ValueError, message, {"isa": "baseline", "weights": weights})
+    if not kernels.has_half():
+        pytest.skip("this processor has no bfloat16 kernels")
+    getattr(kernels, function)(**(arguments(function) | {"weights": weights}))
+    for shape in (weights.shape[:-1], (*weights.shape[:-1], 1), (0, *weights.shape[1:])):
+        changed = {"weights": np.zeros(shape, np.uint16)}
+        check(function, ValueError, "dimensions|must have shape|outputs", changed)
+    misaligned = copy_at(weights, byte=1)
+    check(function, ValueError, "weights must be aligned", {"weights": misaligned})
+    if function == "rows":
+        changed = {"weights": weights, "chain": chain()}
+        check(function, ValueError, "chain weights must be of the weights' dtype", changed)
+
+
 ARRAYS = [
     (function, name)
     for function in FUNCTIONS
@@ -169,7 +192,12 @@ def test_arrays_of_another_kind(function, name, bad):
     if name in ("tiles", "pixels", "runs") and bad == "empty":
         return  # an empty list is a good one
     of_shape = bad in ("flat", "empty")
-    any_array = function == "half_rows" and name == "out" and bad not in ("list", "none")
+    any_dtype = (function, name) in [
+        ("half_rows", "out"),
+        ("winograd", "weights"),
+        ("rows", "weights"),
+    ]
+    any_array = any_dtype and bad not in ("list", "none")
     error = ValueError if of_shape or any_array else TypeError
     message = "must|have" if error is ValueError else "incompatible function arguments"
     check(function, error, message, {name: changed})
@@ -287,7 +315,9 @@ def test_pooling_an_odd_size(function):
             r"chain weights must have shape \(1, 16, 16\)",
         ),
         ({"chain": chain(np.zeros((0, 16, 16), np.float32))}, "too few or too many outputs"),
-        ({"chain": chain(np.zeros((16, 16), np.float32))}, "three dimensions"),
+        ({"chain": chain(np.zeros((16, 16), np.float32))}, "chain weights must have shape"),
+        ({"chain": chain(np.zeros((1, 16, 16)))}, "weights must hold float32 or uint16"),
+        ({"chain": chain(np.zeros((), np.float32))}, "chain weights must have dimensions"),
         ({"chain": chain(np.zeros((2, 16, 16), np.float32))}, "chain out has too few channels"),
         ({"chain": chain(bias=np.zeros(8, np.float32))}, "chain bias must have shape"),
         ({"chain": chain(out=plane(size=(4, 6)))}, "chain out must have shape"),
@@ -339,7 +369,7 @@ POOLED = {"pool": True, "out": plane(16, (4, 3)), "runs": index_list(6, 7, 0, 1)
             },
             "residual has fewer channels than the weights",
         ),
-        ({"residual": half_plane(), "out": plane(32)}, "only bfloat16 rows"),
+        ({"residual": half_plane(), "out": plane(32)}, "residual must be of the dtype of out"),
         ({"activity": np.zeros((9, 18), np.uint8)}, "activity must have shape"),
         ({"stored": 0}, "stored must be ACTIVE or INACTIVE"),
         ({"stored": 258}, "stored must be ACTIVE or INACTIVE"),
@@ -352,7 +382,7 @@ POOLED = {"pool": True, "out": plane(16, (4, 3)), "runs": index_list(6, 7, 0, 1)
         (POOLED | {"runs": index_list(0, 3)}, "must come in pairs"),
         (POOLED | {"sums": True}, "neither a mask nor sums"),
         (POOLED | {"activity": activity_of(np.ones(SIZE))}, "neither a mask nor sums"),
-        (POOLED | {"residual": half_plane()}, "only bfloat16 rows"),
+        (POOLED | {"residual": plane()}, "a residual cannot be pooled"),
     ],
 )  # fmt: skip
 @pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")

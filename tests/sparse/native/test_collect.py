@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from native_planes import activity_of, assert_planes_equal, inside, plane_of, rounded, unfold
 
-from smsr_plugin.sparse.native import bfloat16, float32
+from smsr_plugin.sparse.native import bfloat16, float32, mixed
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import BlockMask, Run
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
-ARITHMETICS = [float32] + [bfloat16] * kernels.has_half()
+ARITHMETICS = [float32] + [bfloat16, mixed] * kernels.has_half()
 per_arithmetic = pytest.mark.parametrize("arithmetic", ARITHMETICS, ids=lambda a: a.__name__[26:])
 
 
@@ -44,11 +44,11 @@ class Network:
 
     def layer(self, name, dense):
         """Return a layer's output as (H, W, C) and as a plane; sparse channels are NaN where
-        float32 may not see them, and zero in bfloat16."""
+        they may not be seen, and zero in planes of bfloat16."""
         values = self.integers(*self.mask.shape, self.channels, low=0)
         values[~self.mask, dense:] = 0
         hidden = values.copy()
-        if self.arithmetic is float32:
+        if self.arithmetic is not bfloat16:
             hidden[~self.mask, dense:] = np.nan
         return values, self.plane(name, hidden)
 

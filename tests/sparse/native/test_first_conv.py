@@ -20,7 +20,8 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes = Planes()
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
-    arithmetic.FirstConv(kernel, bias)(Run(kernels, planes, 1), lq, out)
+    spare = planes.plane("spare", kernels.LINE)
+    arithmetic.FirstConv(kernel, bias)(Run(kernels, planes, 1), lq, out, spare)
     return inside(unfold(out), *lq.shape[1:])[..., : len(kernel)]
 
 

@@ -1,4 +1,4 @@
-"""A block's sparse layers in both arithmetics, block after block in the same planes."""
+"""A block's sparse layers in each arithmetic, block after block in the same planes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from native_planes import (
     rounded,
 )
 
-from smsr_plugin.sparse.native import bfloat16, float32, packing
+from smsr_plugin.sparse.native import bfloat16, float32, mixed, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import BlockMask, Run
 
@@ -26,8 +26,10 @@ kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels
 
 #: Winograd's transforms round; sums of integers elsewhere are exact.
 WINOGRAD_ERROR = 1e-5
+#: With products in bfloat16, of the root of the number of terms.
+MIXED_ERROR = 0.05
 
-PLANS = ["tiles", "pixels", *(["bfloat16"] if kernels.has_half() else [])]
+PLANS = ["tiles", "pixels", *(["bfloat16", "mixed"] if kernels.has_half() else [])]
 per_plan = pytest.mark.parametrize("plan", PLANS)
 
 
@@ -43,10 +45,11 @@ def run_layers(plan, count, layers, seed=0):
     """Compute a layer of each of several blocks, which share their planes, and check each."""
     planes, rng = Planes(), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
+        patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan != "pixels")
         for layer in layers:
             planes.resize(*layer.mask.shape)
-            check_layer(bfloat16 if plan == "bfloat16" else float32, planes, count, layer, rng)
+            arithmetic = {"bfloat16": bfloat16, "mixed": mixed}.get(plan, float32)
+            check_layer(arithmetic, planes, count, layer, rng)
 
 
 def check_layer(arithmetic, planes, count, layer, rng):
@@ -62,7 +65,9 @@ def check_layer(arithmetic, planes, count, layer, rng):
     sums = arithmetic.Layer(kernel, dense, dense_in)(run, x, out, listed)
 
     value, of_channel = expected_values(image, kernel, layer)
-    tolerance = 0 if x.dtype == np.uint16 else WINOGRAD_ERROR * (1 + value.max())
+    tolerance = WINOGRAD_ERROR * (1 + value.max())
+    if arithmetic is not float32:
+        tolerance = MIXED_ERROR * (9 * count) ** 0.5 if arithmetic is mixed else 0
     expected = np.zeros((*plane_shape(*size), len(out) * out.shape[3]))
     inside(expected, *size)[..., :count] = rounded(value, x.dtype)
     found = out.copy()

@@ -19,7 +19,8 @@ from native_networks import (
 from networks import literal_forward, split_channels, tiny_smsr
 
 from smsr_plugin import to_sparse
-from smsr_plugin.sparse.native import float32
+from smsr_plugin.sparse.native import bfloat16, float32, mixed
+from smsr_plugin.sparse.native.arithmetic import arithmetic_for
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -161,9 +162,9 @@ def test_a_configuration_beyond_the_kernels_limits_runs_all_the_same(channels, u
 class KernelsOf:
     """The kernels, held to one instruction set."""
 
-    def __init__(self, isa, **attributes):
+    def __init__(self, held_to, **attributes):
         self.__dict__.update(attributes)
-        self._isa = isa
+        self._isa = held_to
 
     def __getattr__(self, name):
         value = getattr(kernels, name)
@@ -181,8 +182,28 @@ class KernelsOf:
 )
 @pytest.mark.parametrize("plan", ["measured", "tiles", "pixels"])
 def test_every_instruction_set(monkeypatch, isa, precision, plan):
-    monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: KernelsOf(isa))
+    held = KernelsOf(isa, isa=lambda: isa)
+    monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
     if plan != "measured":
         monkeypatch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
     net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
     check(net, precision, (13, 17), 2, 0.6)
+
+
+@pytest.mark.parametrize("isa", [isa for isa in kernels.available() if kernels.has_half(isa)])
+@pytest.mark.parametrize("size", [(1, 1), (13, 17), (4, 33)])
+def test_planes_of_bfloat16_as_with_matrix_tiles(monkeypatch, isa, size):
+    """On any processor that has the instructions: dot products take the place of tiles."""
+    held = KernelsOf(isa, isa=lambda: "amx")
+    monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
+    net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
+    check(net, "bf16", size, 2, 0.6)
+
+
+def test_the_arithmetic_of_each_precision_and_processor():
+    def chosen(isa, dtype):
+        return arithmetic_for(dtype, KernelsOf(isa, isa=lambda: isa))
+
+    assert chosen("amx", torch.float32) is chosen("avx2", torch.float32) is float32
+    assert chosen("amx", torch.bfloat16) is bfloat16
+    assert chosen("avx512_bf16", torch.bfloat16) is mixed

@@ -28,6 +28,7 @@ from native_planes import (
     plane_of,
     unfold,
 )
+from native_products import FLOATS, per_products
 
 from smsr_plugin.sparse.native import packing
 
@@ -38,11 +39,8 @@ NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 #: Pixels of one work item, `kRowBlock` of csrc/kernels.h.
 ROW_BLOCK = 48
 #: Rounding to float32, 24 bits.
-EPS = 2.0**-24
+FLOAT_EPS = 2.0**-24
 
-#: Those with bfloat16 kernels share the float kernels of the one before.
-FLOAT_ISAS = [isa for isa in kernels.available() if not kernels.has_half(isa)]
-per_isa = pytest.mark.parametrize("isa", FLOAT_ISAS)
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 20))
 densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 #: Counts of channels below, at and beyond the vectors and panels of every instruction set.
@@ -89,7 +87,7 @@ def padded(values):
     return packing.pad(values, values.ndim - 1, packing.padded(values.shape[-1]))
 
 
-def check_conv(isa, mask, depth=16, count=16, seed=0):
+def check_conv(products, mask, depth=16, count=16, seed=0):
     """Convolve at the pixels of a mask and compare all of `out`."""
     rng = np.random.default_rng(seed)
     image, kernel = integers(rng, depth, *mask.shape), integers(rng, count, depth, 3, 3)
@@ -99,41 +97,41 @@ def check_conv(isa, mask, depth=16, count=16, seed=0):
     expected = unfold(out).astype(np.float64)
     inside(expected, *mask.shape)[mask] = padded(conv3x3(image, kernel))[mask]
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
-    kernels.rows(*mask.shape, pixels, sources, packing.taps(kernel), out, isa=isa)
+    kernels.rows(*mask.shape, pixels, sources, products.taps(kernel), out, isa=products.isa)
     assert_planes_equal(out, expected)
 
 
-@per_isa
+@per_products
 @given(
     size=sizes, density=densities, depth=st.integers(1, 40), count=counts, seed=st.integers(0, 999)
 )
 @settings(max_examples=40, deadline=None)
-def test_equals_the_convolution_at_any_pixels(isa, size, density, depth, count, seed):
+def test_equals_the_convolution_at_any_pixels(products, size, density, depth, count, seed):
     mask = np.random.default_rng(seed).random(size) < density
-    check_conv(isa, mask, depth, count, seed)
+    check_conv(products, mask, depth, count, seed)
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize("count", [16, 32, 48, 64])
 @pytest.mark.parametrize(
     "pixels", [0, 1, 2, 3, 5, 6, 7, 11, 12, 13, ROW_BLOCK - 1, ROW_BLOCK, ROW_BLOCK + 1]
 )
-def test_boundaries_of_pixels(isa, pixels, count):
+def test_boundaries_of_pixels(products, pixels, count):
     mask = np.zeros((7, 11), bool)
     mask.flat[np.random.default_rng(pixels).permutation(mask.size)[:pixels]] = True
-    check_conv(isa, mask, count=count)
+    check_conv(products, mask, count=count)
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize("size", SIZES)
-def test_boundaries_of_sizes_with_everything_active(isa, size):
-    check_conv(isa, np.ones(size, bool))
+def test_boundaries_of_sizes_with_everything_active(products, size):
+    check_conv(products, np.ones(size, bool))
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize(("depth", "count"), [(1, 1024), (1024, 1), (100, 112)])
-def test_many_channels(isa, depth, count):
-    check_conv(isa, np.ones((2, 3), bool), depth, count)
+def test_many_channels(products, depth, count):
+    check_conv(products, np.ones((2, 3), bool), depth, count)
 
 
 @st.composite
@@ -159,10 +157,10 @@ def sources_of(draw, size):
     return sources
 
 
-@per_isa
+@per_products
 @given(data=st.data(), size=sizes, density=densities, count=counts, seed=st.integers(0, 999))
 @settings(max_examples=40, deadline=None)
-def test_equals_any_sum_of_products(isa, data, size, density, count, seed):
+def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     rng = np.random.default_rng(seed)
     sources = data.draw(sources_of(size))
     pixels = rng.permutation(pixels_where(rng.random(size) < density))
@@ -188,17 +186,16 @@ def test_equals_any_sum_of_products(isa, data, size, density, count, seed):
     flat(expected)[pixels, : value.shape[1]] = value
 
     if data.draw(st.booleans()):
-        options["chain"], chained = draw_chain(data, rng, size, pixels, value, added)
-    sums = kernels.rows(
-        *size, pixels, sources, packing.product(weights), out, isa=isa, sums=True, **options
-    )
+        options["chain"], chained = draw_chain(products, data, rng, size, pixels, value, added)
+    packed = products.product(weights, [source.channels for source in sources])
+    sums = kernels.rows(*size, pixels, sources, packed, out, isa=products.isa, sums=True, **options)
     assert_planes_equal(out, expected)
     assert np.array_equal(sums, value.sum(0))
     if "chain" in options:
         assert_planes_equal(options["chain"][2], chained)
 
 
-def draw_chain(data, rng, size, pixels, value, residual):
+def draw_chain(products, data, rng, size, pixels, value, residual):
     """Return a chain for the kernel, and what its plane should hold afterwards."""
     count = data.draw(counts)
     if residual is not None and data.draw(st.booleans()):
@@ -209,62 +206,64 @@ def draw_chain(data, rng, size, pixels, value, residual):
     relu = data.draw(st.booleans())
     expected = unfold(out).astype(np.float64)
     start = flat(expected)[pixels, : weights.shape[1]] if bias is None else bias
-    result = start + value @ weights
+    result = start + products.rounded(value) @ weights
     flat(expected)[pixels, : weights.shape[1]] = np.maximum(result, 0) if relu else result
-    return (packing.product(weights), bias, out, relu), expected
+    return (products.product(weights), bias, out, relu), expected
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize("depth", [1, 64, 1024])
-def test_rounds_no_more_than_a_float32_sum_in_any_order(isa, depth):
+def test_rounds_no_more_than_its_products_and_a_float32_sum_in_any_order(products, depth):
     rng = np.random.default_rng(depth)
     size, pixels = (3, 5), pixels_where(np.ones((3, 5), bool))
     x = plane_of(rng.standard_normal((depth, *size), np.float32))
     weights = rng.standard_normal((depth, 16), np.float32)
     out = filled_plane(*size, 16)
     sources = [Source(x, 0, 0, 0, depth, None)]
-    kernels.rows(*size, pixels, sources, packing.product(weights), out, isa=isa)
+    kernels.rows(*size, pixels, sources, products.product(weights), out, isa=products.isa)
     x_of_magnitudes = [Source(np.abs(x), 0, 0, 0, depth, None)]
-    bound = depth * EPS * product(pixels, x_of_magnitudes, np.abs(weights))
+    bound = (depth * FLOAT_EPS + 2.01 * products.eps) * product(
+        pixels, x_of_magnitudes, np.abs(weights)
+    )
     error = np.abs(flat(unfold(out))[pixels] - product(pixels, sources, weights))
     assert (error <= bound).all()
 
 
-@per_isa
-def test_threads_do_not_change_a_bit(isa):
+@per_products
+def test_threads_do_not_change_a_bit(products):
     rng = np.random.default_rng(0)
     size, count = (47, 67), 48  # more work items than pieces
     x = plane_of(rng.standard_normal((count, *size), np.float32))
-    weights = packing.taps(rng.standard_normal((count, count, 3, 3)))
+    weights = products.taps(rng.standard_normal((count, count, 3, 3)))
     sources = [(x, dy, dx, 0, count, None) for dy, dx in NEIGHBOURS]
     pixels = pixels_where(rng.random(size) < 0.7)
     assert len(pixels) > 2 * 2 * 8 * ROW_BLOCK
-    chain_weights = packing.product(rng.standard_normal((count, 16)))
+    chain_weights = products.product(rng.standard_normal((count, 16)))
     runs = []
     for threads in (1, 2, 5):
         out, chained = filled_plane(*size, count), filled_plane(*size, 16)
         sums = kernels.rows(
             *size, pixels, sources, weights, out, sums=True,
-            chain=(chain_weights, None, chained, False), threads=threads, isa=isa,
+            chain=(chain_weights, None, chained, False), threads=threads, isa=products.isa,
         )  # fmt: skip
         runs.append((out.tobytes(), chained.tobytes(), sums.tobytes()))
     assert runs[0] == runs[1] == runs[2]
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize("has_bias", [False, True])
-def test_what_is_stored_past_the_cache(isa, has_bias):
+def test_what_is_stored_past_the_cache(products, has_bias):
     rng = np.random.default_rng(0)
     x, residual, out, chained = (integer_plane(rng, LARGE, count) for count in (16, 48, 64, 64))
     pixels = pixels_where(rng.random(LARGE) < 0.5)
-    sources, weights = [(x, 0, 0, 0, 16, None)], packing.product(integers(rng, 16, 48))
-    chain_weights = packing.product(integers(rng, 2 * 48, 64))
+    sources, weights = [(x, 0, 0, 0, 16, None)], products.product(integers(rng, 16, 48))
+    chain_weights = products.product(integers(rng, 2 * 48, 64))
     bias = integers(rng, 64) if has_bias else None
 
     def call(out, chained, threads):
         return kernels.rows(
             *LARGE, pixels, sources, weights, out, residual=residual, sums=True,
-            chain=(chain_weights, bias, chained, True), threads=threads, isa=isa,
+            chain=(chain_weights, bias, chained, True), threads=threads, isa=products.isa,
         )  # fmt: skip
 
     assert_stored_alike_past_the_cache(call, out, chained)
@@ -278,26 +277,26 @@ def test_float_kernels_are_shared_by_instruction_sets_with_bfloat16(isa):
     weights = packing.product(rng.standard_normal((40, 48)))
     pixels = pixels_where(np.ones(size, bool))
     results = []
-    for name in (FLOAT_ISAS[-1], isa):
+    for name in (FLOATS[-1].isa, isa):
         out = filled_plane(*size, 48)
         kernels.rows(*size, pixels, [(x, 0, 0, 0, 40, None)], weights, out, isa=name)
         results.append(out.tobytes())
     assert results[0] == results[1]
 
 
-@per_isa
+@per_products
 @pytest.mark.parametrize("relu", [False, True])
-def test_nan_reaches_the_output_of_the_pixels_that_see_it(isa, relu):
+def test_nan_reaches_the_output_of_the_pixels_that_see_it(products, relu):
     rng = np.random.default_rng(0)
     size = (6, 7)
     x = integer_plane(rng, size, 16)
     x[0, 3, 4, 5] = np.nan  # pixel (2, 3)
     out, chained = filled_plane(*size, 16), filled_plane(*size, 16)
     sources = [(x, dy, dx, 0, 16, None) for dy, dx in NEIGHBOURS]
-    weights = packing.taps(integers(rng, 16, 16, 3, 3))
-    chain = (packing.product(integers(rng, 16, 16)), None, chained, relu)
+    weights = products.taps(integers(rng, 16, 16, 3, 3))
+    chain = (products.product(integers(rng, 16, 16)), None, chained, relu)
     pixels = pixels_where(np.ones(size, bool))
-    kernels.rows(*size, pixels, sources, weights, out, relu=relu, chain=chain, isa=isa)
+    kernels.rows(*size, pixels, sources, weights, out, relu=relu, chain=chain, isa=products.isa)
     sees = np.zeros(size, bool)
     sees[1:4, 2:5] = True
     for plane in (out, chained):
