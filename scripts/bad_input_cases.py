@@ -178,7 +178,9 @@ def removed_while_running(folder: Path) -> None:
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
     command = "sleep 12; rm -r gt.lmdb"
-    subprocess.Popen(["sh", "-c", command], cwd=folder, stdout=subprocess.DEVNULL)
+    subprocess.Popen(
+        ["sh", "-c", command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def trained(folder: Path) -> None:
@@ -202,7 +204,7 @@ def two_trainings(folder: Path) -> None:
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
     command = ["timeout", "60", *SMSR_COMMAND, *TRAIN.split()]
-    subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lock = folder / "experiments/.x.lock"
     subprocess.run(["sh", "-c", f"until [ -s {lock} ]; do sleep 0.2; done"], check=True, timeout=60)
 

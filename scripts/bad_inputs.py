@@ -2,10 +2,10 @@
 
     python scripts/bad_inputs.py > docs/bad_inputs.md
 
-Each row is a command that really ran, in a folder of its own, with its exit code and the last line
-that it wrote to stderr, or to stdout if there is none. Nothing is downloaded; the networks are tiny
-and random. The exit code is 1 if a command showed a traceback, was killed by a signal, or took more
-than ten minutes.
+Each row is a command that really ran, in a folder of its own, with its exit code and the first line
+that names the command, or else the last, of stderr, or of stdout if there is none. Nothing is
+downloaded; the networks are tiny and random. The exit code is 1 if a command showed a traceback,
+was killed by a signal, or took more than ten minutes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def row(case: Case, folder: Path) -> tuple[str, str | None]:
     except subprocess.TimeoutExpired:
         return f"| {case.what} | — | no end |", "took too long"
     lines = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
-    printed = lines[-1].replace(str(folder), "DIR").removeprefix("smsr ")
+    said = next((line for line in lines if line.startswith("smsr ")), lines[-1])
+    printed = said.replace(str(folder), "DIR").removeprefix("smsr ")
     printed = re.sub(r"process \d+ on \S+\)", "process N on HOST)", printed)
     printed = re.sub(r"\d+\.\d GB of free", "N GB of free", printed)
     printed = printed if len(printed) <= WIDTH else f"{printed[:WIDTH]}…"
@@ -62,7 +63,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in them")
     args = parser.parse_args()
     print("# Bad inputs\n\nWhat each command says to inputs that it cannot use: the exit code and")
-    print("the last line on stderr. Made by `python scripts/bad_inputs.py > docs/bad_inputs.md`.")
+    print("the line on stderr. Made by `python scripts/bad_inputs.py > docs/bad_inputs.md`.")
     command, faults = "", 0
     for case in CASES:
         if args.only not in f"{case.what} {case.arguments}":

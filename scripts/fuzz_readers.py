@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--worker", type=int, nargs=2, metavar=("FIRST", "LAST"), help="internal")
     args = parser.parse_args()
     if args.worker:
-        return work(args.seed, *args.worker)
+        return work(args.seed, *args.worker, args.keep)
     return supervise(args)
 
 
@@ -70,6 +70,8 @@ def supervise(args: argparse.Namespace) -> int:
 def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, findings) -> int:
     """Run cases in a process of their own; return the number of the next one."""
     command = [sys.executable, __file__, "--seed", str(args.seed), "--worker", str(case), str(last)]
+    if args.keep is not None:
+        command += ["--keep", str(args.keep.resolve())]
     process = subprocess.Popen(
         command, cwd=inside, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
@@ -85,7 +87,6 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, f
         elif what == "end":
             outcomes[kind, rest[0]] += 1
         else:
-            keep(args, inside, number, kind)
             findings[kind, rest[0]] += 1
             print(f"case {number}, {kind}: {rest[0]}", flush=True)
         if time.monotonic() > end and what == "end":
@@ -95,18 +96,18 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, f
     code = process.wait()
     if not stopped and number + 1 < last:
         death = "hung" if code == -signal.SIGKILL else f"died, code {code}"
-        keep(args, inside, number, kind)
+        keep(args.keep, inside / "case", number, kind)
         findings[kind, death] += 1
         print(f"case {number}, {kind}: {death}", flush=True)
     return number + 1
 
 
-def keep(args: argparse.Namespace, inside: Path, number: int, kind: str) -> None:
-    if args.keep is not None:
-        shutil.copytree(inside, args.keep / f"{number}-{kind}", dirs_exist_ok=True)
+def keep(folder: Path | None, case: Path, number: int, kind: str) -> None:
+    if folder is not None and case.exists():
+        shutil.copytree(case, folder / f"{number}-{kind}", dirs_exist_ok=True)
 
 
-def work(seed: int, first: int, last: int) -> int:
+def work(seed: int, first: int, last: int, kept: Path | None) -> int:
     """Do cases `first` … `last` − 1 in the current folder, telling of each on stdout."""
     from fuzzed_formats import FORMATS, damaged
 
@@ -140,7 +141,10 @@ def work(seed: int, first: int, last: int) -> int:
         signal.setitimer(signal.ITIMER_PROF, 0)
         made = {str(path) for place in (".", "case") for path in Path(place).iterdir()}
         if made := made - {"case", *(f"case/{file}" for file in files)}:
+            keep(kept, Path("case"), number, name)
             tell.write(f"finding\tmade {made}\n")
+        if outcome.startswith("finding"):
+            keep(kept, Path("case"), number, name)
         tell.write(f"{outcome}\n")
         if outcome.startswith("finding"):
             tell.write("end\tfinding\n")

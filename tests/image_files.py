@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 from pathlib import Path
@@ -28,6 +29,7 @@ def smooth(height: int, width: int, channels: int = 3) -> NDArray[np.float64]:
     return (image - image.min()) / np.ptp(image)
 
 
+@functools.cache  # it holds the time at which it was made
 def srgb_profile() -> bytes:
     """Return an ICC profile for RGB."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -71,4 +71,6 @@ def test_the_fuzz_notices_what_readers_may_not_do(tmp_path):
     assert texts[:4] == ["more than one line", "MemoryError", "KeyError", "died, code -11"]
     assert "wrote outside its folder" in out
     assert "7 cases" in out
-    assert (tmp_path / "kept" / "3-other" / "case" / "x").exists()
+    kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
+    assert kept == ["1-lines", "2-memory", "3-other", "5-signal", "6-writes"]
+    assert (tmp_path / "kept" / "1-lines" / "x").read_bytes() == b"lines"

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from smsr_plugin.staging import open_regular
 
@@ -136,6 +136,9 @@ def read_header(file: Path | BinaryIO, name: str) -> ImageHeader:
         with without_pillows_limit(), Image.open(file, formats=FORMATS) as image:
             fault = _format_fault(image)
             header = ImageHeader(image.height, image.width, grey=image.mode in _GREY_MODES)
+    except UnidentifiedImageError as error:
+        reason = f"damaged, or of no known kind: {', '.join(FORMATS)}"
+        raise DataError(f"{name}: cannot be read as an image ({reason})") from error
     except Exception as error:  # Pillow raises many types; each means that this is no image
         raise DataError(f"{name}: cannot be read as an image ({_first_line(error)})") from error
     if header.height * header.width > limit:

@@ -37,6 +37,10 @@ class _Fault(Exception):
     """What is wrong with the file."""
 
 
+class _CutShort(_Fault):
+    """The end of the file is missing."""
+
+
 class _Meta(NamedTuple):
     page_size: int
     flags: int  #: Of the main database.
@@ -59,9 +63,10 @@ def check_pages(path: Path) -> None:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as view:
                 _check_tree(view)
         except (_Fault, struct.error, ValueError) as fault:  # ValueError: the file is empty
+            cut = isinstance(fault, _CutShort)
+            found = "cut short" if cut else f"damaged or no LMDB ({fault})"
             raise DataError(
-                f"{path.parent}: {path.name} is damaged or no LMDB ({fault}); make or download the "
-                "LMDB again"
+                f"{path.parent}: {path.name} is {found}; make or download the LMDB again"
             ) from fault
 
 
@@ -72,7 +77,7 @@ def _check_tree(view: mmap.mmap) -> None:
     if not MIN_PAGE <= meta.page_size <= MAX_PAGE or second.page_size != first.page_size:
         raise _Fault(f"its pages have {meta.page_size} bytes")
     if (meta.last_page + 1) * meta.page_size > len(view):
-        raise _Fault(f"cut short: {meta.last_page + 1} pages do not fit into {len(view)} bytes")
+        raise _CutShort
     if meta.flags:
         raise _Fault("its keys are of another kind")
     pending = [] if meta.root == NO_PAGE else [meta.root]

@@ -83,7 +83,10 @@ def _key_faults(paths: Sequence[Path]) -> list[str]:
     for path in paths:
         key = _key(path)
         if not (key.isascii() and key.isprintable()):
-            faults.append(f"{path}: the name must be plain ASCII to serve as a key; rename it")
+            # Quoted, because it may hold the end of a line.
+            faults.append(
+                f"{str(path)!r}: the name must be plain ASCII to serve as a key; rename it"
+            )
         elif first.setdefault(key, path) != path:
             faults.append(f"{path} and {first[key].name} would share the key {key!r}; rename one")
     return faults

@@ -130,6 +130,13 @@ def test_names_that_share_a_key_are_refused(tmp_path, make_images, names):
         prepare(small_request(tmp_path))
 
 
+def test_a_name_with_the_end_of_a_line_is_named_in_one_line(tmp_path, make_images):
+    make_images(tmp_path / "DIV2K_valid_HR", {"a\nb.png": (30, 30)})
+    with pytest.raises(DataError, match=r"a\\nb\.png': the name must be plain ASCII") as error:
+        prepare(small_request(tmp_path))
+    assert "\n" not in str(error.value)
+
+
 def test_all_bad_headers_are_named_at_once_and_nothing_is_written(root, make_images):
     folder = make_images(root / "DIV2K_train_HR", {"small.png": (23, 99), "é.png": (30, 30)})
     (folder / "empty.png").touch()
@@ -143,7 +150,7 @@ def test_all_bad_headers_are_named_at_once_and_nothing_is_written(root, make_ima
         "empty.png: the file is empty",
         "small.png is 23×99 (height×width), but at least 24×24 is needed; take a smaller crop",
         "text.jpg: cannot be read",
-        "é.png: the name must be plain ASCII",
+        "é.png': the name must be plain ASCII",
     ):
         assert fault in str(error.value)
     assert snapshot(root) == before
