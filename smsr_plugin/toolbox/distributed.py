@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -45,6 +46,8 @@ def model_to_device(model: BaseModel, net: nn.Module) -> nn.Module:
     """As BasicSR's method, which asks for a CUDA device in each distributed training."""
     if not model.opt["dist"] or model.device.type == "cuda":
         return basicsr_model_to_device(model, net)
+    # With features channels-last the gradients are so too, and PyTorch warns that it copies them.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
     return DistributedDataParallel(net.to(model.device))
 
 
