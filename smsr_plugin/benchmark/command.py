@@ -56,13 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     torch.set_num_threads(args.threads)
     schedule = _schedule(args)
-    results = Results(
-        datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        [parser.prog, *map(without_folder, arguments)],
-        args.threads,
-        asdict(schedule),
-        describe(),
-    )
+    results = begin([parser.prog, *arguments], args.threads, schedule)
     turns = len(cases) * len(specs) + (sweep_turns(specs) if args.density else 0)
     with (
         tempfile.TemporaryDirectory(prefix="smsr_benchmark_") as folder,
@@ -78,6 +72,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         interrupted = _measure(results, cases, specs, bench, args)
     print(_write(results, args.out))
     return INTERRUPTED if interrupted else 0
+
+
+def begin(command: Sequence[str], threads: int, schedule: Schedule) -> Results:
+    """Return the results of a command that starts now, with nothing measured yet."""
+    return Results(
+        datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        [*map(without_folder, command)],
+        threads,
+        asdict(schedule),
+        describe(),
+    )
 
 
 def _measure(

@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,13 @@ from smsr_plugin.benchmark.command import (
     INTERRUPTED,
     JSON,
     REPORT,
+    begin,
     positive,
-    without_folder,
 )
 from smsr_plugin.benchmark.engines.training import CHANNELS_LAST
 from smsr_plugin.benchmark.export import Exporter
 from smsr_plugin.benchmark.images import Case
-from smsr_plugin.benchmark.machine import describe
 from smsr_plugin.benchmark.measure import Bench, measure_case
-from smsr_plugin.benchmark.results import Results
 from smsr_plugin.benchmark.runner import Schedule
 from smsr_plugin.benchmark.training_report import training_markdown
 from smsr_plugin.complexity import SMSRCost
@@ -62,13 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return BAD_INPUT
     schedule = Schedule(**{**asdict(SCHEDULE), "rounds": args.rounds})
-    results = Results(
-        datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        [parser.prog, *map(without_folder, arguments)],
-        args.threads,
-        asdict(schedule),
-        describe(),
-    )
+    results = begin([parser.prog, *arguments], args.threads, schedule)
     shape = (args.batch, 3, args.side, args.side)
     case = Case("noise", np.random.default_rng(0).random(shape, dtype=np.float32))
     # Neither is asked for anything: the networks have random weights.

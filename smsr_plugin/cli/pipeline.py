@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smsr_plugin.cli.errors import BAD_USAGE, FAILED, bad_usage
 
 if TYPE_CHECKING:
-    from smsr_plugin.data.processes import Processes
+    from smsr_plugin.processes import Processes
 
 
 def add_pipeline_parser(
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         0; 1 after one line on stderr if something came up in the run, 2 if the user must mend
         options or data; 128 + the signal after Ctrl-C or SIGTERM.
     """
-    from smsr_plugin.data.processes import LostProcessError, joined
+    from smsr_plugin.processes import LostProcessError, joined
 
     with ExitStack() as stack:
         try:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, processes: Processes) -> int:
-    from smsr_plugin.data.processes import LostProcessError
+    from smsr_plugin.processes import LostProcessError
     from smsr_plugin.toolbox.entry import run_pipeline
     from smsr_plugin.toolbox.option_error import OptionError
     from smsr_plugin.toolbox.run_error import EndedElsewhereError, RunError

@@ -19,7 +19,7 @@ from smsr_plugin.cli.errors import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
 from smsr_plugin.cli.numbers import factor, finite, not_negative, percent, positive
 
 if TYPE_CHECKING:
-    from smsr_plugin.data.processes import Processes
+    from smsr_plugin.processes import Processes
     from smsr_plugin.upscale.batch import Batch, Outcome
     from smsr_plugin.upscale.inputs import Job
 
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     Under torchrun each process takes its share of the images, and all return the same.
     """
     _silence_decoders()
-    from smsr_plugin.data.processes import LostProcessError, joined
+    from smsr_plugin.processes import LostProcessError, joined
 
     with ExitStack() as stack:
         try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from smsr_plugin.data.processes import current
+from smsr_plugin.processes import current
 
 #: How many images of a batch an error names.
 NAMED_IMAGES = 4

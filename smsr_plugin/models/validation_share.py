@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import DataLoader, Subset
 
-from smsr_plugin.data.processes import current
 from smsr_plugin.models.validation_log import ImageMasks
+from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseStats
 
 

@@ -12,7 +12,7 @@ from basicsr.data import build_dataloader
 from basicsr.data import build_dataset as basicsr_build_dataset
 from torch.utils.data import DataLoader
 
-from smsr_plugin.data.processes import current
+from smsr_plugin.processes import current
 from smsr_plugin.toolbox.data_order import IterationSampler, SeededDataset
 from smsr_plugin.toolbox.mendable import mendable
 from smsr_plugin.toolbox.option_error import OptionError

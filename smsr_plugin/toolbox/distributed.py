@@ -13,8 +13,8 @@ from basicsr.models.base_model import BaseModel
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from smsr_plugin.data.processes import current
 from smsr_plugin.models.smsr_model import SMSRModel
+from smsr_plugin.processes import current
 from smsr_plugin.toolbox.option_error import wrong
 from smsr_plugin.toolbox.option_file import Options
 

@@ -11,7 +11,7 @@ from unittest.mock import patch
 from basicsr.test import test_pipeline
 from basicsr.train import train_pipeline
 
-from smsr_plugin.data.processes import LOST, LostProcessError, current, is_lost
+from smsr_plugin.processes import LOST, LostProcessError, current, is_lost
 from smsr_plugin.toolbox.freed_memory import keep_freed_memory
 from smsr_plugin.toolbox.interrupt import stop_together
 from smsr_plugin.toolbox.mendable import is_own_error, one_line

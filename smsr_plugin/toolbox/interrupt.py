@@ -12,7 +12,7 @@ from typing import Any
 from basicsr.data import worker_init_fn as basicsr_worker_init_fn
 from basicsr.utils import get_root_logger
 
-from smsr_plugin.data.processes import (
+from smsr_plugin.processes import (
     FAILED,
     LOST,
     AgreedStop,

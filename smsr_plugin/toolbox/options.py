@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from basicsr.utils import options as basicsr_options
 
-from smsr_plugin.data.processes import current
+from smsr_plugin.processes import current
 from smsr_plugin.toolbox.distributed import connect
 from smsr_plugin.toolbox.option_checks import check_options, check_weights
 from smsr_plugin.toolbox.option_error import OptionError

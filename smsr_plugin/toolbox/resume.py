@@ -13,7 +13,7 @@ from basicsr.utils import check_resume
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
-from smsr_plugin.data.processes import current
+from smsr_plugin.processes import current
 from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.toolbox.mendable import one_line
 from smsr_plugin.toolbox.option_error import OptionError, wrong

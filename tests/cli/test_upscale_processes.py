@@ -15,7 +15,7 @@ from networks import tiny_smsr
 from training_process import Ending, kill, together
 
 from smsr_plugin.checkpoints import save as save_checkpoint
-from smsr_plugin.data.processes import LOST
+from smsr_plugin.processes import LOST
 
 NAMES = [f"{number}.png" for number in range(7)]
 

@@ -31,7 +31,7 @@ from training_process import (
 )
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.data.processes import LOST, Processes
+from smsr_plugin.processes import LOST, Processes
 from smsr_plugin.toolbox.distributed import connect
 from smsr_plugin.toolbox.option_error import OptionError
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from option_files import train_options, write_options
 
-from smsr_plugin.data.processes import LOST
+from smsr_plugin.processes import LOST
 
 pytestmark = pytest.mark.survival
 

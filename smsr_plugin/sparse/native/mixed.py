@@ -1,7 +1,7 @@
 """The operations of `float32` with products in bfloat16: features stay float32.
 
-Where bfloat16 products are but twice as fast as those in float32 (AVX-512 BF16), Winograd at tiles
-gains more than planes of bfloat16, which Winograd's transforms could not be rounded from.
+Where bfloat16 products are but twice as fast as those in float32 (AVX-512 BF16), Winograd with such
+products is faster than direct convolution with them. The transforms are in float32.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import torch.distributed as dist
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.data import processes
-from smsr_plugin.data.processes import FAILED, Processes, current, is_lost, joined
+from smsr_plugin import processes
+from smsr_plugin.processes import FAILED, Processes, current, is_lost, joined
 
 
 @given(count=st.integers(0, 50), world_size=st.integers(1, 8))
