@@ -13,10 +13,10 @@ except ImportError:  # without build isolation: the package installs without ker
     pybind11 = None
 
 ROOT = Path(__file__).parent
-INIT = (ROOT / "smsr_plugin" / "__init__.py").read_text(encoding="utf-8")
-VERSION = re.search(r'^__version__ = "(.+)"$', INIT, re.MULTILINE).group(1)
+VERSION_FILE = (ROOT / "smsr_plugin" / "version.py").read_text(encoding="utf-8")
+VERSION = re.search(r'^__version__ = "(.+)"$', VERSION_FILE, re.MULTILINE).group(1)
 
-CSRC = Path("smsr_plugin", "csrc")
+CSRC = Path("smsr_plugin", "sparse", "csrc")
 # Instruction sets are chosen by pragmas in the sources, and at run time; never by flags.
 FLAGS = [
     *("-std=c++17", "-O3", "-fvisibility=hidden"),

@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from smsr_plugin.benchmark.report import table
-from smsr_plugin.evaluation.agreement import agreements, read_rows
+from smsr_plugin.compare.agreement import agreements, read_rows
+from smsr_plugin.compare.engines.report import table
 
 
 def main() -> int:

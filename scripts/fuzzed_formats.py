@@ -21,14 +21,15 @@ from PIL import Image
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import CheckpointError, load, save
-from smsr_plugin.data import image_files, lmdb_store
-from smsr_plugin.data.image_files import DataError
-from smsr_plugin.data.paired_dataset import CheckedPairedImageDataset
-from smsr_plugin.toolbox.option_checks import check_options
-from smsr_plugin.toolbox.option_error import OptionError
-from smsr_plugin.toolbox.option_file import read_option_file
-from smsr_plugin.toolbox.registration import register_all
-from smsr_plugin.toolbox.resume import UnreadableError, read_state
+from smsr_plugin.data import lmdb_store
+from smsr_plugin.images import files as image_files
+from smsr_plugin.images.files import DataError
+from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
+from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.file import read_option_file
+from smsr_plugin.training.registration import register_all
+from smsr_plugin.training.run.resume import UnreadableError, read_state
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.reading import read_picture
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from smsr_plugin.toolbox.option_file import read_option_file
+from smsr_plugin.training.options.file import read_option_file
 
 RESUMED = re.compile(r"Resuming from .*, iteration (\d+)\.")
 

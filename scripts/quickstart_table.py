@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 from statistics import mean
 
-from smsr_plugin import basicsr_compat  # noqa: F401  BasicSR does not import without it
+import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
 
 # isort: split
 import cv2
 from basicsr.metrics import calculate_psnr, calculate_ssim
 
-from smsr_plugin.data.bicubic import downscale, mod_crop, upscale
+from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
 
 SCALE = 2
 

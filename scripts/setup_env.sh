@@ -22,7 +22,7 @@ PATH="$PWD/.venv/bin:$PATH"
 # What is installed already costs a second to check; a change of what it was built from installs
 # again.
 installed=.venv/smsr_plugin.installed
-sources=$(cat setup.py smsr_plugin/csrc/* | cksum)
+sources=$(cat setup.py smsr_plugin/sparse/csrc/* | cksum)
 if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import torch, basicsr.version, smsr_plugin' 2>/dev/null; then
   # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
   # .venv; with it, pip would fetch another torch just to build.

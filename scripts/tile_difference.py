@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.checkpoints import load
-from smsr_plugin.data.bicubic import downscale
-from smsr_plugin.data.image_files import decode, list_images
+from smsr_plugin.images.bicubic import downscale
+from smsr_plugin.images.files import decode, list_images
 from smsr_plugin.upscale.network import Network
 
 #: Y of ITU-R BT.601 in 16…235, as the field measures it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 
-from smsr_plugin.benchmark.training_command import main
+from smsr_plugin.compare.training.command import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,13 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from smsr_plugin.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
     from smsr_plugin.checkpoints import load, save
     from smsr_plugin.config import SMSRConfig
     from smsr_plugin.sparse import SparseSMSR, to_sparse
-
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "SMSR": "smsr_plugin.archs.smsr_arch",

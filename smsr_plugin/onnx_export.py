@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import smsr_plugin
 from smsr_plugin.archs.masked_dense import MaskedDense
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import replace_file
+from smsr_plugin.version import __version__
 
 #: The oldest that PyTorch's exporter writes without converting: most engines read it.
 OPSET = 18
@@ -185,7 +185,7 @@ def _describe(model: Any, net: SMSR, masks: bool, metadata: Mapping[str, str]) -
         spa_mask.type.tensor_type.shape.dim[axis].dim_param = name
     if not masks:
         model.graph.output.remove(spa_mask)
-    model.producer_name, model.producer_version = "smsr_plugin", smsr_plugin.__version__
+    model.producer_name, model.producer_version = "smsr_plugin", __version__
     ours = {
         "network": "SMSR, masked-dense",
         "upscale": config.upscale,

@@ -1,8 +1,8 @@
 """Planes of the native kernels, and a comparison that says where two of them differ.
 
-Written from the description in `smsr_plugin/csrc/kernels.h`: a plane is (lines, rows, stride,
-channels of a line), height rounded up to whole tiles and width to whole runs, and one more pixel on
-every side. References are computed on unfolded planes, (rows, stride, channels).
+Written from the description in `smsr_plugin/sparse/csrc/kernels.h`: a plane is (lines, rows,
+stride, channels of a line), height rounded up to whole tiles and width to whole runs, and one more
+pixel on every side. References are computed on unfolded planes, (rows, stride, channels).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from networks import split_channels, tiny_smsr
 from torch import nn
 
 from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels
-from smsr_plugin.toolbox.architectures import build_architecture
+from smsr_plugin.training.architectures import build_architecture
 
 
 def hooked(net: nn.Module, x: torch.Tensor) -> int:

@@ -12,7 +12,7 @@ import torch
 from networks import split_channels, tiny_smsr
 
 from smsr_plugin import load, onnx_export
-from smsr_plugin.data.image_files import decode
+from smsr_plugin.images.files import decode
 from smsr_plugin.onnx_export import OnnxExportError, export_onnx
 
 pytest.importorskip("onnxscript")

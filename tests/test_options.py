@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from smsr_plugin.models.converters import CONVERTER_REGISTRY, convert
-from smsr_plugin.models.train_options import TrainOptions
-from smsr_plugin.models.validation_log import mask_images
-from smsr_plugin.toolbox.option_file import read_option_file
-from smsr_plugin.toolbox.registration import register_all
+from smsr_plugin.training.converters import CONVERTER_REGISTRY, convert
+from smsr_plugin.training.model.validation_log import mask_images
+from smsr_plugin.training.options.file import read_option_file
+from smsr_plugin.training.options.train import TrainOptions
+from smsr_plugin.training.registration import register_all
 
 # isort: split
 from basicsr.archs import build_network

@@ -7,7 +7,7 @@ import pytest
 from option_files import write_options
 
 from smsr_plugin.cli import test as test_entry
-from smsr_plugin.toolbox.option_file import read_option_file
+from smsr_plugin.training.options.file import read_option_file
 
 TEST_FILE = Path(__file__).parents[1] / "options/test/SMSR/test_SMSR_x2.yml"
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 import torch
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["smsr_plugin.toolbox.entry"])
+_context.set_forkserver_preload(["smsr_plugin.training.run.pipeline"])
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def kill() -> None:
 
 def in_iteration(iteration: int, action: Callable[[], None]) -> None:
     """Do something in the middle of an iteration, between gradients and step."""
-    from smsr_plugin.models.smsr_model import SMSRModel
+    from smsr_plugin.training.model.smsr_model import SMSRModel
 
     optimize_parameters = SMSRModel.optimize_parameters
 
@@ -139,7 +139,7 @@ def in_iteration(iteration: int, action: Callable[[], None]) -> None:
 
 def in_validation(action: Callable[[], None]) -> None:
     """Do something at each image that a validation infers."""
-    from smsr_plugin.models.smsr_model import SMSRModel
+    from smsr_plugin.training.model.smsr_model import SMSRModel
 
     infer = SMSRModel._infer
     SMSRModel._infer = lambda model, net: (action(), infer(model, net))[1]
@@ -167,7 +167,7 @@ def limit_file_size(size: int) -> None:
 
 def nan_images(*iterations: int) -> None:
     """Feed NaN in these iterations."""
-    from smsr_plugin.models.smsr_model import SMSRModel
+    from smsr_plugin.training.model.smsr_model import SMSRModel
 
     optimize_parameters = SMSRModel.optimize_parameters
 

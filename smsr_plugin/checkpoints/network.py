@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-import smsr_plugin
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import read_file, write_file
@@ -24,6 +23,7 @@ from smsr_plugin.checkpoints.keys import (
 )
 from smsr_plugin.checkpoints.shapes import infer_config
 from smsr_plugin.config import SMSRConfig
+from smsr_plugin.version import __version__
 
 SUFFIX = ".safetensors"
 #: Entries of a safetensors header that are ours; `format` tells our files from others'.
@@ -170,7 +170,7 @@ def save(
         if Path(path).suffix != SUFFIX:
             raise CheckpointError(f"must end in {SUFFIX}")
         state = clean_tensors(net.state_dict())
-        header = {"smsr_plugin": smsr_plugin.__version__}
+        header = {"smsr_plugin": __version__}
         header["config"] = json.dumps(infer_config(state).to_dict())
         write_file(Path(path), state, {**extra, **FORMAT, **header})
     except CheckpointError as error:

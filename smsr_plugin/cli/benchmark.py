@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.benchmark.catalogue import LIBRARIES
 from smsr_plugin.cli.errors import FAILED, INTERRUPTED, bad_usage
 from smsr_plugin.cli.numbers import not_negative, positive
+from smsr_plugin.compare.engines.spec import LIBRARIES
 
 if TYPE_CHECKING:
-    from smsr_plugin.evaluation.run import Plan, Run
+    from smsr_plugin.compare.run import Plan, Run
 
 DESCRIPTION = """\
 Compare networks over folders of HR images: PSNR and SSIM on Y, parameters,
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     """Compare; return 0, 1 if something failed, 2 after one line on stderr, 130 if stopped."""
     import torch
 
-    from smsr_plugin.evaluation import outputs
-    from smsr_plugin.evaluation.report import failure_texts, quality_table, run_table
-    from smsr_plugin.evaluation.run import Run
+    from smsr_plugin.compare import outputs
+    from smsr_plugin.compare.report import failure_texts, quality_table, run_table
+    from smsr_plugin.compare.run import Run
 
     try:
         plan = _plan(args, args.threads or torch.get_num_threads())
@@ -101,11 +101,11 @@ def _measure(comparing: Run) -> None:
 
 def _plan(args: argparse.Namespace, threads: int) -> Plan:
     """Find the images and the networks; raise ValueError or OSError if that cannot be."""
-    from smsr_plugin.benchmark.runner import Schedule
-    from smsr_plugin.evaluation.images import list_sets
-    from smsr_plugin.evaluation.network_argument import parse_network
-    from smsr_plugin.evaluation.resolve import resolve
-    from smsr_plugin.evaluation.run import Plan, without_folders
+    from smsr_plugin.compare.engines.runner import Schedule
+    from smsr_plugin.compare.networks.argument import parse_network
+    from smsr_plugin.compare.networks.resolve import resolve
+    from smsr_plugin.compare.run import Plan, without_folders
+    from smsr_plugin.compare.sets import list_sets
 
     networks = [parse_network(text) for text in args.networks]
     images = list_sets(args.images)

@@ -87,9 +87,9 @@ def _subject(args: argparse.Namespace) -> Subject:
             raise ValueError(f"{args.weights} is for x{net.config.upscale}, not x{args.upscale}")
         return Subject("SMSR", net, net.config.upscale, net.config.num_in_ch)
     # BasicSR takes seconds to import, and --weights does not need it.
-    from smsr_plugin.toolbox.architectures import build_architecture
-    from smsr_plugin.toolbox.option_error import OptionError
-    from smsr_plugin.toolbox.option_file import parse_yaml, read_option_file
+    from smsr_plugin.training.architectures import build_architecture
+    from smsr_plugin.training.errors import OptionError
+    from smsr_plugin.training.options.file import parse_yaml, read_option_file
 
     name, upscale, options = args.name, args.upscale or DEFAULT_UPSCALE, {}
     if args.opt is not None:

@@ -10,7 +10,7 @@ import torch
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import Complexity, SMSRCost, dense_channels, measured
-from smsr_plugin.data.image_files import read_image
+from smsr_plugin.images.files import read_image
 
 
 class Row(NamedTuple):

@@ -16,8 +16,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from smsr_plugin import __version__
 from smsr_plugin.cli.errors import INTERRUPTED
+from smsr_plugin.version import __version__
 
 #: The modules, in the order of the help.
 COMMANDS = (

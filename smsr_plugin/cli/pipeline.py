@@ -65,9 +65,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.processes import LostProcessError
-    from smsr_plugin.toolbox.entry import run_pipeline
-    from smsr_plugin.toolbox.option_error import OptionError
-    from smsr_plugin.toolbox.run_error import EndedElsewhereError, RunError
+    from smsr_plugin.training.errors import EndedElsewhereError, OptionError, RunError
+    from smsr_plugin.training.run.pipeline import run_pipeline
 
     def say(text: str, consequence: bool = False) -> None:
         if processes.is_first_to_say(text, consequence):

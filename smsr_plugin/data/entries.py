@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.config import UPSCALES
-from smsr_plugin.data.bicubic import downscale
-from smsr_plugin.data.image_files import DataError, encode_png, read_image
 from smsr_plugin.data.lmdb_store import Entry, Shape
 from smsr_plugin.data.sources import Source
 from smsr_plugin.data.sub_images import Grid
+from smsr_plugin.images.bicubic import downscale
+from smsr_plugin.images.files import DataError, encode_png, read_image
 
 #: The scale of the HR images themselves, next to those of LR images.
 HR_SCALE = 1

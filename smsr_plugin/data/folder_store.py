@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from smsr_plugin.data.image_files import png_shape
 from smsr_plugin.data.lmdb_store import Entry, Shape
+from smsr_plugin.images.files import png_shape
 
 _HEAD = 26
 _TAIL = 12

@@ -12,7 +12,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-from smsr_plugin.data.image_files import DataError
+from smsr_plugin.images.files import DataError
 from smsr_plugin.staging import open_regular
 
 MAGIC = 0xBEEFC0DE

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import lmdb
 
-from smsr_plugin.data.image_files import PNG_COMPRESS_LEVEL, DataError, png_shape
 from smsr_plugin.data.lmdb_pages import check_pages
+from smsr_plugin.images.files import PNG_COMPRESS_LEVEL, DataError, png_shape
 from smsr_plugin.staging import open_regular
 
 DATA = "data.mdb"

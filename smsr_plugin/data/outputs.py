@@ -11,8 +11,8 @@ from pathlib import Path
 
 from smsr_plugin.data.entries import HR_SCALE
 from smsr_plugin.data.folder_store import read_shapes, write_images
-from smsr_plugin.data.image_files import DataError
 from smsr_plugin.data.lmdb_store import FILES, Entry, LmdbWriter, Shape, find_fault, read_meta_info
+from smsr_plugin.images.files import DataError
 from smsr_plugin.staging import staged
 
 Write = Callable[[Iterable[Entry]], None]

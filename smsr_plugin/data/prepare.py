@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
 from smsr_plugin.data.entries import HR_SCALE, entry_shapes, min_hr_size, stream_entries
-from smsr_plugin.data.image_files import DataError
 from smsr_plugin.data.outputs import Output, State, output_path
 from smsr_plugin.data.sources import Source, find_sources, raise_faults
 from smsr_plugin.data.sub_images import Grid
+from smsr_plugin.images.files import DataError
 
 DIV2K_GRID = Grid(DIV2K_CROP_SIZE, DIV2K_STEP)
 

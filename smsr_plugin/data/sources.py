@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr_plugin.data.image_files import DataError, ImageHeader, list_images, read_header
+from smsr_plugin.images.files import DataError, ImageHeader, list_images, read_header
 
 #: How many faults an error lists before it only counts them.
 _MAX_LISTED = 5

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.data.bicubic import downscale, mod_crop
-from smsr_plugin.data.image_files import DataError, list_images, read_image
+from smsr_plugin.images.bicubic import downscale, mod_crop
+from smsr_plugin.images.files import DataError, list_images, read_image
 
 Image = NDArray[np.uint8]
 

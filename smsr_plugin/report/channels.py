@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from smsr_plugin.benchmark.dense_twin import DenseTwin
+from smsr_plugin.archs.dense_twin import DenseTwin
 
 #: Bins of the histogram over 0…1.
 BINS = 20

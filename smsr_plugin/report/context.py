@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-import smsr_plugin
-from smsr_plugin.benchmark.machine import describe
+from smsr_plugin.machine import describe
 from smsr_plugin.report.channels import SILENT
 from smsr_plugin.report.detail import BLUR_SIGMA
 from smsr_plugin.report.measurements import Subject
 from smsr_plugin.report.speed import measure_parts
 from smsr_plugin.sparse.native.kernels import load_kernels
+from smsr_plugin.version import __version__
 
 #: A load average, per usable core, above which a machine is called busy.
 BUSY = 0.5
@@ -39,7 +39,7 @@ class Context:
         ch_mask: (K, L, C) bool, the sparse channels.
         kernels: The instruction set of the native kernels; None if plain PyTorch runs the network.
         threads: How many threads the network may use.
-        machine: As `benchmark.machine.describe` tells.
+        machine: As `smsr_plugin.machine.describe` tells.
         made: Date and time.
         version: Of this package.
         blur_sigma, silent: See `detail` and `channels`.
@@ -55,7 +55,7 @@ class Context:
     threads: int = field(default_factory=torch.get_num_threads)
     machine: dict[str, Any] = field(default_factory=describe)
     made: str = field(default_factory=_now)
-    version: str = smsr_plugin.__version__
+    version: str = __version__
     blur_sigma: float = BLUR_SIGMA
     silent: float = SILENT
 

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.benchmark.dense_twin import DenseTwin
-from smsr_plugin.data.bicubic import upscale
-from smsr_plugin.evaluation.quality import luma, psnr_inside
+from smsr_plugin.images.bicubic import upscale
+from smsr_plugin.images.quality import luma, psnr_inside
 from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import ZeroShares, zero_shares
 from smsr_plugin.report.detail import Detail, detail

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.report import figures
 from smsr_plugin.report.channels import histogram, silent
 from smsr_plugin.report.charts import Chart
@@ -11,7 +12,6 @@ from smsr_plugin.report.detail import Contrast, Detail
 from smsr_plugin.report.measurements import Measurements
 from smsr_plugin.report.pictures import Picture, exact, grey, heat_map, overlay, thumbnail
 from smsr_plugin.report.speed import PartTimes, SpeedPoint
-from smsr_plugin.upscale.mask_overlay import mask_overlay
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from smsr_plugin.benchmark.summary import summarise
-from smsr_plugin.evaluation.quality import Luma, luma, psnr_inside
+from smsr_plugin.images.quality import Luma, luma, psnr_inside
 from smsr_plugin.sparse import SparseSMSR
+from smsr_plugin.timing import summarise
 
 #: Thresholds of the curve; at −∞ every pixel is important.
 EVERY_PIXEL = -math.inf

@@ -14,8 +14,8 @@ from smsr_plugin.sparse.native.arithmetic import DTYPES, arithmetic_for
 from smsr_plugin.sparse.native.kernels import load_kernels
 from smsr_plugin.sparse.native.network import NativeNetwork
 from smsr_plugin.sparse.native.packing import HALF_LINE
-from smsr_plugin.sparse.native.timer import Timer
 from smsr_plugin.sparse.stats import SparseStats
+from smsr_plugin.timing import Timer
 
 #: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
 MAX_IMAGE_CHANNELS = 15

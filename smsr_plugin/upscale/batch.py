@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.formats import check_size
 from smsr_plugin.upscale.inputs import Job
-from smsr_plugin.upscale.mask_overlay import mask_overlay
 from smsr_plugin.upscale.picture import Picture
 from smsr_plugin.upscale.reading import read_picture
 from smsr_plugin.upscale.upscaler import Upscaled, Upscaler

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr_plugin.data.image_files import SUFFIXES
+from smsr_plugin.images.files import SUFFIXES
 from smsr_plugin.upscale.errors import RequestError
 from smsr_plugin.upscale.formats import FORMATS
 

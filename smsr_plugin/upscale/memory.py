@@ -1,24 +1,17 @@
-"""How much memory an image needs, and how much there is."""
+"""How much memory an image needs."""
 
 from __future__ import annotations
 
 import math
-import re
-from pathlib import Path
 
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.sparse.native.planes import CACHE_LINE
 
 #: The share of the memory available at the start that one run of the network may take.
 SHARE = 0.6
-#: What is taken for available where the system does not tell.
-FALLBACK = 4 << 30
 #: A lq pixel besides the features: the image, its residual, masks and lists of pixels.
 BYTES_BESIDES = 256
 MIN_TILE = 128
-MEMINFO = Path("/proc/meminfo")
-CGROUP = Path("/proc/self/cgroup")
-CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def bytes_per_pixel(config: SMSRConfig, itemsize: int, native: bool) -> int:
@@ -56,38 +49,3 @@ def result_bytes(pixels: int) -> int:
     Three channels in float32, again while they are resized or rounded, and as integers.
     """
     return pixels * 3 * (4 + 4 + 2)
-
-
-def available_bytes() -> int:
-    """Return how many bytes can be used without swapping, as Linux and a container's limit say."""
-    values = [value for value in (_meminfo(), _cgroup()) if value is not None]
-    return max(0, min(values, default=FALLBACK))
-
-
-def _meminfo() -> int | None:
-    match = re.search(r"^MemAvailable:\s+(\d+) kB$", _text(MEMINFO), re.MULTILINE)
-    return None if match is None else int(match[1]) * 1024
-
-
-def _cgroup() -> int | None:
-    """Return what the control group and those above it leave, None where none has a limit."""
-    match = re.search(r"^0::(/.*)$", _text(CGROUP), re.MULTILINE)
-    if match is None:
-        return None
-    group = CGROUP_ROOT / match[1].lstrip("/")
-    left = []
-    while group.is_relative_to(CGROUP_ROOT):
-        limit, used = _text(group / "memory.max"), _text(group / "memory.current")
-        if limit.strip().isdigit() and used.strip().isdigit():
-            # Cached files that nothing reads are given up first.
-            cache = re.search(r"^inactive_file (\d+)$", _text(group / "memory.stat"), re.MULTILINE)
-            left.append(int(limit) - int(used) + (int(cache[1]) if cache else 0))
-        group = group.parent
-    return min(left, default=None)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.machine import available_bytes
 from smsr_plugin.sparse import SparseSMSR, to_sparse
 from smsr_plugin.upscale.errors import RequestError
 from smsr_plugin.upscale.memory import (
     SHARE,
-    available_bytes,
     bytes_per_pixel,
     largest_tile,
     result_bytes,

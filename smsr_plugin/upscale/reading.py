@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
-from smsr_plugin.data import image_files
-from smsr_plugin.data.image_files import FORMATS, MAX_PIXELS, DataError, check_complete, too_large
+from smsr_plugin.images import files as image_files
+from smsr_plugin.images.files import FORMATS, MAX_PIXELS, DataError, check_complete, too_large
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.metadata import ORIENTATION, kept_exif, turned_upright
 from smsr_plugin.upscale.picture import Picture, Pixels

@@ -16,8 +16,8 @@ from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
 from smsr_plugin.cli import test as test_entry
 from smsr_plugin.cli import train
 from smsr_plugin.cli.flops import main as count_flops
-from smsr_plugin.toolbox.architectures import build_architecture
-from smsr_plugin.toolbox.option_file import read_option_file
+from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.training.options.file import read_option_file
 
 TEST_FILE = Path(__file__).parents[2] / "options/test/SMSR/test_SMSR_x2.yml"
 #: (published weights, features, upscale, parameters)

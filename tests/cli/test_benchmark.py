@@ -17,14 +17,14 @@ from PIL import Image
 import smsr_plugin
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
-from smsr_plugin.benchmark.process import EngineError
-from smsr_plugin.benchmark.worker import Worker
 from smsr_plugin.cli import main as roof
+from smsr_plugin.compare.engines.process import EngineError
+from smsr_plugin.compare.engines.worker import Worker
+from smsr_plugin.compare.run import Run
+from smsr_plugin.compare.sets import HRImage, load_pair
 from smsr_plugin.complexity import SMSRCost, dense_channels
-from smsr_plugin.data.bicubic import upscale
-from smsr_plugin.evaluation.images import HRImage, load_pair
-from smsr_plugin.evaluation.quality import compare, to_image
-from smsr_plugin.evaluation.run import Run
+from smsr_plugin.images.bicubic import upscale
+from smsr_plugin.images.quality import compare, to_image
 
 
 class InProcess:
@@ -45,7 +45,7 @@ class InProcess:
 
 @pytest.fixture
 def in_process(monkeypatch):
-    monkeypatch.setattr("smsr_plugin.evaluation.measure.EngineProcess", InProcess)
+    monkeypatch.setattr("smsr_plugin.compare.measure.EngineProcess", InProcess)
 
 
 PAN_OPTIONS = {"num_feat": 4, "num_up_feat": 4, "num_block": 1}

@@ -7,7 +7,7 @@ from PIL import Image
 
 from smsr_plugin.checkpoints import save
 from smsr_plugin.cli.main import main
-from smsr_plugin.data.bicubic import downscale
+from smsr_plugin.images.bicubic import downscale
 
 
 def smsr(*argv):

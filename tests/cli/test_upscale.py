@@ -23,9 +23,9 @@ from PIL.ExifTags import Base
 import smsr_plugin
 from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
+from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.upscale import batch as batch_module
 from smsr_plugin.upscale.inputs import EXTENSIONS, Naming
-from smsr_plugin.upscale.mask_overlay import mask_overlay
 from smsr_plugin.upscale.network import Network
 from smsr_plugin.upscale.tiles import OVERLAP
 from smsr_plugin.upscale.writing import QUALITY

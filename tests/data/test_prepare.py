@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_plugin.data.bicubic import downscale
-from smsr_plugin.data.image_files import DataError
 from smsr_plugin.data.lmdb_store import LmdbWriter, find_fault, read_meta_info
 from smsr_plugin.data.outputs import State
 from smsr_plugin.data.prepare import Request, prepare
 from smsr_plugin.data.sub_images import Grid
+from smsr_plugin.images.bicubic import downscale
+from smsr_plugin.images.files import DataError
 
 GRID = Grid(crop_size=24, step=12)
 TRAIN = {"0001.png": (50, 38), "0002.png": (24, 24)}

@@ -15,7 +15,6 @@ import pytest
 
 from smsr_plugin.data import lmdb_store
 from smsr_plugin.data.folder_store import read_shapes, write_images
-from smsr_plugin.data.image_files import DataError, encode_png
 from smsr_plugin.data.lmdb_store import (
     LmdbWriter,
     find_fault,
@@ -23,6 +22,7 @@ from smsr_plugin.data.lmdb_store import (
     read_entry,
     read_meta_info,
 )
+from smsr_plugin.images.files import DataError, encode_png
 from smsr_plugin.staging import staged
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_plugin.data.bicubic import downscale
-from smsr_plugin.data.image_files import DataError
+from smsr_plugin.images.bicubic import downscale
+from smsr_plugin.images.files import DataError
 from smsr_plugin.report.cases import Source, find_sources, load_case
 
 PLENTY = 10**9

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from networks import tiny_smsr
 
-from smsr_plugin.benchmark.dense_twin import DenseTwin
+from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.report.channels import BINS, histogram, silent, zero_shares
 
 

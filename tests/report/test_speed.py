@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from smsr_plugin import to_sparse
-from smsr_plugin.evaluation.quality import luma, psnr_inside
+from smsr_plugin.images.quality import luma, psnr_inside
 from smsr_plugin.report.speed import (
     EVERY_PIXEL,
     THRESHOLDS,

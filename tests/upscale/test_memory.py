@@ -1,4 +1,4 @@
-"""What a run is said to need against what it takes, and what the system says is left."""
+"""What a run is said to need against what it takes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.upscale import memory
-from smsr_plugin.upscale.memory import available_bytes, bytes_per_pixel, largest_tile
+from smsr_plugin.upscale.memory import bytes_per_pixel, largest_tile
 
 MEASURE = """
 import sys
 import torch
 from smsr_plugin import SMSR, to_sparse
-from smsr_plugin.benchmark.memory import MIB, peak_mib, reset_peak, resident_mib
+from smsr_plugin.machine import MIB, peak_mib, reset_peak, resident_mib
 from smsr_plugin.upscale.memory import bytes_per_pixel
 
 torch.set_num_threads(1)
@@ -61,41 +61,3 @@ def test_the_largest_tile_fits_and_one_more_pixel_does_not():
     side = largest_tile(10**9, 2304)
     assert side**2 * 2304 <= 10**9 < (side + 1) ** 2 * 2304
     assert largest_tile(10, 2304) == largest_tile(-10, 2304) == memory.MIN_TILE
-
-
-@pytest.fixture
-def system(tmp_path, monkeypatch):
-    """Return a function that says what the system tells."""
-    root = tmp_path / "cgroup"
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path / "self")
-    monkeypatch.setattr(memory, "CGROUP_ROOT", root)
-
-    def tell(meminfo: str = "", group: str = "", **files: str) -> None:
-        (tmp_path / "meminfo").write_text(meminfo)
-        (tmp_path / "self").write_text(group)
-        for name, text in files.items():
-            path = root / name.replace("__", "/").replace("_", ".")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-
-    return tell
-
-
-def test_what_the_system_says_is_left(system):
-    assert available_bytes() == memory.FALLBACK
-    system(meminfo="MemTotal:  9 kB\nMemAvailable:   3000 kB\n")
-    assert available_bytes() == 3000 * 1024
-    system("MemAvailable: 3000 kB\n", "0::/\n", memory_max="max\n", memory_current="5\n")
-    assert available_bytes() == 3000 * 1024
-
-
-def test_a_containers_limit_counts_if_it_is_nearer(system):
-    limits = {"memory_max": "2000000\n", "memory_current": "1500000\n"}
-    system("MemAvailable: 3000 kB\n", "4:memory:/old\n0::/a/b\n", **limits)
-    assert available_bytes() == 500000
-    system("MemAvailable: 3000 kB\n", "0::/a/b\n", memory_stat="anon 1\ninactive_file 300000\n")
-    assert available_bytes() == 800000
-    inner = {"a__memory_max": "900000\n", "a__memory_current": "1000000\n"}
-    system("MemAvailable: 3000 kB\n", "0::/a/b\n", **inner)
-    assert available_bytes() == 0

@@ -13,7 +13,7 @@ from image_files import grey_profile, noise, smooth, srgb_profile
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from smsr_plugin.data.image_files import check_complete
+from smsr_plugin.images.files import check_complete
 from smsr_plugin.upscale import writing
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.formats import FORMATS, check_size

@@ -11,7 +11,7 @@ from smsr_plugin.sparse.block import SparseBlock
 from smsr_plugin.sparse.native.mask import MaskPredictor
 from smsr_plugin.sparse.native.packing import Array, as_array
 from smsr_plugin.sparse.native.run import BlockMask, Run
-from smsr_plugin.sparse.native.timer import Timer
+from smsr_plugin.timing import Timer
 
 
 class NativeBlock:

@@ -13,7 +13,7 @@ from smsr_plugin.sparse.native.block import NativeBlock
 from smsr_plugin.sparse.native.packing import Floats, as_array, padded
 from smsr_plugin.sparse.native.planes import PlanePool
 from smsr_plugin.sparse.native.run import BlockMask, Run
-from smsr_plugin.sparse.native.timer import Timer
+from smsr_plugin.timing import Timer
 
 if TYPE_CHECKING:
     from smsr_plugin.sparse.network import SparseSMSR

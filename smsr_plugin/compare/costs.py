@@ -1,0 +1,68 @@
+"""What a network costs: parameters, multiply-adds, activations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.compare.networks.source import NetworkSource
+from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels, lq_size, profile
+
+#: (H, W) of the output for which the field quotes multiply-adds.
+OUTPUT_SIZE = (720, 1280)
+
+
+class Cost(NamedTuple):
+    """Of one forward pass; None where the network cannot be counted."""
+
+    macs: float | None
+    activations: float | None
+
+
+class CostCounter:
+    """Counts what a network computes.
+
+    A sparse SMSR costs what its masks keep, other forms what they compute: every pixel.
+
+    Args:
+        source: The network.
+
+    Attributes:
+        params: Parameters, without an SMSR's channel mask logits.
+        dense: The cost for `OUTPUT_SIZE`, whatever the masks.
+    """
+
+    def __init__(self, source: NetworkSource) -> None:
+        net = source.build("", "fp32") if source.form == "twin" else source.load()
+        masks = [p for name, p in net.named_parameters() if name.endswith(".ch_mask")]
+        self.params = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in masks)
+        self.sparse: SMSRCost | None = None
+        if isinstance(net, SMSR) and source.form == "sparse":
+            self.sparse = SMSRCost(net.config, dense_channels(net))
+        self._net = net.to("meta")
+        self._known: dict[tuple[int, int], Cost] = {}
+        self._size = lq_size(OUTPUT_SIZE, source.upscale)
+        self.dense = self._count(self._size)
+
+    def of_image(self, size: tuple[int, int], spa_densities: Sequence[float] | None) -> Cost:
+        """Return the cost for an lq image of (H, W) with its masks, if it has any."""
+        if self.sparse is None or spa_densities is None:
+            return self._count(size)
+        pixels = size[0] * size[1]
+        return Cost(
+            self.sparse.macs(spa_densities, pixels), self.sparse.activations(spa_densities, pixels)
+        )
+
+    def kept(self, spa_densities: Sequence[float] | None) -> Cost:
+        """Return the cost for `OUTPUT_SIZE` at given densities, if the masks save any."""
+        return self.of_image(self._size, spa_densities)
+
+    def _count(self, size: tuple[int, int]) -> Cost:
+        if size not in self._known:
+            try:
+                cost = Cost(profile(self._net, size).macs, count_activations(self._net, size))
+            except ValueError:
+                cost = Cost(None, None)
+            self._known[size] = cost
+        return self._known[size]

@@ -1,0 +1,112 @@
+"""An engine in a process of its own, as the parent sees it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from types import TracebackType
+from typing import Any
+
+from smsr_plugin.compare.engines.spec import EngineSpec
+
+#: Read by OpenMP, MKL and OpenBLAS when they are loaded.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+#: Seconds that a call may take; compiling a network is the longest.
+TIME_LIMIT = 900.0
+#: Seconds that a process may take to end after its pipe was closed.
+END_LIMIT = 5.0
+#: Characters of a reason that are kept.
+REASON_LENGTH = 300
+
+
+class EngineError(RuntimeError):
+    """An engine is not available: the reason."""
+
+
+class EngineProcess:
+    """Starts a worker and calls it.
+
+    Args:
+        spec: The engine; its process gets its `env` and thread count before any import.
+
+    Use it as a context manager, so that the process ends with the block.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.spec = spec
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
+        self._connection, theirs = Pipe()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "smsr_plugin.compare.engines.worker", str(theirs.fileno())],
+                env=_environment(spec.threads, spec.env),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+            )
+
+    def __enter__(self) -> EngineProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def call(self, method: str, *arguments: Any, time_limit: float = TIME_LIMIT) -> Any:
+        """Call a method of `Worker` and return its value.
+
+        Raises:
+            EngineError: If it raised, took too long, or its process ended; in the latter two cases
+                the process is ended.
+        """
+        try:
+            self._connection.send((method, arguments))
+            if not self._connection.poll(time_limit):
+                self._process.kill()
+                raise EngineError(f"{method} took more than {time_limit:g} s")
+            succeeded, value = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise EngineError(self._last_words()) from error
+        if not succeeded:
+            raise EngineError(_shortened(value))
+        return value
+
+    def close(self) -> None:
+        """End the process; a second call does nothing."""
+        self._connection.close()
+        try:
+            self._process.wait(END_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    def _last_words(self) -> str:
+        """Return how the process ended and the last line it wrote."""
+        try:
+            code = self._process.wait(END_LIMIT)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
+        self._log.seek(0)
+        last_line = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
+        return _shortened(f"its process ended with code {code}: {last_line}".removesuffix(": "))
+
+
+def _environment(threads: int, extra: Mapping[str, str]) -> dict[str, str]:
+    counts = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return {**os.environ, **counts, **extra}
+
+
+def _shortened(text: str) -> str:
+    """Return the text on one line."""
+    return " ".join(text.split())[:REASON_LENGTH]

@@ -1,0 +1,85 @@
+"""PyTorch eager, channels-last: the dense twin, the masked-dense oracle, the sparse network.
+
+Threads: `torch.set_num_threads`, which the sparse network follows too. OpenMP's threads wait
+between operations by spinning for some milliseconds and then sleep, its default, which is best for
+latency; the pause between turns lets them fall asleep before another engine runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.sparse import SparseSMSR
+
+#: The backend that runs on the native kernels or, where they cannot run, fails.
+NATIVE = "native"
+
+
+class Prepared(NamedTuple):
+    """A network and its input."""
+
+    net: nn.Module
+    x: Tensor
+
+
+class TorchEngine(Engine):
+    """Runs a module in inference mode."""
+
+    def __init__(self, job: Job) -> None:
+        torch.set_num_threads(job.spec.threads)
+        self.job = job
+        self.net = self._build(threshold=0.0)
+        if job.spec.backend == NATIVE:
+            self.loaded = _instruction_set()
+
+    def _build(self, threshold: float) -> nn.Module:
+        spec = self.job.spec
+        net = self.job.networks.build(spec.network, spec.precision, spec.backend, threshold)
+        return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def prepare(self, given: Input) -> Prepared:
+        is_sparse = self.job.spec.network == "sparse"
+        # Converted anew, because what a threshold is folded into is the network's own affair.
+        net = self._build(given.threshold) if is_sparse and given.threshold else self.net
+        return Prepared(net, torch.from_numpy(given.lq))
+
+    @torch.inference_mode()
+    def run(self, prepared: Prepared) -> Tensor:
+        return prepared.net(prepared.x)
+
+    def output(self, result: Tensor) -> Image:
+        return result.float().contiguous().numpy()
+
+    @torch.inference_mode()
+    def spa_densities(self, prepared: Prepared) -> list[float] | None:
+        if isinstance(prepared.net, SMSR):
+            return prepared.net(prepared.x, return_masks=True).spa_mask[0].mean((1, 2)).tolist()
+        if isinstance(prepared.net, SparseSMSR):
+            return prepared.net(prepared.x, return_stats=True)[1].spa_density[0].tolist()
+        return None
+
+    @torch.inference_mode()
+    def breakdown(self, prepared: Prepared) -> dict[str, float] | None:
+        if isinstance(prepared.net, SparseSMSR) and prepared.net.backend == NATIVE:
+            return prepared.net.breakdown(prepared.x)
+        return None
+
+
+def _instruction_set() -> str:
+    """Return the instruction set that the native kernels chose; empty where there are none."""
+    try:
+        kernels: Any = importlib.import_module("smsr_plugin._kernels")
+    except ImportError:
+        return ""
+    return kernels.isa()
+
+
+def load(job: Job) -> Engine:
+    """Load a network in PyTorch."""
+    return TorchEngine(job)

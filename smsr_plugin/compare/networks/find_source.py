@@ -1,0 +1,108 @@
+"""What an argument stands for: a name, an option file, or a checkpoint told by its content."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.checkpoints import CheckpointError, read, read_tensors
+from smsr_plugin.checkpoints.shapes import network_of
+from smsr_plugin.compare.networks.argument import NetworkArgument, NetworkError
+from smsr_plugin.compare.networks.source import NetworkSource
+
+OPTION_FILES = (".yml", ".yaml")
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
+SMSR = "SMSR"
+
+
+def find_source(argument: NetworkArgument, scale: int) -> NetworkSource:
+    """Tell by its form and its content what an argument stands for.
+
+    Raises:
+        NetworkError, CheckpointError, OptionError: If it stands for nothing that can be run.
+    """
+    path, key = Path(argument.source), argument.run.get("param_key")
+    options = _plain_values(argument)
+    if argument.file is not None:
+        return _registered(argument.source, options, scale, argument.file, key)
+    if path.suffix in OPTION_FILES:
+        from smsr_plugin.training.options.network import read_option_network
+
+        found = read_option_network(path)
+        key = key or _key_in_file(found.weights, found.param_key)
+        options = {**found.options, **options}
+        return _registered(found.name, options, found.scale or scale, found.weights, key)
+    if path.is_file() or path.suffix in CHECKPOINTS or len(path.parts) > 1:
+        if options:
+            raise NetworkError(f"{argument.text}: {', '.join(options)}: a file has no options")
+        return _recognised(path, key)
+    return _registered(argument.source, options, scale, None, key)
+
+
+def _plain_values(argument: NetworkArgument) -> dict[str, Any]:
+    if not argument.options:
+        return {}
+    from smsr_plugin.training.options.file import parse_yaml
+
+    return {k: parse_yaml(v, f"{argument.text}: {k}") for k, v in argument.options.items()}
+
+
+def _key_in_file(weights: Path | None, key: str | None) -> str | None:
+    """Return the key if the file holds it: BasicSR takes what there is where it does not."""
+    if weights is None or key is None:
+        return None
+    try:
+        read_tensors(weights, param_key=key)
+    except CheckpointError:
+        return None
+    return key
+
+
+def _registered(
+    name: str, options: Mapping[str, Any], scale: int, weights: Path | None, key: str | None
+) -> NetworkSource:
+    """Return a network of BasicSR's registry; its weights are tried, so that faults show now."""
+    from smsr_plugin.training.architectures import build_architecture
+
+    built = build_architecture(name, options, scale)
+    if built.num_in_ch != 3:
+        raise NetworkError(f"{name}: takes {built.num_in_ch} channels, and the images are RGB")
+    if name == SMSR and weights is not None:
+        checkpoint = read(weights, param_key=key)
+        config = replace(built.net.config, img_range=checkpoint.config.img_range)  # pyright: ignore
+        if config != checkpoint.config:
+            raise NetworkError(f"{weights}: holds {checkpoint.config}, asked for was {config}")
+        return NetworkSource("smsr", SMSR, scale, weights, key)
+    source = NetworkSource("registry", name, built.upscale, weights, key, dict(options))
+    if weights is not None:
+        source.load()
+    return source
+
+
+def _recognised(path: Path, key: str | None) -> NetworkSource:
+    """Return an SMSR, or what spandrel takes the checkpoint for."""
+    try:
+        config = read(path, param_key=key).config
+        return NetworkSource("smsr", SMSR, config.upscale, path, key)
+    except CheckpointError as error:
+        tensors = read_tensors(path, param_key=key)  # fails again where the file is at fault
+        reason = error
+    try:
+        net = importlib.import_module("smsr_plugin.compare.networks.spandrel_net").SpandrelNet(path)
+    except ModuleNotFoundError as error:
+        raise NetworkError(
+            f"{reason}; spandrel, which knows other networks, is not installed (pip install "
+            f'"smsr_plugin[spandrel]"); {_advice(path, tensors)}'
+        ) from error
+    except CheckpointError as error:
+        raise NetworkError(f"{error}, and it is no SMSR; {_advice(path, tensors)}") from reason
+    return NetworkSource("spandrel", net.name, net.upscale, path)
+
+
+def _advice(path: Path, tensors: Mapping[str, Any]) -> str:
+    known = network_of(tensors)
+    example = f"{known.partition(' ')[0]}={path.name}" if known else f"NAME={path.name}"
+    return f"a network of BasicSR's registry is given with its name: {example}"

@@ -1,0 +1,101 @@
+"""Where a network comes from, and the network itself.
+
+A source is sent to the engines' processes, each of which builds its own network from it, so this
+module imports nothing heavy before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+#: Kinds of sources, with the modules that building the network needs beside the engine's own.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "smsr": ("smsr_plugin.compare.networks.forms",),
+    "registry": ("smsr_plugin.compare.networks.forms", "smsr_plugin.training.architectures"),
+    "spandrel": ("smsr_plugin.compare.networks.spandrel_net",),
+}
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """A network, as plain data.
+
+    Attributes:
+        kind: Of `KINDS`: an SMSR checkpoint, a network of BasicSR's registry, or a checkpoint that
+            spandrel recognises.
+        name: What the network is called, in the registry or by spandrel.
+        upscale: Its scale.
+        weights: Its checkpoint; None for fresh weights.
+        param_key: The entry of the checkpoint that holds the weights; None finds it.
+        options: Of a registered network's constructor.
+        form: Of an SMSR, "sparse", "masked" or "twin"; empty for other networks.
+        threshold: Of an SMSR's mask decision.
+    """
+
+    kind: str
+    name: str
+    upscale: int
+    weights: Path | None = None
+    param_key: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    form: str = ""
+    threshold: float = 0.0
+
+    def load(self) -> nn.Module:
+        """Return the network in evaluation mode, as it was published, float32, 0…1.
+
+        Fresh weights are the same at every call.
+
+        Raises:
+            CheckpointError, OptionError: If it cannot be.
+        """
+        from smsr_plugin.checkpoints import load, load_weights
+
+        if self.kind == "smsr":
+            assert self.weights is not None
+            return load(self.weights, param_key=self.param_key)
+        if self.kind == "spandrel":
+            from smsr_plugin.compare.networks.spandrel_net import SpandrelNet
+
+            assert self.weights is not None
+            return SpandrelNet(self.weights)
+        import torch
+
+        from smsr_plugin.training.architectures import build_architecture
+
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            net = build_architecture(self.name, self.options, self.upscale).net
+        if self.weights is not None:
+            load_weights(net, self.weights, param_key=self.param_key)
+        return net.requires_grad_(False).eval()
+
+    def build(
+        self, network: str, precision: str, backend: str = "", threshold: float = 0.0
+    ) -> nn.Module:
+        """Return the network in its form and precision, as `smsr_plugin.compare` asks for it.
+
+        Args:
+            network: Not heeded: a source is of one network.
+            precision: "fp32" or "bf16"; images are float32 in either.
+            backend: Of the sparse form, as in `to_sparse`.
+            threshold: Not heeded: `self.threshold` is.
+        """
+        net = self.load()
+        if self.form:
+            from smsr_plugin.archs.smsr_arch import SMSR
+            from smsr_plugin.compare.networks.forms import smsr_as
+
+            assert isinstance(net, SMSR)
+            return smsr_as(self.form, net, precision, backend, self.threshold)
+        if precision == "bf16":
+            from smsr_plugin.compare.networks.autocast import Autocast
+
+            return Autocast(net)
+        return net

@@ -1,0 +1,105 @@
+"""The files of a comparison: JSON, CSV, Markdown, plots."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.compare.plots import plots
+from smsr_plugin.compare.report import markdown
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
+from smsr_plugin.staging import replace_file
+from smsr_plugin.timing import summarise
+
+
+def write(comparison: Comparison, folder: Path) -> str:
+    """Write `results.json`, `results.md`, `networks.csv`, `images.csv` and the plots.
+
+    Returns:
+        Why there are no plots, empty if there are.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    drawn: Mapping[str, bytes] = {}
+    missing = ""
+    try:
+        drawn = plots(comparison)
+    except ImportError as error:
+        missing = f"no plots: {error} (pip install matplotlib)"
+    texts = {
+        "results.json": comparison.to_json() + "\n",
+        "results.md": markdown(comparison, list(drawn)),
+        "networks.csv": _csv(network_rows(comparison)),
+        "images.csv": _csv(image_rows(comparison)),
+    }
+    for name, content in {**{n: t.encode() for n, t in texts.items()}, **drawn}.items():
+        replace_file(folder / name, content)
+    return missing
+
+
+def network_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one row for each network."""
+    return [
+        {
+            "network": network.label,
+            "run_by": network.run_by,
+            "loaded": network.loaded,
+            "precision": network.precision,
+            "params": network.params,
+            "macs": network.macs,
+            "dense_macs": network.dense_macs,
+            "activations": network.activations,
+            "density": network.density,
+            "peak_mib": network.peak_mib,
+            **_set_columns(network, comparison.sets),
+        }
+        for network in comparison.networks
+    ]
+
+
+def _set_columns(network: NetworkResult, sets: Iterable[str]) -> dict[str, Any]:
+    columns = {}
+    for name in sets:
+        columns[f"{name}_psnr_y"] = network.psnr_y(name)
+        columns[f"{name}_ssim_y"] = network.ssim_y(name)
+        columns[f"{name}_seconds"] = network.seconds(name)
+    return columns
+
+
+def image_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one row for each network and image."""
+    return [_image_row(m) for network in comparison.networks for m in network.measurements]
+
+
+def _image_row(measurement: Measurement) -> dict[str, Any]:
+    width, height = measurement.lq_size
+    quality, times = measurement.quality, measurement.seconds
+    median, first, third = summarise(times) if times else (None, None, None)
+    return {
+        "network": measurement.network,
+        "dataset": measurement.set_name,
+        "image": measurement.image,
+        "lq_width": width,
+        "lq_height": height,
+        "psnr_rgb": quality and quality.psnr_rgb,
+        "ssim_rgb": quality and quality.ssim_rgb,
+        "psnr_y": quality and quality.psnr_y,
+        "ssim_y": quality and quality.ssim_y,
+        "seconds": median,
+        "first_quartile": first,
+        "third_quartile": third,
+        "macs": measurement.macs,
+        "density": measurement.density,
+    }
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else ["network"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

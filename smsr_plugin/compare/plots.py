@@ -1,0 +1,158 @@
+"""Quality against what it costs, and time against what is computed, drawn."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from typing import Any
+
+from smsr_plugin.compare.frontier import frontier
+from smsr_plugin.compare.results import Comparison, NetworkResult
+
+DPI, PANEL, COLUMNS = 120, (4.4, 3.8), 3
+#: Inches beside the panels for the names of the networks.
+LEGEND_WIDTH = 2.2
+MARKERS = "osD^vP*Xph<>"
+#: Costs that lie further apart than this are drawn on a logarithmic axis.
+LINEAR_SPAN = 20.0
+
+#: A network's cost for a set; None where it is not known.
+CostOf = Callable[[NetworkResult, str], float | None]
+
+
+def plots(comparison: Comparison) -> dict[str, bytes]:
+    """Return the plots that the figures allow, as PNG, by file name.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    matplotlib: Any = importlib.import_module("matplotlib")
+    matplotlib.use("Agg")
+    importlib.import_module("matplotlib.pyplot")
+    drawn = {
+        "quality_macs.png": draw_quality(
+            comparison,
+            lambda network, _: network.macs and network.macs / 1e9,
+            "multiply-adds for 1280×720 (G)",
+        )
+    }
+    if comparison.timed:
+        drawn["quality_time.png"] = draw_quality(
+            comparison, lambda network, name: network.seconds(name), "mean time of an image (s)"
+        )
+        drawn["time_macs.png"] = draw_times(comparison)
+    return {name: content for name, content in drawn.items() if content is not None}
+
+
+def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> bytes | None:
+    """Draw PSNR against a cost, one panel for each set, with the frontier; None if all is unknown.
+
+    Args:
+        comparison: What was measured.
+        cost_of: The cost of a network on a set.
+        title: Of the cost.
+    """
+    panels = {
+        name: [
+            (network, cost, quality)
+            for network in comparison.networks
+            if (cost := cost_of(network, name))
+            and (quality := network.psnr_y(name)) is not None
+            and math.isfinite(quality)
+        ]
+        for name in comparison.sets
+    }
+    panels = {name: points for name, points in panels.items() if points}
+    if not panels:
+        return None
+    styles = _styles(comparison.networks)
+    figure, axes = _panels(len(panels))
+    for ax, (name, points) in zip(axes, panels.items(), strict=True):
+        best = frontier([(cost, quality) for _, cost, quality in points])
+        # Steps: between two networks the cheaper one is the best that can be had.
+        ax.step(*zip(*best, strict=True), where="post", color="grey", linestyle="--", zorder=1)
+        for network, cost, quality in points:
+            ax.plot(cost, quality, label=network.label, **styles[network.label])
+        ax.set(title=f"{name}, x{comparison.scale}", xlabel=title, ylabel="PSNR on Y (dB)")
+        _scale_costs(ax, [cost for _, cost, _ in points])
+    return _finish(figure, axes)
+
+
+def draw_times(comparison: Comparison) -> bytes | None:
+    """Draw each image's time against its multiply-adds, both logarithmic."""
+    styles = _styles(comparison.networks)
+    figure, axes = _panels(1, width=1.6)
+    ax, drawn = axes[0], False
+    for network in comparison.networks:
+        points = [(m.macs / 1e9, m.median) for m in network.measurements if m.macs and m.median]
+        if points:
+            drawn = True
+            ax.plot(*zip(*points, strict=True), label=network.label, **styles[network.label])
+    if not drawn:
+        return None
+    ax.set(
+        title=f"every image, x{comparison.scale}",
+        xlabel="multiply-adds, those that the masks keep (G)",
+        ylabel="median time of a run (s)",
+    )
+    _logarithmic(ax.set_xscale, ax.xaxis)
+    _logarithmic(ax.set_yscale, ax.yaxis)
+    return _finish(figure, axes)
+
+
+def _styles(networks: Sequence[NetworkResult]) -> dict[str, dict[str, Any]]:
+    """Return a colour and a marker for each network, the same in all plots."""
+    return {
+        network.label: {
+            "color": f"C{number % 10}",
+            "marker": MARKERS[number % len(MARKERS)],
+            "linestyle": "none",
+            "markersize": 7,
+            "alpha": 0.85,
+        }
+        for number, network in enumerate(networks)
+    }
+
+
+def _panels(count: int, width: float = 1.0) -> tuple[Any, list[Any]]:
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    columns = min(count, COLUMNS)
+    rows = math.ceil(count / columns)
+    size = (PANEL[0] * columns * width + LEGEND_WIDTH, PANEL[1] * rows)
+    figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    every = list(axes.flat)
+    for unused in every[count:]:
+        unused.set_visible(False)
+    return figure, every[:count]
+
+
+def _scale_costs(ax: Any, costs: Sequence[float]) -> None:
+    if max(costs) > LINEAR_SPAN * min(costs):
+        _logarithmic(ax.set_xscale, ax.xaxis)
+    else:
+        ax.set_xlim(0, max(costs) * 1.08)
+
+
+def _logarithmic(set_scale: Callable[[str], None], axis: Any) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5 of each decade."""
+    ticker: Any = importlib.import_module("matplotlib.ticker")
+    set_scale("log")
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _finish(figure: Any, axes: Sequence[Any]) -> bytes:
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        ax.grid(alpha=0.3)
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False)
+    stream = BytesIO()
+    figure.savefig(stream, dpi=DPI, format="png")
+    pyplot.close(figure)
+    return stream.getvalue()

@@ -1,0 +1,122 @@
+"""A comparison as Markdown that is also readable as plain text. Nothing here prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from smsr_plugin.compare.engines.report import (
+    UNKNOWN,
+    machine_text,
+    optional_text,
+    seconds_text,
+    table,
+)
+from smsr_plugin.compare.results import Comparison, NetworkResult
+
+#: What the plots show.
+CAPTIONS = {
+    "quality_macs.png": "Quality against multiply-adds; the dashed line is the Pareto frontier",
+    "quality_time.png": "Quality against measured time; the dashed line is the Pareto frontier",
+    "time_macs.png": "Measured time against multiply-adds, a point for each image",
+}
+#: Shown of a reason for which a network has no figures on some images.
+REASONS_SHOWN = 3
+
+
+def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
+    """Return the whole report.
+
+    Args:
+        comparison: What was measured.
+        plots: Files of plots, relative to the report.
+    """
+    sets = ", ".join(f"{name} ({count})" for name, count in comparison.sets.items())
+    parts = [f"# Networks compared, x{comparison.scale}", quality_table(comparison), NOTES]
+    parts += ["## How they were run", run_table(comparison)]
+    parts += [TIME_NOTES] if comparison.timed else []
+    parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in plots]
+    parts += failure_texts(comparison)
+    parts += ["## Conditions", f"- images: {sets}\n{machine_text(comparison)}"]
+    return "\n\n".join(parts) + "\n"
+
+
+NOTES = """\
+PSNR (dB) / SSIM on Y, mean over the images of a set, cut at a border of the scale; lq images are
+MATLAB's bicubic of the HR images. Multiply-adds are for an output of 1280×720. Of a sparse SMSR
+they are those kept at the mean densities of these images, and in brackets those of every pixel.
+Parameters are without channel mask logits."""
+
+TIME_NOTES = """\
+Seconds: the mean over a set's images of the median run. Peak memory: beyond the imported library,
+over all images. Activations: outputs of convolutions, for an output of 1280×720. Density: share of
+pixels that the masks keep, mean over images and blocks."""
+
+
+def quality_table(comparison: Comparison) -> str:
+    """Return the table in the papers' form."""
+    head = ["network", "params", "multiply-adds", *comparison.sets]
+    rows = [
+        [
+            network.label,
+            optional_text(network.params and network.params / 1e3, "{:.0f}K"),
+            macs_text(network),
+            *(quality_text(network, name) for name in comparison.sets),
+        ]
+        for network in comparison.networks
+    ]
+    return table(head, rows)
+
+
+def run_table(comparison: Comparison) -> str:
+    """Return how each network was run and what that took."""
+    head = ["network", "run by", "precision", "activations", "density"]
+    if comparison.timed:
+        head += [f"{name}, s" for name in comparison.sets] + ["peak MiB"]
+    rows = []
+    for network in comparison.networks:
+        row = [
+            network.label,
+            ", ".join(filter(None, (network.run_by, network.loaded))),
+            network.precision or UNKNOWN,
+            optional_text(network.activations and network.activations / 1e6, "{:.0f}M"),
+            optional_text(network.density, "{:.3f}"),
+        ]
+        if comparison.timed:
+            times = (network.seconds(name) for name in comparison.sets)
+            row += [UNKNOWN if time is None else seconds_text(time) for time in times]
+            row.append(optional_text(network.peak_mib, "{:.0f}"))
+        rows.append(row)
+    return table(head, rows, left=3)
+
+
+def macs_text(network: NetworkResult) -> str:
+    """Return the multiply-adds, and those of every pixel where masks save some."""
+    if network.macs is None:
+        return UNKNOWN
+    text = f"{network.macs / 1e9:.1f}G"
+    if network.dense_macs is not None and network.dense_macs != network.macs:
+        text += f" ({network.dense_macs / 1e9:.1f}G)"
+    return text
+
+
+def quality_text(network: NetworkResult, set_name: str) -> str:
+    """Return "37.99/0.9602" for a set."""
+    psnr, ssim = network.psnr_y(set_name), network.ssim_y(set_name)
+    if psnr is None or ssim is None:
+        return UNKNOWN
+    return f"{'∞' if math.isinf(psnr) else f'{psnr:.2f}'}/{ssim:.4f}"
+
+
+def failure_texts(comparison: Comparison) -> list[str]:
+    """Return a paragraph on what could not be measured, or none."""
+    lines = []
+    for network in comparison.networks:
+        for reason in dict.fromkeys(network.failures.values()):
+            images = [image for image, given in network.failures.items() if given == reason]
+            shown = ", ".join(images[:REASONS_SHOWN])
+            more = len(images) - REASONS_SHOWN
+            lines.append(
+                f"- {network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
+            )
+    return ["## Not measured", "\n".join(lines)] if lines else []

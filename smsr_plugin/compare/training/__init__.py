@@ -1,0 +1,1 @@
+"""Seconds and memory of training iterations, against the formulas taken literally."""

@@ -1,1 +1,0 @@
-"""Losses, in plain PyTorch."""

@@ -1,0 +1,1 @@
+"""The data sets and loaders of a training."""

@@ -1,0 +1,185 @@
+"""BasicSR's paired data set, naming the image at fault when data cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from basicsr.data.paired_image_dataset import PairedImageDataset
+from basicsr.utils import imfrombytes
+
+from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
+from smsr_plugin.images.files import DataError, check_complete, read_header
+from smsr_plugin.staging import open_regular
+
+_ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
+_OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
+KINDS = ("lmdb", "disk")
+_TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
+
+
+class CheckedPairedImageDataset(PairedImageDataset):
+    """`PairedImageDataset` with the same options, which says what is wrong with which image.
+
+    Images must have 8 bits and no transparency. Grey ones are refused in training, where they are
+    most likely there by mistake; in validation they become three equal channels, because standard
+    test sets hold some. In training, gt must be exactly `scale` times as large as lq; in
+    validation it may exceed that by less than `scale` pixels, which are cut off.
+
+    Two data sets of one process may share an LMDB, and used ones can be pickled.
+
+    Raises:
+        DataError: At construction, if options are missing or the roots do not hold paired data;
+            at access, if an image is missing, cut short, damaged, or of a wrong kind or size.
+    """
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        # The parent writes into its options; the caller may build a second data set from them.
+        opt = deepcopy(dict(opt))
+        try:
+            _check_options(opt)
+            opt |= {option: str(Path(opt[option])) for option in _ROOTS.values()}
+            super().__init__(opt)
+            if not self.paths:
+                raise DataError(f"there are no image pairs in {self.gt_folder}")
+        except (AssertionError, ValueError, OSError) as error:
+            raise DataError(f"data set {opt.get('name', '(unnamed)')}: {error}") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An open LMDB does not cross into another process.
+        return self.__dict__ | {"file_client": None}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return what the parent does: lq and gt (3, H, W), RGB, 0…1, and their paths or keys."""
+        if self.file_client is None:
+            self.file_client = _CheckedClient(self.opt)
+        if self.opt["phase"] != "train":
+            self._check_header_sizes(index)
+        try:
+            return super().__getitem__(index)
+        except DataError:
+            raise
+        except Exception:
+            self._explain(index)
+            raise
+
+    def _check_header_sizes(self, index: int) -> None:
+        # The parent crops gt to fit, which would hide a pair that does not belong together.
+        sizes = {}
+        for role in _ROOTS:
+            path = self.paths[index][f"{role}_path"]
+            header = read_header(BytesIO(self.file_client.get(path, role)), path)
+            sizes[role] = (header.height, header.width)
+        if self._size_fault(**sizes):
+            self._explain(index)
+
+    def _explain(self, index: int) -> None:
+        """Raise DataError if it is the images' fault that a pair could not be loaded.
+
+        Decodes as the parent does; OpenCV follows an orientation that the header's size ignores.
+        """
+        sizes, names = {}, {}
+        for role in _ROOTS:
+            path = self.paths[index][f"{role}_path"]
+            names[role] = self.file_client.name(path, role)
+            image = imfrombytes(self.file_client.get(path, role))
+            if image is None:
+                raise DataError(f"{names[role]}: OpenCV cannot decode the image")
+            sizes[role] = image.shape[:2]
+        fault = self._size_fault(**sizes)
+        if fault:
+            raise DataError(f"{names['gt']} and {names['lq']}: {fault}")
+
+    def _size_fault(self, gt: tuple[int, int], lq: tuple[int, int]) -> str | None:
+        scale, training = self.opt["scale"], self.opt["phase"] == "train"
+        sizes = f"gt is {gt[0]}×{gt[1]} and lq {lq[0]}×{lq[1]} (height×width)"
+        excess = [gt[axis] - scale * lq[axis] for axis in (0, 1)]
+        if not all(0 <= pixels < (1 if training else scale) for pixels in excess):
+            return f"{sizes}, which does not fit scale {scale}"
+        if training and min(gt) < self.opt["gt_size"]:
+            return f"{sizes}, smaller than the patches of gt_size {self.opt['gt_size']}"
+        return None
+
+
+class _CheckedClient:
+    """Stands for BasicSR's FileClient: image bytes, checked before they are decoded."""
+
+    def __init__(self, opt: Mapping[str, Any]) -> None:
+        self._roots = {role: opt[option] for role, option in _ROOTS.items()}
+        self._grey_allowed = opt["phase"] != "train"
+        self._lmdbs = None
+        if opt["io_backend"]["type"] == "lmdb":
+            self._lmdbs = {role: open_lmdb(Path(root)) for role, root in self._roots.items()}
+
+    def name(self, path: str, role: str) -> str:
+        """Return how errors call an image."""
+        if self._lmdbs is None:
+            return f"{role} image {path}"
+        return f"{role} image {path!r} of {self._roots[role]}"
+
+    def get(self, path: str, role: str) -> bytes:
+        """Return the bytes of an image.
+
+        Raises:
+            DataError: If it is missing, cut short, damaged, or of a wrong kind.
+        """
+        name = self.name(path, role)
+        content = self._read(path, role, name)
+        header = read_header(BytesIO(content), name)
+        if header.grey and not self._grey_allowed:
+            raise DataError(f"{name}: is grey, but training expects RGB; convert or remove it")
+        check_complete(content, name)
+        return content
+
+    def _read(self, path: str, role: str, name: str) -> bytes:
+        if self._lmdbs is None:
+            try:
+                with open_regular(Path(path)) as file:  # a list of files may name a device
+                    return file.read()
+            except OSError as error:
+                raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+        content = read_entry(self._lmdbs[role], path)
+        if content is None:
+            raise DataError(f"{name}: {META_INFO} lists it, but the LMDB does not hold it")
+        return content
+
+
+def _check_options(opt: Mapping[str, Any]) -> None:
+    required = _OPTIONS + (_TRAIN_OPTIONS if opt.get("phase") == "train" else ())
+    missing = [option for option in required if opt.get(option) is None]
+    if missing:
+        raise DataError(f"options are missing: {', '.join(missing)}")
+    for option in ("scale", "gt_size") if opt["phase"] == "train" else ("scale",):
+        if not isinstance(opt[option], int) or opt[option] < 1:
+            raise DataError(f"{option} must be a whole number above 0, got {opt[option]!r}")
+    if opt["phase"] == "train" and opt["gt_size"] % opt["scale"]:
+        raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {opt['scale']}")
+    if not isinstance(opt["io_backend"], Mapping) or opt["io_backend"].get("type") not in KINDS:
+        raise DataError(f"io_backend needs a type, lmdb or disk; got {opt['io_backend']!r}")
+    kind = opt["io_backend"]["type"]
+    for option in _ROOTS.values():
+        root = Path(opt[option])
+        if not root.is_dir():
+            raise DataError(f"{option}: {root} is not a folder")
+        if kind == "lmdb":
+            if root.suffix != ".lmdb":
+                raise DataError(f"{option}: {root} does not end in .lmdb (io_backend is lmdb)")
+            open_lmdb(root)
+        elif root.suffix == ".lmdb":
+            raise DataError(f"{option}: {root} is an LMDB, but io_backend is {kind!r}")
+        elif not any(path.is_file() for path in root.iterdir()):
+            raise DataError(f"{option}: {root} holds no files")
+    if kind == "lmdb":
+        _check_same_keys(*(Path(opt[option]) for option in _ROOTS.values()))
+
+
+def _check_same_keys(*roots: Path) -> None:
+    gt, lq = map(read_keys, roots)
+    if gt ^ lq:
+        raise DataError(
+            f"{len(gt ^ lq)} images are in only one of {roots[0]} and {roots[1]}, "
+            f"such as {min(gt ^ lq)!r}"
+        )

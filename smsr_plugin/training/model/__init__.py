@@ -1,0 +1,1 @@
+"""BasicSR's models of the plugin."""

@@ -1,0 +1,120 @@
+"""What TensorBoard shows of a validation beyond its metrics: masks, densities, schedules, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from smsr_plugin.images.mask_overlay import mask_overlay
+
+Image = NDArray[np.uint8]
+
+OPTION = "tb_masks"
+#: Pixels of a panel's longer side: event files keep every picture of a training.
+PANEL_SIDE = 320
+#: Of the labels, as OpenCV takes them.
+FONT = {"fontFace": cv2.FONT_HERSHEY_SIMPLEX, "fontScale": 0.6, "thickness": 1}
+WHITE, MARGIN = (255, 255, 255), 6
+
+
+def mask_images(logger: Mapping[str, Any]) -> int | None:
+    """Return `tb_masks` of the `logger` section: of how many images to draw masks, None for no log.
+
+    Raises:
+        ValueError: If it is not a whole number of at least 0.
+    """
+    value = logger.get(OPTION)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+        raise ValueError(
+            f"logger.{OPTION} must be ~ or the number of images whose masks TensorBoard shows, "
+            f"got {value!r}"
+        )
+    return value
+
+
+class ImageMasks(NamedTuple):
+    """What is logged of one image; the process that infers it need not be the one that writes."""
+
+    name: str
+    density: Tensor  #: The share of important pixels of each block, (K,).
+    loss: float | None  #: The pixel loss.
+    picture: Image | None  #: See `mask_picture`.
+
+
+def image_masks(
+    name: str, lq: Tensor, spa_mask: Tensor, loss: float | None, drawn: bool
+) -> ImageMasks:
+    """Note an image, (1, C, H, W) in 0…1, its masks, (1, K, H, W) bool, and its pixel loss."""
+    picture = None
+    if drawn:
+        pixels = lq[0].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
+        lq_image = pixels.expand(-1, -1, 3).cpu().numpy()
+        picture = mask_picture(lq_image, spa_mask[0].cpu().numpy())
+    return ImageMasks(name, spa_mask.float().mean((0, 2, 3)).cpu(), loss, picture)
+
+
+def log_masks(
+    writer: Any,
+    dataset: str,
+    step: int,
+    images: Sequence[ImageMasks],
+    schedules: Mapping[str, float],
+) -> None:
+    """Log one run over a validation set, all of it under `validation/{dataset}/`.
+
+    Scalars are `spa_density/block_1` …, the mean share of important pixels; `l_pix`, the mean loss;
+    and the schedules. Pictures are `masks/{image}`, see `mask_picture`.
+
+    Args:
+        writer: TensorBoard's SummaryWriter.
+        dataset: The name of the validation set.
+        step: The iteration to log at.
+        images: All images, in order.
+        schedules: More scalars, by name.
+    """
+    group = f"validation/{dataset}"
+    for image in images:
+        if image.picture is not None:
+            tag = f"{group}/masks/{image.name}"
+            writer.add_image(tag, image.picture, step, dataformats="HWC")
+    densities = torch.stack([image.density for image in images]).mean(0).tolist()
+    scalars = {f"spa_density/block_{k}": value for k, value in enumerate(densities, 1)}
+    losses = [image.loss for image in images if image.loss is not None]
+    if losses:
+        scalars["l_pix"] = sum(losses) / len(losses)
+    for name, value in {**schedules, **scalars}.items():
+        writer.add_scalar(f"{group}/{name}", value, step)
+
+
+def mask_picture(lq: Image, spa_mask: NDArray[np.bool_]) -> Image:
+    """Draw an image, its masks together (see `mask_overlay`) and each block's, in two rows.
+
+    Args:
+        lq: (H, W, 3) RGB, 0…255.
+        spa_mask: (K, H, W).
+    """
+    panels = {"lq": lq, "all": mask_overlay(lq, spa_mask)}
+    for number in range(len(spa_mask)):
+        panels[str(number + 1)] = mask_overlay(lq, spa_mask[number : number + 1])
+    drawn = [_panel(label, image) for label, image in panels.items()]
+    drawn += [np.zeros_like(drawn[0])] * (len(drawn) % 2)
+    columns = len(drawn) // 2
+    return np.vstack([np.hstack(drawn[:columns]), np.hstack(drawn[columns:])])
+
+
+def _panel(label: str, image: Image) -> Image:
+    height, width = image.shape[:2]
+    ratio = PANEL_SIDE / max(height, width)
+    size = max(1, round(width * ratio)), max(1, round(height * ratio))
+    interpolation = cv2.INTER_AREA if ratio < 1 else cv2.INTER_NEAREST
+    panel = cv2.resize(image, size, interpolation=interpolation).astype(np.uint8, copy=False)
+    (text_width, text_height), below = cv2.getTextSize(label, **FONT)
+    panel[: text_height + below + 2 * MARGIN, : text_width + 2 * MARGIN] = 0
+    cv2.putText(panel, label, (MARGIN, MARGIN + text_height), color=WHITE, **FONT)
+    return panel

@@ -1,0 +1,1 @@
+"""What an option file may say, checked before a run."""

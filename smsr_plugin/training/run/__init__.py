@@ -1,0 +1,1 @@
+"""BasicSR's two pipelines, as people start, stop and resume them."""

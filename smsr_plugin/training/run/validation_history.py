@@ -1,0 +1,84 @@
+"""The metrics of every validation of a training, so that a resumed one knows the best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from basicsr.utils import get_root_logger
+
+from smsr_plugin.staging import replace_file
+from smsr_plugin.training.errors import RunError
+
+FILE = "validation.json"
+
+
+class ValidationHistory:
+    """Keeps the metrics by data set and iteration, in a JSON file and in `values`.
+
+    Args:
+        path: The file, which need not exist.
+        metrics: The section `val.metrics`; `better: lower` says that less is better.
+        last_iter: What was measured later is dropped: the run resumes there and measures it again.
+    """
+
+    def __init__(self, path: Path, metrics: Mapping[str, Any], last_iter: int) -> None:
+        self.path, self.metrics = path, metrics
+        self.values: dict[str, dict[int, dict[str, float]]] = {}
+        if last_iter == 0 or not path.exists():
+            return
+        try:
+            self.values = {
+                dataset: {int(i): results for i, results in rows.items() if int(i) <= last_iter}
+                for dataset, rows in json.loads(path.read_text(encoding="utf-8")).items()
+            }
+        except (OSError, ValueError, AttributeError) as error:
+            get_root_logger().warning(f"{path} cannot be used and starts anew: {error}")
+
+    def watch(self, model: Any, total_iter: int) -> None:
+        """Add what `model.validation` measures from now on, and tell it the best so far.
+
+        Args:
+            model: A BasicSR model that was just built.
+            total_iter: BasicSR counts one more at the end.
+        """
+        for dataset, rows in self.values.items():
+            model._initialize_best_metric_results(dataset)
+            for iteration, results in sorted(rows.items()):
+                for name in self.metrics.keys() & results.keys():
+                    model._update_best_metric_result(dataset, name, results[name], iteration)
+        validation = model.validation
+
+        def validate(dataloader: Any, current_iter: int, *args: Any, **kwargs: Any) -> None:
+            validation(dataloader, current_iter, *args, **kwargs)
+            measured = getattr(model, "metric_results", {})
+            results = {name: float(measured[name]) for name in self.metrics if name in measured}
+            if results and model.opt["rank"] == 0:
+                self.add(dataloader.dataset.opt["name"], min(current_iter, total_iter), results)
+
+        model.validation = validate
+
+    def add(self, dataset: str, iteration: int, results: dict[str, float]) -> None:
+        """Add the metrics of one validation and write the file.
+
+        Raises:
+            RunError: If it cannot be written.
+        """
+        self.values.setdefault(dataset, {})[iteration] = results
+        try:
+            replace_file(self.path, (json.dumps(self.values, indent=1) + "\n").encode())
+        except OSError as error:
+            raise RunError(f"cannot write {self.path}: {error.strerror}") from error
+
+    def best(self, iterations: Collection[int]) -> set[int]:
+        """Return which of the iterations are the best, by each metric on each data set."""
+        best = set[int]()
+        for rows in self.values.values():
+            for name, metric in self.metrics.items():
+                sign = -1 if metric.get("better") == "lower" else 1
+                scores = {i: sign * rows[i][name] for i in iterations if name in rows.get(i, {})}
+                if scores:
+                    best.add(max(scores, key=lambda i: (scores[i], i)))
+        return best

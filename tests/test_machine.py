@@ -1,0 +1,89 @@
+"""What the system says of memory is left, and what a process keeps of what it freed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from smsr_plugin import machine
+from smsr_plugin.machine import available_bytes
+
+#: Prints the page faults of allocating and freeing the same tensors, but for the first times.
+ITERATE = """
+import resource, sys
+import torch
+from smsr_plugin.machine import keep_freed_memory
+
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+for turn in range(8):
+    if turn == 4:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    tensors = [torch.ones(2 << 20) for _ in range(6)]
+    while tensors:
+        tensors.pop()
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(faults)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator of glibc")
+def test_freed_memory_is_used_again():
+    if not hasattr(machine.ctypes.CDLL(None), "mallopt"):
+        pytest.skip("another C library than glibc")
+    # A threshold that is set does not move: each tensor's memory is given back at once.
+    faults, env = {}, {**os.environ, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    for how in ("keep", "leave"):
+        command = [sys.executable, "-c", ITERATE, how]
+        faults[how] = int(subprocess.run(command, check=True, capture_output=True, env=env).stdout)
+    assert faults["keep"] < 0.1 * faults["leave"]
+
+
+@pytest.mark.parametrize("error", [OSError, AttributeError, TypeError])
+def test_without_glibc_nothing_is_done(monkeypatch, error):
+    def absent(name):
+        raise error
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", absent)
+    assert not machine.keep_freed_memory()
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """Return a function that says what the system tells."""
+    root = tmp_path / "cgroup"
+    monkeypatch.setattr(machine, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "CGROUP", tmp_path / "self")
+    monkeypatch.setattr(machine, "CGROUP_ROOT", root)
+
+    def tell(meminfo: str = "", group: str = "", **files: str) -> None:
+        (tmp_path / "meminfo").write_text(meminfo)
+        (tmp_path / "self").write_text(group)
+        for name, text in files.items():
+            path = root / name.replace("__", "/").replace("_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return tell
+
+
+def test_what_the_system_says_is_left(system):
+    assert available_bytes() == machine.FALLBACK
+    system(meminfo="MemTotal:  9 kB\nMemAvailable:   3000 kB\n")
+    assert available_bytes() == 3000 * 1024
+    system("MemAvailable: 3000 kB\n", "0::/\n", memory_max="max\n", memory_current="5\n")
+    assert available_bytes() == 3000 * 1024
+
+
+def test_a_containers_limit_counts_if_it_is_nearer(system):
+    limits = {"memory_max": "2000000\n", "memory_current": "1500000\n"}
+    system("MemAvailable: 3000 kB\n", "4:memory:/old\n0::/a/b\n", **limits)
+    assert available_bytes() == 500000
+    system("MemAvailable: 3000 kB\n", "0::/a/b\n", memory_stat="anon 1\ninactive_file 300000\n")
+    assert available_bytes() == 800000
+    inner = {"a__memory_max": "900000\n", "a__memory_current": "1000000\n"}
+    system("MemAvailable: 3000 kB\n", "0::/a/b\n", **inner)
+    assert available_bytes() == 0
