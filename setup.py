@@ -112,9 +112,6 @@ setup(
     entry_points={
         "console_scripts": [
             "smsr = smsr_plugin.cli.main:main",
-            "smsr-train = smsr_plugin.cli.train:main",
-            "smsr-test = smsr_plugin.cli.test:main",
-            "smsr-convert = smsr_plugin.cli.convert:main",
         ]
     },
     classifiers=[

@@ -23,7 +23,7 @@ PATH="$PWD/.venv/bin:$PATH"
 # again.
 installed=.venv/smsr_plugin.installed
 sources=$(cat setup.py smsr_plugin/sparse/csrc/* | cksum)
-if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import torch, basicsr.version, smsr_plugin' 2>/dev/null; then
+if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import smsr_plugin.training, basicsr.version' 2>/dev/null; then
   # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
   # .venv; with it, pip would fetch another torch just to build.
   echo "Installing torch and torchvision (the longest step: minutes, and gigabytes with CUDA)"

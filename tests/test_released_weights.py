@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from commands import run_test
 from option_files import write_options
 
-from smsr_plugin.cli import test as test_entry
 from smsr_plugin.training.options.file import read_option_file
 
 TEST_FILE = Path(__file__).parents[1] / "options/test/SMSR/test_SMSR_x2.yml"
@@ -27,7 +27,7 @@ def test_set5(test_data, tmp_path, converter):
     opt["num_gpu"] = 0
     opt["val"].update(save_img=False, pbar=False, converter=converter)
     options = write_options(tmp_path / "set5.yml", opt)
-    assert test_entry.main(["-opt", str(options), "--root", str(tmp_path)]) == 0
+    assert run_test(["-opt", str(options), "--root", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "results" / opt["name"] / "metrics.json").read_text())
     assert results["Set5"]["psnr"] == pytest.approx(37.991, abs=0.002)
     assert results["Set5"]["spa_density"] == pytest.approx(0.366, abs=0.001)

@@ -39,7 +39,7 @@ class Ending:
 
 
 def train(folder: Path, option_file: Path, *faults: Callable[[], None]) -> Ending:
-    """Run `smsr-train --auto_resume` below `folder` to its end, whatever that is."""
+    """Run `smsr train --auto_resume` below `folder` to its end, whatever that is."""
     arguments = ["train", "-opt", str(option_file), "--root", str(folder), "--auto_resume"]
     (ending,) = _run([_Start(folder, arguments, faults)])
     return ending

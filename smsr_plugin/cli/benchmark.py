@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import FAILED, INTERRUPTED, bad_usage
-from smsr_plugin.cli.numbers import not_negative, positive
+from smsr_plugin.cli.arguments import FAILED, INTERRUPTED, bad_usage, not_negative, positive
 from smsr_plugin.compare.engines.spec import LIBRARIES
 
 if TYPE_CHECKING:

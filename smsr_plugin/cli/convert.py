@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import bad_usage
-from smsr_plugin.cli.main import earlier_name
+from smsr_plugin.cli.arguments import bad_usage
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
@@ -68,7 +67,3 @@ def describe(checkpoint: Checkpoint, net: SMSR) -> str:
     for number, counts in enumerate(dense_channels(net), 1):
         lines.append(f"    block {number}: " + " ".join(f"{count:3d}" for count in counts))
     return "\n".join(lines)
-
-
-#: `smsr-convert`.
-main = earlier_name("convert")

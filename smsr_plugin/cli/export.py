@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.cli.errors import bad_usage
+from smsr_plugin.cli.arguments import bad_usage
 
 DESCRIPTION = """\
 Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT

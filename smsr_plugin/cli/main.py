@@ -1,6 +1,6 @@
 """`smsr`: the commands under one roof.
 
-A command is a module of this package with
+A command has a module of this package with
 
 - `add_parser(subparsers)`, which adds its subparser and sets `run` as its default, and imports
   nothing heavy: `smsr --help` and shell completion build every subparser;
@@ -14,24 +14,24 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from smsr_plugin.cli.errors import INTERRUPTED
+from smsr_plugin.cli.arguments import INTERRUPTED
 from smsr_plugin.version import __version__
 
-#: The modules, in the order of the help.
-COMMANDS = (
-    "upscale",
-    "report",
-    "benchmark",
-    "flops",
-    "train",
-    "test",
-    "prepare",
-    "convert",
-    "export",
-    "completion",
-)
+#: The module of each command, in the order of the help.
+COMMANDS = {
+    "upscale": "upscale",
+    "report": "report",
+    "benchmark": "benchmark",
+    "flops": "flops",
+    "train": "pipeline",
+    "test": "pipeline",
+    "prepare": "prepare",
+    "convert": "convert",
+    "export": "export",
+    "completion": "completion",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,15 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def earlier_name(command: str) -> Callable[..., int]:
-    """Return the `main` of a command that also has a console name or script of its own."""
-
-    def main_of_command(argv: Sequence[str] | None = None) -> int:
-        return main([command, *(sys.argv[1:] if argv is None else argv)])
-
-    return main_of_command
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser with every command."""
     parser = argparse.ArgumentParser(
@@ -83,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )
-    for name in COMMANDS:
+    for name in dict.fromkeys(COMMANDS.values()):
         importlib.import_module(f"smsr_plugin.cli.{name}").add_parser(subparsers)
     return parser
 

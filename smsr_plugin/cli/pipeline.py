@@ -1,4 +1,4 @@
-"""What `smsr train` and `smsr test` share: the arguments, and how a pipeline of BasicSR ends."""
+"""`smsr train` and `smsr test`: BasicSR's pipelines, and how they end."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import BAD_USAGE, FAILED, bad_usage
+from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage
 
 if TYPE_CHECKING:
     from smsr_plugin.processes import Processes
 
 
-def add_pipeline_parser(
-    subparsers: Any, name: str, help: str, description: str, example: str
-) -> None:
-    """Add a subparser with BasicSR's arguments, `--root` and `--quiet`."""
+def add_parser(subparsers: Any) -> None:
+    """Add `smsr train` and `smsr test`: BasicSR's arguments, `--root` and `--quiet`."""
+    examples = {
+        "train": "options/train/SMSR/train_SMSR_x2.yml --auto_resume",
+        "test": "options/test/SMSR/test_SMSR_x2.yml",
+    }
+    for name, example in examples.items():
+        _add_parser(subparsers, name, example)
+
+
+def _add_parser(subparsers: Any, name: str, example: str) -> None:
     parser = subparsers.add_parser(
         name,
-        help=help,
-        description=description,
-        epilog=f"example:\n  {example}",
+        help=f"{name} a network as an option file says",
+        description=f"{name.capitalize()} a super-resolution network with BasicSR.",
+        epilog=f"example:\n  %(prog)s -opt {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

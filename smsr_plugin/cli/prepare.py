@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.cli.errors import INTERRUPTED, bad_usage
-from smsr_plugin.cli.main import earlier_name
+from smsr_plugin.cli.arguments import INTERRUPTED, bad_usage
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
 
 DESCRIPTION = """\
@@ -84,7 +83,3 @@ def run(args: argparse.Namespace) -> int:
         return INTERRUPTED
     print(report(results, overwritten=args.overwrite))
     return 0
-
-
-#: `scripts/prepare_div2k.py`.
-main = earlier_name("prepare")

@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import FAILED, bad_usage
-from smsr_plugin.cli.numbers import positive
+from smsr_plugin.cli.arguments import FAILED, bad_usage, positive
 from smsr_plugin.staging import replace_file
 
 if TYPE_CHECKING:

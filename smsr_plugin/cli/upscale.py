@@ -15,8 +15,17 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.errors import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
-from smsr_plugin.cli.numbers import factor, finite, not_negative, percent, positive
+from smsr_plugin.cli.arguments import (
+    BAD_USAGE,
+    FAILED,
+    INTERRUPTED,
+    bad_usage,
+    factor,
+    finite,
+    not_negative,
+    percent,
+    positive,
+)
 
 if TYPE_CHECKING:
     from smsr_plugin.processes import Processes

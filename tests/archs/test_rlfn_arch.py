@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import flops as count_flops
+from commands import run_test, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from literal import CLOSE, Literal, leaky, pixel_shuffle, resize_bilinear, seeded, sigmoid
@@ -13,9 +15,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from option_files import train_options, write_options, write_pairs
 
 from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
-from smsr_plugin.cli import test as test_entry
-from smsr_plugin.cli import train
-from smsr_plugin.cli.flops import main as count_flops
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options.file import read_option_file
 
@@ -140,7 +139,7 @@ def test_basicsr_trains_it(tmp_path):
     network = {"type": "RLFN", "num_feat": 4, "upscale": 2}
     changes = {"network_g": network, "train:total_iter": 5, "datasets:train:gt_size": 32}
     options = write_options(tmp_path / "train.yml", train_options(pairs, changes))
-    assert train.main(["-opt", str(options), "--root", str(tmp_path)]) == 0
+    assert train(["-opt", str(options), "--root", str(tmp_path)]) == 0
     saved = tmp_path / "experiments/tiny/models/net_g_5.pth"
     state = torch.load(saved, weights_only=True)["params"]
     assert all(tensor.isfinite().all() for tensor in state.values())
@@ -171,7 +170,7 @@ def test_set5(test_data, tmp_path, weights, num_feat, psnr):
     opt["path"].update(pretrain_network_g=str(test_data / "weights" / weights), param_key_g=None)
     opt["val"].update(save_img=False, pbar=False, converter=None)
     options = write_options(tmp_path / "set5.yml", opt)
-    assert test_entry.main(["-opt", str(options), "--root", str(tmp_path)]) == 0
+    assert run_test(["-opt", str(options), "--root", str(tmp_path)]) == 0
     (log,) = (tmp_path / "results" / opt["name"]).glob("*.log")
     (measured,) = re.findall(r"# psnr: ([\d.]+)", log.read_text())
     assert float(measured) == pytest.approx(psnr, abs=0.001)

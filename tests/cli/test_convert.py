@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from checkpoint_files import released_form
+from commands import convert as main
 from networks import split_channels, tiny_smsr
 
 from smsr_plugin.checkpoints import load, read
-from smsr_plugin.cli.convert import main
 
 
 @pytest.fixture

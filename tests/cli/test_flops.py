@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 import torch
+from commands import flops as main
 from networks import split_channels, tiny_smsr
 from PIL import Image
 
 from smsr_plugin.checkpoints import save
-from smsr_plugin.cli.flops import main
-from smsr_plugin.cli.flops_table import Row, table
+from smsr_plugin.cli.flops import Row, table
 from smsr_plugin.complexity import SMSRCost, dense_channels, measured, profile
 
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import smsr_plugin
-from smsr_plugin.cli import completion, convert, flops
+from smsr_plugin.cli import completion, convert
 from smsr_plugin.cli.main import COMMANDS, main
 
 SCREEN = 40
@@ -84,14 +84,6 @@ def test_a_reader_that_leaves_is_no_traceback():
     process.stdout.close()
     _, error = process.communicate(timeout=60)
     assert (process.returncode, error) == (1, "")
-
-
-def test_earlier_names_are_the_same_commands(capsys):
-    for command in (convert, flops):
-        with pytest.raises(SystemExit, match="0"):
-            command.main(["--help"])
-        name = command.__name__.rpartition(".")[2]
-        assert capsys.readouterr().out == printed_help(capsys, name)
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)

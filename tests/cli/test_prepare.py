@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from commands import prepare as main
 
-from smsr_plugin.cli.prepare import main
 from smsr_plugin.data import prepare
 from smsr_plugin.data.lmdb_store import find_fault
 
@@ -93,12 +93,10 @@ def test_preparation_does_without_torch_and_basicsr():
     assert subprocess.check_output(command, cwd=REPOSITORY, text=True, timeout=60) == "\n"
 
 
-def run_script(*arguments: object, before: str = "pass") -> subprocess.CompletedProcess[str]:
-    """Run the script in a process of its own, after some Python code."""
-    script = REPOSITORY / "scripts" / "prepare_div2k.py"
-    code = f"import runpy, sys; {before}; runpy.run_path(sys.argv[0], run_name='__main__')"
-    code = f"import sys; sys.argv = sys.argv[1:]; sys.path.insert(0, {str(REPOSITORY)!r}); {code}"
-    command = [sys.executable, "-c", code, str(script), *map(str, arguments)]
+def run_command(*arguments: object, before: str = "pass") -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own, after some Python code."""
+    code = f"import sys; from smsr_plugin.cli.main import main; {before}; sys.exit(main())"
+    command = [sys.executable, "-c", code, "prepare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -108,11 +106,11 @@ def test_a_full_disk_leaves_nothing_under_a_final_name(tmp_path, make_images):
     # A limit on file sizes stops LMDB's writes midway, as a full disk does.
     limit = "import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (60000, 60000))"
     command = ("--root", tmp_path, "--workers", 1)
-    failed = run_script(*command, before=limit)
+    failed = run_command(*command, before=limit)
     assert failed.returncode == 2
     assert failed.stderr.splitlines()[-1].startswith("smsr prepare: error: cannot write to ")
     assert "Traceback" not in failed.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["DIV2K_valid_HR"]
-    done = run_script(*command)
+    done = run_command(*command)
     assert done.returncode == 0, done.stderr
     assert find_fault(tmp_path / "DIV2K_valid_HR.lmdb") is None

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import train
 from option_files import train_options, write_options, write_pairs
-
-from smsr_plugin.cli import train
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +52,6 @@ def run_training(tmp_path: Path, pairs: Path) -> Callable[..., int]:
 
     def run(changes: Mapping[str, Any] | None = None, *arguments: str) -> int:
         option_file = write_options(tmp_path / "tiny.yml", train_options(pairs, changes))
-        return train.main(["-opt", str(option_file), "--root", str(tmp_path), *arguments])
+        return train(["-opt", str(option_file), "--root", str(tmp_path), *arguments])
 
     return run

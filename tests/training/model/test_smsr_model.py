@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from commands import run_test
+from commands import train as run_train
 from networks import tiny_smsr
 from option_files import (
     evaluation_options,
@@ -17,8 +19,6 @@ from option_files import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from smsr_plugin.checkpoints import load, save
-from smsr_plugin.cli import test as test_entry
-from smsr_plugin.cli import train as train_entry
 from smsr_plugin.training.model.validation_log import mask_picture
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
@@ -43,7 +43,7 @@ def run(tmp_path):
         options = write_options(
             tmp_path / "train.yml", train_options(pairs, {**SMSR_TRAINING, **changes})
         )
-        assert train_entry.main(["-opt", str(options), "--root", str(tmp_path), *arguments]) == 0
+        assert run_train(["-opt", str(options), "--root", str(tmp_path), *arguments]) == 0
         folder = tmp_path / "experiments" / changes.get("name", "tiny")
         return max(folder.glob("*.log")).read_text()
 
@@ -172,7 +172,7 @@ def evaluate(pairs, weights, tmp_path, changes):
     changes = {"model_type": "SMSRModel", "network_g": NETWORK, **changes}
     options = evaluation_options(pairs, weights, changes)
     path = write_options(tmp_path / "test.yml", options)
-    assert test_entry.main(["-opt", str(path), "--root", str(tmp_path)]) == 0
+    assert run_test(["-opt", str(path), "--root", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "results/tiny/metrics.json").read_text())
     return results["pairs"]
 
@@ -219,7 +219,7 @@ def failure(capsys, pairs, tmp_path, changes):
     """Return the error that a training with these changes ends with."""
     options = train_options(pairs, {**SMSR_TRAINING, **changes})
     path = write_options(tmp_path / "train.yml", options)
-    assert train_entry.main(["-opt", str(path), "--root", str(tmp_path)]) == 2
+    assert run_train(["-opt", str(path), "--root", str(tmp_path)]) == 2
     return capsys.readouterr().err.splitlines()[-1]
 
 

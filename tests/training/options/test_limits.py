@@ -7,9 +7,9 @@ import time
 
 import pytest
 import torch
+from commands import train
 from option_files import evaluation_options, train_options, validation, write_options
 
-from smsr_plugin.cli import train
 from smsr_plugin.training import network_size
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.errors import OptionError
@@ -34,7 +34,7 @@ def test_an_option_file_cannot_import_a_module_from_a_folder(tmp_path, pairs, ca
     options = train_options(pairs, {"datasets:train:io_backend": backend})
     file = write_options(tmp_path / "x.yml", options)
     before = sys.path[:]
-    assert train.main(["-opt", str(file), "--root", str(tmp_path)]) == 2
+    assert train(["-opt", str(file), "--root", str(tmp_path)]) == 2
     assert "datasets.train.io_backend: expected a section with type" in capsys.readouterr().err
     assert sys.path == before
     assert not mark.exists()
@@ -109,7 +109,7 @@ def test_damaged_weights_are_one_line_before_anything_starts(tmp_path, pairs, ca
     weights.write_bytes(content)
     options = train_options(pairs, {"path:pretrain_network_g": str(weights)})
     file = write_options(tmp_path / "x.yml", options)
-    assert train.main(["-opt", str(file), "--root", str(tmp_path)]) == 2
+    assert train(["-opt", str(file), "--root", str(tmp_path)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "path.pretrain_network_g: expected a file of weights (it is " in line
     assert not (tmp_path / "experiments").exists()

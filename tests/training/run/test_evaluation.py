@@ -7,9 +7,8 @@ import pytest
 import torch
 from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.metrics import calculate_psnr
+from commands import run_test
 from option_files import evaluation_options, write_options
-
-from smsr_plugin.cli import test as smsr_test
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def weights(tmp_path):
 
 def test_images_and_metrics(tmp_path, pairs, weights, capsys):
     option_file = write_options(tmp_path / "tiny.yml", evaluation_options(pairs, weights))
-    assert smsr_test.main(["-opt", str(option_file), "--root", str(tmp_path)]) == 0
+    assert run_test(["-opt", str(option_file), "--root", str(tmp_path)]) == 0
     results = tmp_path / "results" / "tiny"
     saved = sorted((results / "visualization" / "pairs").iterdir())
     assert len(saved) == 11
@@ -41,7 +40,7 @@ def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys):
     empty = {f"datasets:test:dataroot_{r}": str(tmp_path / "empty") for r in ("gt", "lq")}
     options = evaluation_options(pairs, weights, empty)
     option_file = write_options(tmp_path / "tiny.yml", options)
-    assert smsr_test.main(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
+    assert run_test(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("smsr test: error: data set pairs: there are no images in ")
 
@@ -49,6 +48,6 @@ def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys):
 def test_weights_must_be_given(tmp_path, pairs, weights, capsys):
     options = evaluation_options(pairs, weights, {"path:pretrain_network_g": None})
     option_file = write_options(tmp_path / "tiny.yml", options)
-    assert smsr_test.main(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
+    assert run_test(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
     assert "path.pretrain_network_g" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from commands import train
 from option_files import train_options, write_options
 
-from smsr_plugin.cli import train
 from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.run.mends import Training
 from smsr_plugin.training.run.run_lock import only_training_in
@@ -103,7 +103,7 @@ def test_smsr_train_refuses_before_it_touches_anything(holder, pairs, capsys):
     root = folder.parents[1]
     file = write_options(root / "x.yml", train_options(pairs, {"name": "x"}))
     for arguments in ([], ["--auto_resume"]):
-        assert train.main(["-opt", str(file), "--root", str(root), *arguments]) == 2
+        assert train(["-opt", str(file), "--root", str(root), *arguments]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith(f"smsr train: error: {folder} is in use by another training")
         assert f"(process {pid} on " in error

@@ -14,9 +14,9 @@ from basicsr.data import prefetch_dataloader
 from basicsr.utils import get_root_logger
 from basicsr.utils import logger as basicsr_logger
 from basicsr.utils import options as basicsr_options
+from commands import train
 from option_files import train_options, validation, write_options, write_pairs
 
-from smsr_plugin.cli import train
 from smsr_plugin.training.run.root_logger import fresh_root_logger
 
 PATCHED = (basicsr.train, basicsr.test, basicsr.data, basicsr_options, prefetch_dataloader)
@@ -114,7 +114,7 @@ def test_neither_options_nor_forced_keys_run_code(run_training, tmp_path, monkey
     assert run_training(None, "--force_yml", 'name=[__import__("os").mkdir("marker")]') == 2
     evil = tmp_path / "evil.yml"
     evil.write_text("name: !!python/object/apply:os.mkdir [marker]")
-    assert train.main(["-opt", str(evil)]) == 2
+    assert train(["-opt", str(evil)]) == 2
     assert not (tmp_path / "marker").exists()
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 3
@@ -125,15 +125,15 @@ def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):
     write_pairs(tmp_path / "pairs", 4)
     monkeypatch.chdir(tmp_path)
     write_options(Path("tiny.yml"), train_options(Path("pairs"), {"train:total_iter": 1}))
-    assert train.main(["-opt", "tiny.yml"]) == 0
+    assert train(["-opt", "tiny.yml"]) == 0
     assert Path("experiments/tiny/models/net_g_latest.pth").is_file()
-    assert train.main(["-opt", "tiny.yml", "--root", "new/folder"]) == 0
+    assert train(["-opt", "tiny.yml", "--root", "new/folder"]) == 0
     assert Path("new/folder/experiments/tiny/models/net_g_latest.pth").is_file()
 
 
 def test_a_root_that_is_a_file_is_an_error(tmp_path, capsys):
     (tmp_path / "file").touch()
-    assert train.main(["-opt", "x.yml", "--root", str(tmp_path / "file")]) == 2
+    assert train(["-opt", "x.yml", "--root", str(tmp_path / "file")]) == 2
     assert "--root" in capsys.readouterr().err
 
 
@@ -142,7 +142,7 @@ def test_an_option_file_inside_its_experiment_is_refused(run_training, experimen
     inside = experiment.folder / "tiny.yml"
     root = str(experiment.folder.parents[1])
     for arguments in ([], ["--auto_resume"]):
-        assert train.main(["-opt", str(inside), "--root", root, *arguments]) == 2
+        assert train(["-opt", str(inside), "--root", root, *arguments]) == 2
         assert "copy it elsewhere" in capsys.readouterr().err
     assert experiment.states == [5, 10, 15, 20]
 
@@ -232,7 +232,7 @@ def test_a_damaged_image_is_named(run_training, tmp_path, capsys, loader):
 def test_help_fits_a_screen_and_shows_an_example(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit, match="0"):
-        train.main(["--help"])
+        train(["--help"])
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 24
     assert "smsr train -opt options/train/" in text
