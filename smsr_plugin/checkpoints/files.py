@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import re
+import io
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -16,10 +14,19 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from smsr_plugin import staging
+from smsr_plugin.checkpoints.archives import read_archive
 from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.keys import MAX_SHARING
+from smsr_plugin.checkpoints.pickles import PickleSource, Value, check_pickle, damaged
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
 SAFETENSORS_PREFIX = 8
+#: Bytes of that object, about 100 for each tensor.
+MAX_HEADER = 1 << 24
+#: How a zip and a pickle begin.
+ZIP, PICKLE = b"PK\3\4", b"\x80"
+#: What the first two pickles hold in files as PyTorch wrote them before 1.6.
+MAGIC_NUMBER, PROTOCOL_VERSION = 0x1950A86A20F9469CFC6C, 1001
 
 
 class FileContent(NamedTuple):
@@ -33,8 +40,8 @@ def read_file(path: Path) -> FileContent:
     """Read a PyTorch (zip or legacy) or safetensors file, told apart by content, to the CPU.
 
     Raises:
-        CheckpointError: If the file cannot be read, is damaged or of another kind, unpacks to
-            more than itself, or needs Python objects that `torch.load(weights_only=True)` refuses.
+        CheckpointError: If the file cannot be read, is damaged or of another kind, or claims more
+            than it holds; or if its pickle does what no state dict or training state needs.
     """
     try:
         with staging.open_regular(path) as file:
@@ -44,13 +51,18 @@ def read_file(path: Path) -> FileContent:
     if not start:
         raise CheckpointError("is empty")
     if start[SAFETENSORS_PREFIX:] == b"{":
-        return _read_safetensors(path)
-    if start.startswith((b"PK", b"\x80")):
-        return FileContent(_read_pickle(path), None)
+        return _read_safetensors(path, int.from_bytes(start[:SAFETENSORS_PREFIX], "little"))
+    if start.startswith((ZIP, PICKLE)):
+        return FileContent(_read_pickles(path, start.startswith(ZIP)), None)
     raise CheckpointError("is neither a PyTorch nor a safetensors file")
 
 
-def _read_safetensors(path: Path) -> FileContent:
+def _read_safetensors(path: Path, header: int) -> FileContent:
+    if header > MAX_HEADER:
+        raise CheckpointError(
+            f"is a damaged safetensors file: a header of {header:,} bytes, where up to "
+            f"{MAX_HEADER:,} are read"
+        )
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -59,44 +71,61 @@ def _read_safetensors(path: Path) -> FileContent:
         raise CheckpointError(f"is a damaged safetensors file: {_reason(error)}") from error
 
 
-def _read_pickle(path: Path) -> object:
-    try:
-        # An open file, because torch.load judges a path by its suffix.
-        with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")
-            _check_unpacked_size(file)
+def _read_pickles(path: Path, is_zip: bool) -> object:
+    with path.open("rb") as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            # An open file, because torch.load judges a path by its suffix; and bytes for the old
+            # form, because in a file on disk torch.load would look for a tar first.
+            if is_zip:
+                _check_zip(file := opened)
+            else:
+                _check_legacy(content := opened.read())
+                file = io.BytesIO(content)
+            file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    # Broken bytes make the unpickler fail in any way: EOFError, KeyError, struct.error, ...
-    except Exception as error:
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused:
-            raise CheckpointError(
-                f"needs the Python object {refused[1]}; only tensors, numbers, strings and their "
-                "containers are loaded, because other objects can run code. Save the network's "
-                "state_dict() instead"
-            ) from error
+        except CheckpointError:
+            raise
+        # Broken bytes make the unpickler fail in any way: EOFError, KeyError, struct.error, ...
+        except Exception as error:
+            raise damaged(error) from error
+
+
+def _check_zip(file: BinaryIO) -> None:
+    archive = read_archive(file)
+    root, storages = check_pickle(PickleSource(archive.pickle))
+    for key, claimed in storages.items():
+        held = archive.records.get(f"data/{key}", 0)
+        if claimed > held:
+            raise damaged(f"the storage {key[:40]!r} claims {claimed:,} bytes and holds {held:,}")
+    _check_sharing(root, storages)
+
+
+def _check_legacy(content: bytes) -> None:
+    """Check the five pickles before the storages of a file as PyTorch wrote it before 1.6."""
+    source = PickleSource(content)
+    magic, protocol = (check_pickle(source)[0].content for _ in range(2))
+    if (magic, protocol) != (MAGIC_NUMBER, PROTOCOL_VERSION):
+        raise damaged("it does not begin as a PyTorch file")
+    check_pickle(source)  # of the system that wrote it
+    root, storages = check_pickle(source)
+    keys, _ = check_pickle(source)
+    if sorted(str(key.content) for key in keys.items) != sorted(storages):
+        raise damaged("it does not list the storages that it refers to")
+    claimed, held = sum(storages.values()), len(content) - source.tell()
+    if claimed > held:
+        raise damaged(f"its storages claim {claimed:,} bytes, and {held:,} follow")
+    _check_sharing(root, storages)
+
+
+def _check_sharing(root: Value, storages: Mapping[str, int]) -> None:
+    """Refuse a few stored values under so many names that copies of them fill the memory."""
+    stored = sum(storages.values())
+    if root.nbytes > MAX_SHARING * stored:
         raise CheckpointError(
-            f"is damaged, cut short, or not a PyTorch checkpoint: {_reason(error)}"
-        ) from error
-
-
-def _check_unpacked_size(file: BinaryIO) -> None:
-    """Refuse a zip that unpacks to more than itself: compressed, or with entries that overlap.
-
-    `torch.save` compresses nothing, so that such a file is a decompression bomb.
-    """
-    size = file.seek(0, os.SEEK_END)
-    if zipfile.is_zipfile(file):
-        with zipfile.ZipFile(file) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > size:
-            raise CheckpointError(
-                f"unpacks to {unpacked:,} bytes and is a file of {size:,}; torch.save compresses "
-                "nothing, so it is refused as a decompression bomb"
-            )
-    file.seek(0)
+            f"names {root.nbytes:,} bytes of values and stores {stored:,}: no network shares its "
+            "weights so often"
+        )
 
 
 def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -25,6 +25,8 @@ META_INFO = "meta_info.txt"
 FILES = frozenset({DATA, "lock.mdb", META_INFO})
 #: The longest key that an LMDB holds, in bytes.
 MAX_KEY = 511
+#: Bytes of `meta_info.txt`, about 40 for each image.
+MAX_META_INFO = 1 << 26
 
 #: (H, W, C).
 Shape = tuple[int, int, int]
@@ -149,7 +151,10 @@ def read_keys(folder: Path) -> set[str]:
 def _read_lines(path: Path) -> list[str]:
     try:
         with open_regular(path) as file:
-            text = file.read().decode()
+            content = file.read(MAX_META_INFO + 1)
+        if len(content) > MAX_META_INFO:
+            raise OSError(f"more than {MAX_META_INFO:,} bytes")
+        text = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path.parent} is not a usable LMDB: cannot read {path} ({error})"
         raise DataError(message) from error

@@ -54,6 +54,12 @@ def test_lmdb_is_as_basicsr_describes_it(store):
     assert read_meta_info(store) == {key: shape for key, _, shape in ENTRIES}
 
 
+def test_the_list_of_entries_has_a_largest_size(store, monkeypatch):
+    monkeypatch.setattr(lmdb_store, "MAX_META_INFO", 10)
+    with pytest.raises(DataError, match="more than 10 bytes"):
+        read_meta_info(store)
+
+
 def test_the_map_grows_with_the_data(tmp_path, monkeypatch):
     monkeypatch.setattr(lmdb_store, "_FIRST_MAP_SIZE", 1 << 15)
     entries = [entry(f"k{i}", 64, 64 + i) for i in range(30)]  # 12 kB each
