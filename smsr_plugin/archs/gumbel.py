@@ -89,3 +89,17 @@ def soft_mask(difference: Tensor, tau: float, noise: Tensor | None = None) -> Te
 def hard_mask(difference: Tensor, threshold: float = 0.0) -> Tensor:
     """Return 1 where logit 1 − logit 0 is strictly above `threshold`, else 0 (same dtype)."""
     return (difference > threshold).to(difference.dtype)
+
+
+def straight_through_mask(difference: Tensor) -> Tensor:
+    """Return the hard mask, whose gradient is that of the sigmoid at τ = 1.
+
+    What all logits of the batch have in common gets no gradient: the share of important pixels is
+    then the business of whoever sets it (`smsr_plugin.archs.density`), not of the loss.
+
+    Args:
+        difference: logit 1 − logit 0, any shape.
+    """
+    mean = difference.mean()
+    soft = torch.sigmoid(difference - mean + mean.detach())
+    return soft + (hard_mask(difference) - soft).detach()

@@ -3,19 +3,27 @@
 Channel masks: 1 = sparse (computed at important pixels only), 0 = dense.
 Spatial masks: 1 = important.
 
-In training the masks are soft Gumbel samples; in evaluation they are hard and every pixel is
+In training the masks are soft Gumbel samples, or hard with the sigmoid's gradient
+(`straight_through`); in evaluation they are hard and every pixel is
 computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse` must agree with.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.gumbel import MaskNoise, hard_mask, logit_difference, soft_mask
+from smsr_plugin.archs.density import POINTS, logits_at
+from smsr_plugin.archs.gumbel import (
+    MaskNoise,
+    hard_mask,
+    logit_difference,
+    soft_mask,
+    straight_through_mask,
+)
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
 
 
@@ -25,6 +33,7 @@ class SMSROutput(NamedTuple):
     sr: Tensor  #: (B, num_out_ch, H·upscale, W·upscale), 0…1 (not clamped)
     spa_mask: Tensor  #: (B, K, H, W), one spatial mask per block, in 0…1
     ch_mask: Tensor  #: (1, K, C, L), the channel masks, in 0…1
+    logits: Tensor | None  #: (B, K, H, W), logit 1 − logit 0; None where the masks were given
 
 
 class SpatialMask(nn.Module):
@@ -79,21 +88,32 @@ class SparseMaskModule(nn.Module):
         self.fuse = nn.Conv2d(channels * layers, channels, 1)
         self.attention = ChannelAttention(config)
 
-    def forward(self, x: Tensor, spa_mask: Tensor, ch_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, spa_mask: Tensor, ch_mask: Tensor | None) -> Tensor:
         """Compute the block from its input and its masks.
 
         Args:
             x: (B, C, H, W).
             spa_mask: (B, 1, H, W) in 0…1, 1 = important.
-            ch_mask: (1, C, L) in 0…1, 1 = sparse.
+            ch_mask: (1, C, L) in 0…1, 1 = sparse; None: all are sparse, which needs one
+                convolution a layer in place of two.
         """
-        spa_mask, ch_mask = spa_mask.to(x.dtype), ch_mask[0].to(x.dtype)
+        spa_mask = spa_mask.to(x.dtype)
+        if ch_mask is None:
+            return self._all_sparse(x, spa_mask)
+        ch_mask = ch_mask[0].to(x.dtype)
         feature, features, dense_in = x, [], None
         for layer, conv in enumerate(self.convs):
             dense_out = 1 - ch_mask[:, layer]
             feature = F.relu_(sparse_mask_conv(feature, conv.weight, spa_mask, dense_out, dense_in))
             features.append(feature)
             dense_in = dense_out
+        return x + self.attention(conv_of_concatenation(self.fuse, features))
+
+    def _all_sparse(self, x: Tensor, spa_mask: Tensor) -> Tensor:
+        feature, features = x, []
+        for conv in self.convs:
+            feature = F.relu_(conv(feature) * spa_mask)
+            features.append(feature)
         return x + self.attention(conv_of_concatenation(self.fuse, features))
 
 
@@ -163,6 +183,8 @@ class SMSR(nn.Module):
         # Saved with the weights, because weights are of use only with the range they were made for.
         self.register_buffer("rgb_mean", torch.tensor(config.rgb_mean).view(1, -1, 1, 1))
         self.register_buffer("img_range", torch.tensor(config.img_range))
+        #: See `smsr_plugin.archs.density`, (K, POINTS); None unless trained with a target density.
+        self.register_buffer("density_curve", None)
         self.head = nn.Sequential(
             nn.Conv2d(num_in_ch, num_feat, 3, padding=1),
             nn.ReLU(),
@@ -184,14 +206,50 @@ class SMSR(nn.Module):
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
 
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        # Weights come with a curve or without.
+        if prefix + "density_curve" in state_dict:
+            if self.density_curve is None:
+                shape = self.config.num_block, POINTS
+                self.density_curve = self.rgb_mean.new_zeros(shape)
+        else:
+            self.density_curve = None
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    @torch.no_grad()
+    def shift_logits(self, amount: Tensor) -> None:
+        """Subtract an amount from the logits of each block, (K,): the density falls as it rises."""
+        for block, value in zip(self.blocks, amount, strict=True):
+            block.spa_mask.deconv.bias[1] -= value
+        if self.density_curve is not None:
+            self.density_curve -= amount[:, None]
+
+    def set_density(self, density: float) -> None:
+        """Let threshold 0 compute a share of the pixels, by the curves kept from training.
+
+        It is the mean share over images like those of the training; each image has its own.
+
+        Args:
+            density: In 0…1; at 1 every pixel is computed.
+
+        Raises:
+            ValueError: If the network has no curves, or `density` is outside 0…1.
+        """
+        if self.density_curve is None:
+            raise ValueError(
+                "a density can be asked of networks trained with train.masks.density, which keep "
+                "the curves for it; this one takes a threshold"
+            )
+        self.shift_logits(logits_at(self.density_curve, density))
+
     def channel_masks(self, tau: float = 1.0, noise: Tensor | None = None) -> Tensor:
         """Return the channel masks of all blocks, (1, K, C, L): soft in training, else hard.
 
-        A tie of the logits is dense. `noise` has the shape of the masks; None to draw it.
+        A tie of the logits is dense. `noise` has the shape of the masks; None for hard ones.
         """
         logits = torch.stack([block.ch_mask for block in self.blocks], 1)
         difference = logit_difference(logits, -1).squeeze(-1)
-        return soft_mask(difference, tau, noise) if self.training else hard_mask(difference)
+        return hard_mask(difference) if noise is None else soft_mask(difference, tau, noise)
 
     def forward(
         self,
@@ -201,6 +259,7 @@ class SMSR(nn.Module):
         spa_mask: Tensor | None = None,
         return_masks: bool = False,
         noise: MaskNoise | None = None,
+        straight_through: bool = False,
     ) -> Tensor | SMSROutput:
         """Super-resolve a batch.
 
@@ -212,6 +271,8 @@ class SMSR(nn.Module):
             spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
             return_masks: Return `SMSROutput` in place of the image alone.
             noise: Of the soft masks; used in training only. None to draw it.
+            straight_through: In training, take hard masks whose gradient is the sigmoid's, and
+                channel masks without one, in place of soft masks.
 
         Returns:
             (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
@@ -222,25 +283,37 @@ class SMSR(nn.Module):
         check_input(x, self.config, spa_mask)
         x0 = (x - self.rgb_mean) * self.img_range
         head = feature = self.head(x0)
-        if self.training and noise is None:
+        if not self.training or straight_through:
+            noise = None
+        elif noise is None:
             noise = MaskNoise.draw(self.config, x)
         ch_masks = self.channel_masks(tau, noise and noise.ch)
-        spa_masks, features = [], []
+        # Only where it saves time: what is recorded as a graph must not depend on values.
+        all_sparse = self.training and straight_through and bool(ch_masks.all())
+        spa_masks, all_logits, features = [], [], []
         for k, block in enumerate(self.blocks):
             if spa_mask is not None:
                 block_mask = spa_mask[:, k : k + 1]
-            elif noise is not None and self.training:
-                block_mask = soft_mask(block.spa_mask(feature), tau, noise.spa[:, k : k + 1])
             else:
-                block_mask = hard_mask(block.spa_mask(feature), threshold)
-            feature = block(feature, block_mask, ch_masks[:, k])
+                logits = block.spa_mask(feature)
+                all_logits.append(logits)
+                if noise is not None:
+                    block_mask = soft_mask(logits, tau, noise.spa[:, k : k + 1])
+                elif self.training:
+                    block_mask = straight_through_mask(logits)
+                else:
+                    block_mask = hard_mask(logits, threshold)
+            feature = block(feature, block_mask, None if all_sparse else ch_masks[:, k])
             spa_masks.append(block_mask)
             features.append(feature)
         residual = self.tail(self.collect(torch.cat(features, 1)) + head)
         # The bicubic upsample is computed in the input's precision also under autocast.
         base = F.interpolate(x0, scale_factor=self.config.upscale, mode="bicubic")
         sr = (base + residual) / self.img_range + self.rgb_mean
-        return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks) if return_masks else sr
+        if not return_masks:
+            return sr
+        logits = torch.cat(all_logits, 1) if all_logits else None
+        return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks, logits)
 
 
 def is_traced() -> bool:

@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Size, Tensor
 
+from smsr_plugin.archs.density import POINTS
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.keys import shortened
 from smsr_plugin.config import SMSRConfig
 
+#: The one entry that an SMSR may have or not.
+CURVE = "density_curve"
 #: A key that only this network has.
 OTHER_NETWORKS = (
     (r"^block_\d+\.c1_r\.", "RLFN"),
@@ -44,7 +47,10 @@ def infer_config(state: Mapping[str, Tensor]) -> SMSRConfig:
             of another shape, and the likely cause.
     """
     config = _guess(state)
-    found = find_mismatches(state, expected_shapes(config or SMSRConfig()))
+    expected = expected_shapes(config or SMSRConfig())
+    if CURVE in state and config is not None:
+        expected[CURVE] = Size((config.num_block, POINTS))
+    found = find_mismatches(state, expected)
     if config is None or any(found):
         raise CheckpointError(f"{_likely_cause(found)} ({found})")
     return config

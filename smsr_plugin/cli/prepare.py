@@ -47,6 +47,9 @@ def add_parser(subparsers: Any) -> None:
         help="from one sub-image to the next (%(default)s)")  # fmt: skip
     add("--thresh-size", type=int, default=0, metavar="PX",
         help="leave out a remainder up to this size (%(default)s)")  # fmt: skip
+    add("--reduced", type=float, nargs="+", default=(), metavar="F",
+        help="take training images also in copies reduced by these factors, e.g. 0.6 0.36: large "
+        "photographs are smooth pixel by pixel")  # fmt: skip
     add("--folders", action="store_true", help="also write the sub-images as PNG files")
     add("--overwrite", action="store_true", help="make all anew, whatever is there")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
@@ -71,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
             train_hr=args.train_hr,
             valid_hr=args.valid_hr,
             grid=Grid(args.crop_size, args.step, args.thresh_size),
+            reduced=tuple(args.reduced),
             folders=args.folders,
             workers=args.workers,
             overwrite=args.overwrite,

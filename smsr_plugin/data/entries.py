@@ -13,6 +13,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from smsr_plugin.config import UPSCALES
 from smsr_plugin.data.lmdb_store import Entry, Shape
@@ -59,6 +60,9 @@ def make_entries(source: Source, scales: Sequence[int], grid: Grid | None) -> En
         OSError: If a file cannot be read.
     """
     hr = read_image(source.hr)
+    if source.reduced != 1:
+        size = source.width, source.height
+        hr = np.asarray(Image.fromarray(hr).resize(size, Image.Resampling.LANCZOS))
     entries: Entries = {}
     for scale in scales:
         if scale == HR_SCALE:

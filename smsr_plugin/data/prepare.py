@@ -16,7 +16,7 @@ from tqdm import tqdm
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
 from smsr_plugin.data.entries import HR_SCALE, entry_shapes, min_hr_size, stream_entries
 from smsr_plugin.data.outputs import Output, State, output_path
-from smsr_plugin.data.sources import Source, find_sources, raise_faults
+from smsr_plugin.data.sources import Source, find_sources, raise_faults, with_reduced
 from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.files import DataError
 
@@ -34,6 +34,7 @@ class Request:
         train_hr: Folder of HR images to train on, in place of the official one.
         valid_hr: Folder of HR images to validate on, in place of the official one.
         grid: The sub-images of training, on HR.
+        reduced: Factors below 1: the training images are also taken in copies reduced by them.
         folders: Also write the sub-images as files.
         workers: Number of processes.
         overwrite: Replace outputs that hold other images than those asked for, and make all anew.
@@ -45,6 +46,7 @@ class Request:
     train_hr: Path | None = None
     valid_hr: Path | None = None
     grid: Grid = DIV2K_GRID
+    reduced: tuple[float, ...] = ()
     folders: bool = False
     workers: int = 1
     overwrite: bool = False
@@ -53,6 +55,11 @@ class Request:
     def __post_init__(self) -> None:
         if not self.scales or not set(self.scales) <= set(UPSCALES):
             raise ValueError(f"scales must be some of {UPSCALES}, got {self.scales}")
+        for factor in self.reduced:
+            if not 0.01 <= factor < 1 or self.reduced.count(factor) > 1:
+                raise ValueError(
+                    f"reduced must be different factors from 0.01 to below 1, got {self.reduced}"
+                )
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
         for scale in self.scales:
@@ -107,7 +114,10 @@ def _plan(request: Request, name: str) -> _Split | None:
         lr_folders = {scale: path for scale, path in lr_folders.items() if path.is_dir()}
     grid = request.grid if name == "train" else None
     advice = "take a smaller crop size, or remove it" if grid else "remove it"
-    sources = find_sources(folder, lr_folders, min_hr_size(grid, scales), advice)
+    least = min_hr_size(grid, scales)
+    sources = find_sources(folder, lr_folders, least, advice)
+    if grid:
+        sources = with_reduced(sources, request.reduced, least)
     outputs: list[Output] = []
     for scale in (HR_SCALE, *scales):
         shapes = {k: v for source in sources for k, v in entry_shapes(source, scale, grid).items()}

@@ -20,8 +20,9 @@ class Source:
         key: Its name in LMDBs, without a dot.
         hr: The HR file.
         lr: The given LR file for a scale; the others are made.
-        height: Of the HR image, in pixels.
-        width: Of the HR image, in pixels.
+        height: Of the HR image, in pixels, as it is used.
+        width: Of the HR image, in pixels, as it is used.
+        reduced: What the file's sides are multiplied by first, in (0, 1].
     """
 
     key: str
@@ -29,6 +30,13 @@ class Source:
     lr: Mapping[int, Path]
     height: int
     width: int
+    reduced: float = 1.0
+
+    def copy_reduced(self, factor: float) -> Source:
+        """Return the source of a reduced copy, under a key of its own; its LR images are made."""
+        height, width = round(self.height * factor), round(self.width * factor)
+        key = f"{self.key}_r{round(factor * 1000):03d}"
+        return Source(key, self.hr, {}, height, width, factor)
 
 
 def find_sources(
@@ -61,6 +69,20 @@ def find_sources(
             sources.append(Source(_key(path), path, lr, header.height, header.width))
     raise_faults(faults)
     return sorted(sources, key=lambda source: source.key)
+
+
+def with_reduced(
+    sources: Sequence[Source], factors: Sequence[float], min_size: int
+) -> list[Source]:
+    """Return the sources and those of their reduced copies that are not below `min_size`.
+
+    Args:
+        sources: Images at their full size.
+        factors: In (0, 1); large photographs are smooth pixel by pixel, reduced ones are not.
+        min_size: Least height and width, in pixels.
+    """
+    copies = [source.copy_reduced(factor) for factor in factors for source in sources]
+    return [*sources, *(copy for copy in copies if min(copy.height, copy.width) >= min_size)]
 
 
 def raise_faults(faults: Sequence[str]) -> None:

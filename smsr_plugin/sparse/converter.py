@@ -15,7 +15,11 @@ BACKENDS = ("auto", "native", "reference")
 
 
 def to_sparse(
-    net: nn.Module, precision: str = "fp32", threshold: float = 0.0, backend: str = "auto"
+    net: nn.Module,
+    precision: str = "fp32",
+    threshold: float = 0.0,
+    backend: str = "auto",
+    density: float | None = None,
 ) -> SparseSMSR:
     """Convert an SMSR to sparse inference; `net` itself is left as it is.
 
@@ -31,13 +35,16 @@ def to_sparse(
             network was trained for; above it fewer pixels are computed, below it more.
         backend: "native" runs on the native kernels, "reference" in plain PyTorch on any device;
             "auto" takes the native kernels wherever they can run.
+        density: The share of pixels to compute, 0…1, in place of what the network was trained
+            for; see `SMSR.set_density`. `threshold` counts from there.
 
     Returns:
         A frozen network in evaluation mode on the device of `net`.
 
     Raises:
         TypeError: If `net` is not an SMSR.
-        ValueError: If an option is unknown or the weights are not finite.
+        ValueError: If an option is unknown, the weights are not finite, or a density is asked of
+            a network that keeps no curves for it.
     """
     if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
         net = net.module
@@ -52,5 +59,8 @@ def to_sparse(
         raise ValueError(f"cannot convert: {len(bad)} tensors are not finite, first {bad[0]}")
     # Folding is done in float64, so that it costs no accuracy whatever the precision.
     with torch.no_grad():
-        sparse = SparseSMSR(copy.deepcopy(net).double(), precision, float(threshold), backend)
+        copied = copy.deepcopy(net).double()
+        if density is not None:
+            copied.set_density(density)
+        sparse = SparseSMSR(copied, precision, float(threshold), backend)
     return sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)

@@ -13,6 +13,7 @@ from basicsr.utils.registry import (
 )
 
 from smsr_plugin.archs.carn_arch import CARN
+from smsr_plugin.archs.detail_loss import DetailLoss
 from smsr_plugin.archs.imdn_arch import IMDN
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
@@ -32,6 +33,7 @@ ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, CARN),
     (MODEL_REGISTRY, SMSRModel),
     (LOSS_REGISTRY, SparsityLoss),
+    (LOSS_REGISTRY, DetailLoss),
     (DATASET_REGISTRY, CheckedPairedImageDataset),
     (CONVERTER_REGISTRY, to_sparse),
 )

@@ -339,3 +339,23 @@ def test_a_named_folder_must_exist(tmp_path):
 def test_bad_requests_are_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         small_request(tmp_path, **options)
+
+
+def test_reduced_copies_of_training_images_are_taken_as_well(root):
+    prepare(small_request(root, reduced=(0.8, 0.5)))
+    entries = read_lmdb(root / "DIV2K_train_HR_sub.lmdb")
+    # 0002 (24×24) is too small to be reduced, 0001 (50×38) to be halved.
+    assert {key.rsplit("_s", 1)[0] for key in entries} == {"0001", "0002", "0001_r800"}
+    hr = Image.open(root / "DIV2K_train_HR" / "0001.png")
+    reduced = np.array(hr.resize((round(38 * 0.8), 40), Image.Resampling.LANCZOS))
+    np.testing.assert_array_equal(entries["0001_r800_s001"], reduced[:24, :24])
+    lq = read_lmdb(root / "DIV2K_train_LR_bicubic_X2_sub.lmdb")
+    expected = downscale(reduced, 2)[:12, :12]
+    np.testing.assert_array_equal(lq["0001_r800_s001"], expected)
+    assert set(read_lmdb(root / "DIV2K_valid_HR.lmdb")) == {"0801", "0802"}  # whole, as they are
+
+
+@pytest.mark.parametrize("reduced", [(0.0,), (1.0,), (0.5, 0.5), (float("nan"),)])
+def test_factors_that_reduce_nothing_are_refused(root, reduced):
+    with pytest.raises(ValueError, match="reduced must be different factors"):
+        small_request(root, reduced=reduced)

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.utils import imfrombytes
+from basicsr.data.transforms import augment
+from basicsr.utils import imfrombytes, img2tensor
+from numpy.typing import NDArray
 
 from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
 from smsr_plugin.images.files import DataError, check_complete, read_header
 from smsr_plugin.staging import open_regular
 
+Patch = NDArray[np.float32]
+
 _ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
 _OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
 KINDS = ("lmdb", "disk")
+MAX_DRAWS = 100
 _TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
 
 
 class CheckedPairedImageDataset(PairedImageDataset):
     """`PairedImageDataset` with the same options, which says what is wrong with which image.
+
+    One option more, `detail_draws`: in training, each patch is the one with most detail of so many,
+    by chance (see `draw_by_detail`); 1 draws evenly.
 
     Images must have 8 bits and no transparency. Grey ones are refused in training, where they are
     most likely there by mistake; in validation they become three equal channels, because standard
@@ -59,12 +69,31 @@ class CheckedPairedImageDataset(PairedImageDataset):
         if self.opt["phase"] != "train":
             self._check_header_sizes(index)
         try:
+            if self.opt["phase"] == "train" and self.opt.get("detail_draws", 1) > 1:
+                return self._detailed_patch(index)
             return super().__getitem__(index)
         except DataError:
             raise
         except Exception:
             self._explain(index)
             raise
+
+    def _detailed_patch(self, index: int) -> dict[str, Any]:
+        """Return what the parent does in training, of a patch that is drawn by its detail."""
+        paths = {role: self.paths[index][f"{role}_path"] for role in _ROOTS}
+        gt, lq = (
+            cast(Patch, imfrombytes(self.file_client.get(paths[role], role), float32=True))
+            for role in _ROOTS
+        )
+        scale, size = self.opt["scale"], self.opt["gt_size"] // self.opt["scale"]
+        if self._size_fault(gt.shape[:2], lq.shape[:2]):
+            raise ValueError("sizes")  # which `_explain` tells
+        top, left = draw_by_detail(lq, size, self.opt["detail_draws"])
+        lq = lq[top : top + size, left : left + size]
+        gt = gt[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
+        gt, lq = augment([gt, lq], self.opt["use_hflip"], self.opt["use_rot"])
+        gt, lq = img2tensor([gt, lq], bgr2rgb=True, float32=True)
+        return {"lq": lq, "gt": gt, "lq_path": paths["lq"], "gt_path": paths["gt"]}
 
     def _check_header_sizes(self, index: int) -> None:
         # The parent crops gt to fit, which would hide a pair that does not belong together.
@@ -102,6 +131,33 @@ class CheckedPairedImageDataset(PairedImageDataset):
         if training and min(gt) < self.opt["gt_size"]:
             return f"{sizes}, smaller than the patches of gt_size {self.opt['gt_size']}"
         return None
+
+
+def draw_by_detail(image: Patch, size: int, draws: int) -> tuple[int, int]:
+    """Draw the place of a patch, the likelier the more detail it has.
+
+    Of `draws` places drawn evenly one is taken with a probability that follows the square of the
+    patch's mean difference between neighbours.
+
+    Args:
+        image: (H, W, C), 0…1, no side below `size`.
+        size: Side of the patch, in pixels.
+        draws: How many to choose from.
+
+    Returns:
+        Its first row and column.
+    """
+    height, width = image.shape[:2]
+    places = [
+        (random.randint(0, height - size), random.randint(0, width - size)) for _ in range(draws)
+    ]
+    patches = [image[top : top + size, left : left + size] for top, left in places]
+    detail = [
+        float(np.abs(np.diff(p, axis=0)).mean() + np.abs(np.diff(p, axis=1)).mean())
+        for p in patches
+    ]
+    weights = [value**2 + 1e-12 for value in detail]
+    return random.choices(places, weights)[0]
 
 
 class _CheckedClient:
@@ -157,6 +213,9 @@ def _check_options(opt: Mapping[str, Any]) -> None:
             raise DataError(f"{option} must be a whole number above 0, got {opt[option]!r}")
     if opt["phase"] == "train" and opt["gt_size"] % opt["scale"]:
         raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {opt['scale']}")
+    draws = opt.get("detail_draws", 1)
+    if isinstance(draws, bool) or not isinstance(draws, int) or not 1 <= draws <= MAX_DRAWS:
+        raise DataError(f"detail_draws must be a whole number from 1 to {MAX_DRAWS}, got {draws!r}")
     if not isinstance(opt["io_backend"], Mapping) or opt["io_backend"].get("type") not in KINDS:
         raise DataError(f"io_backend needs a type, lmdb or disk; got {opt['io_backend']!r}")
     kind = opt["io_backend"]["type"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ class ValidatedModel(SRModel):
     """What `SMSRModel` does besides training; it says which options there are."""
 
     train_options: TrainOptions
-    cri_sparsity: Any
+    schedules: Callable[[int], dict[str, float]]
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.test_results: dict[str, dict[str, float]] = {}
@@ -128,9 +129,7 @@ class ValidatedModel(SRModel):
     ) -> None:
         masks = [image.masks for image in images if image.masks is not None]
         if masks:
-            weight = self.train_options.warmup(step) * self.cri_sparsity.loss_weight
-            schedules = {"tau": self.train_options.tau(step), "lambda": weight}
-            log_masks(tb_logger, dataset_name, step, masks, schedules)
+            log_masks(tb_logger, dataset_name, step, masks, self.schedules(step))
 
     @torch.no_grad()
     def _pixel_loss(self, val_data: dict[str, Any]) -> float | None:

@@ -18,7 +18,7 @@ from smsr_plugin.training.options.train import TrainOptions
 _TOP = "name model_type scale num_gpu manual_seed datasets path train val logger dist_params"
 _DATASET = """name type dataroot_gt dataroot_lq io_backend meta_info_file filename_tmpl mean std
     color gt_size use_hflip use_rot use_shuffle num_worker_per_gpu batch_size_per_gpu prefetch_mode
-    num_prefetch_queue dataset_enlarge_ratio pin_memory persistent_workers"""
+    num_prefetch_queue dataset_enlarge_ratio pin_memory persistent_workers detail_draws"""
 _TRAIN = "ema_decay optim_g scheduler total_iter warmup_iter pixel_opt perceptual_opt"
 _VAL = "val_freq save_img suffix pbar metrics converter"
 _LOGGER = "print_freq save_checkpoint_freq keep_checkpoints use_tb_logger wandb"
@@ -83,7 +83,16 @@ def _sections(opt: Options) -> Iterator[tuple[str, dict[str, Any], Collection[st
     own = opt["model_type"] == "SMSRModel"
     networks = [key for key in opt if key.startswith("network_")]
     yield "", opt, {*_TOP.split(), *networks, "find_unused_parameters"}
-    smsr = {"sparsity_opt", *(field.name for field in fields(TrainOptions))} if own else set()
+    smsr = (
+        {
+            "sparsity_opt",
+            "detail_opt",
+            "teacher_opt",
+            *(field.name for field in fields(TrainOptions)),
+        }
+        if own
+        else set()
+    )
     for section, known in (
         ("train", {*_TRAIN.split(), *smsr}),
         ("val", _VAL.split()),

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from smsr_plugin.config import SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
+from smsr_plugin.config import ITERS_PER_EPOCH, SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
 from smsr_plugin.training.options import schedules
+from smsr_plugin.training.options.masks import MaskOptions
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16}
 
@@ -25,6 +26,8 @@ class TrainOptions:
             the loader happens to be.
         tau_min, tau_epochs: See `smsr_plugin.training.options.schedules.tau`.
         sparsity_warmup_epochs: See `smsr_plugin.training.options.schedules.sparsity_weight`.
+        masks: How masks are learned by running quantiles; None for the paper's soft masks with τ
+            and the sparsity loss.
         autocast: None for float32, "bf16" for mixed precision on CPU or CUDA.
         channels_last: Keep features channels-last, which is faster on CPUs; None for: on CPUs.
         accumulate: Into how many parts each batch is cut. They run one after the other and the
@@ -36,10 +39,11 @@ class TrainOptions:
             infinite; no step is taken on them. One more ends the training.
     """
 
-    iters_per_epoch: int
+    iters_per_epoch: int = ITERS_PER_EPOCH
     tau_min: float = TAU_MIN
     tau_epochs: float = TAU_EPOCHS
     sparsity_warmup_epochs: float = SPARSITY_WARMUP_EPOCHS
+    masks: MaskOptions | None = None
     autocast: str | None = None
     channels_last: bool | None = None
     accumulate: int = 1
@@ -105,10 +109,27 @@ class TrainOptions:
         Raises:
             ValueError: If `iters_per_epoch` is missing or a value is of the wrong kind.
         """
+        masks = train.get("masks")
+        if masks is not None:
+            return cls(**cls._own(train, masks=_mask_options(masks)))
         if "iters_per_epoch" not in train:
             raise ValueError(
                 "train.iters_per_epoch is missing: the τ and λ schedules count in epochs; "
                 "write e.g. 'iters_per_epoch: 1000' (DIV2K, batch 16)"
             )
-        known = cls.__dataclass_fields__
-        return cls(**{name: value for name, value in train.items() if name in known})
+        return cls(**cls._own(train))
+
+    @classmethod
+    def _own(cls, train: Mapping[str, Any], **read: Any) -> dict[str, Any]:
+        own = {name: train[name] for name in cls.__dataclass_fields__ if name in train}
+        return own | read
+
+
+def _mask_options(section: Any) -> MaskOptions:
+    known = MaskOptions.__dataclass_fields__
+    if not isinstance(section, Mapping) or "density" not in section:
+        raise ValueError("train.masks must be a section with a density, e.g. {density: 0.4}")
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise ValueError(f"train.masks has no {', '.join(unknown)}; known are {', '.join(known)}")
+    return MaskOptions(**section)

@@ -355,3 +355,34 @@ def test_lmdbs_written_by_basicsr_are_read(root):
     dataset = CheckedPairedImageDataset(options(root / "gt.lmdb", root / "lq.lmdb"))
     expected = CheckedPairedImageDataset(train_lmdb(root))
     assert_same(samples(dataset, range(5)), samples(expected, range(5)))
+
+
+def test_patches_with_detail_are_drawn_more_often():
+    from smsr_plugin.training.data.paired_dataset import draw_by_detail
+
+    image = np.zeros((8, 64, 3), np.float32)
+    image[:, 48:] = np.random.default_rng(0).random((8, 16, 3), np.float32)
+    random.seed(0)
+    for draws, least in ((1, 0.1), (6, 0.75)):
+        places = [draw_by_detail(image, 8, draws) for _ in range(300)]
+        assert {top for top, _ in places} == {0}
+        detailed = sum(left > 40 for _, left in places) / 300
+        assert least < detailed < least + 0.4
+
+
+def test_detailed_patches_are_pairs_flipped_and_turned_alike(root):
+    dataset = CheckedPairedImageDataset(train_lmdb(root, detail_draws=4))
+    plain = CheckedPairedImageDataset(valid_lmdb(root) | {"phase": "val"})
+    assert "detail_draws" not in plain.opt
+    for sample in samples(dataset, range(len(dataset))):
+        assert sample["lq"].shape == (3, GT_SIZE // SCALE, GT_SIZE // SCALE)
+        assert sample["gt"].shape == (3, GT_SIZE, GT_SIZE)
+        # The lq image is the bicubic reduction of gt, so their coarse contents agree.
+        coarse = torch.nn.functional.avg_pool2d(sample["gt"], SCALE)
+        assert (coarse - sample["lq"]).abs().mean() < 0.15
+
+
+@pytest.mark.parametrize("draws", [0, 101, True, "6"])
+def test_detail_draws_out_of_range_are_refused(root, draws):
+    with pytest.raises(DataError, match="detail_draws must be a whole number from 1 to 100"):
+        CheckedPairedImageDataset(train_lmdb(root, detail_draws=draws))
