@@ -9,7 +9,7 @@ import torch
 from option_files import train_options, validation, write_options, write_pairs
 
 from smsr_plugin.checkpoints import load, read
-from smsr_plugin.cli import train as train_entry
+from smsr_plugin.cli.main import main
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options.masks import MaskOptions
 
@@ -38,7 +38,7 @@ def run(tmp_path):
         options = write_options(
             tmp_path / "train.yml", train_options(pairs, {**TRAINING, **changes})
         )
-        assert train_entry.main(["-opt", str(options), "--root", str(tmp_path), *arguments]) == 0
+        assert main(["train", "-opt", str(options), "--root", str(tmp_path), *arguments]) == 0
         folder = tmp_path / "experiments" / changes.get("name", "tiny")
         return max(folder.glob("*.log")).read_text(), folder
 
@@ -169,5 +169,5 @@ def test_weights_of_another_scale_give_every_tensor_that_fits(pairs, tmp_path, r
 def test_options_that_do_not_go_together_are_refused(capsys, pairs, tmp_path, changes, error):
     options = train_options(pairs, {**TRAINING, **changes})
     path = write_options(tmp_path / "train.yml", options)
-    assert train_entry.main(["-opt", str(path), "--root", str(tmp_path)]) == 2
+    assert main(["train", "-opt", str(path), "--root", str(tmp_path)]) == 2
     assert error in capsys.readouterr().err.splitlines()[-1]
