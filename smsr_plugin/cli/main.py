@@ -16,8 +16,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from smsr_plugin.cli.arguments import INTERRUPTED
-from smsr_plugin.version import __version__
+from smsr_plugin.cli.arguments import INTERRUPTED, bad_usage
+from smsr_plugin.cli.parser import Parser, did_you_mean, printable
 
 #: The module of each command, in the order of the help.
 COMMANDS = {
@@ -37,6 +37,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0, 2 on wrong usage, 130 after Ctrl-C, or its own.
 
+    Without arguments and with `help` it prints the help.
     Besides the command's options, the namespace that `run` gets holds `command`, its name, and
     `argv`, all arguments as they were given.
     """
@@ -46,8 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser, always_complete_options=False)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
+    _check_command(parser, arguments[0])
     args = parser.parse_args(arguments)
     args.argv = arguments
+    wrong = _wrong_environment()
+    if wrong:
+        return bad_usage(args, wrong)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     try:
@@ -57,20 +64,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"smsr {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except ImportError as error:
+        if (error.name or "").startswith("smsr_plugin"):
+            raise
+        return bad_usage(args, _missing(error))
     except BrokenPipeError:
         # The reader, such as `head`, has enough. What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
-def make_parser() -> argparse.ArgumentParser:
+def _check_command(parser: Parser, word: str) -> None:
+    """Exit with one line if the first argument is no command."""
+    if not word.startswith("-") and word not in COMMANDS:
+        advice = did_you_mean(word, COMMANDS) or f": there are {', '.join(COMMANDS)}"
+        parser.error(f"unknown command {printable(word)}{advice}")
+
+
+def _wrong_environment() -> str | None:
+    """Say what is wrong with SMSR_ISA, which a command would notice only at its first image."""
+    if os.environ.get("SMSR_ISA"):
+        try:
+            from smsr_plugin import _kernels
+
+            _kernels.isa()
+        except ImportError:  # without kernels it means nothing
+            return None
+        except ValueError as error:
+            return str(error)
+    return None
+
+
+def _missing(error: ImportError) -> str:
+    """Say what to install so that an import does not fail."""
+    reason = " ".join(str(error).split())
+    if "libGL" in reason or "libgthread" in reason or "libglib" in reason:
+        return (
+            f"OpenCV cannot be loaded ({reason}): install the system's libgl1 and libglib2.0-0, or "
+            "pip install --force-reinstall opencv-python-headless"
+        )
+    return f"a package cannot be loaded ({reason}): install it, or smsr_plugin again"
+
+
+class _Version(argparse.Action):
+    """`--version`: also of what decides the speed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from smsr_plugin.cli.version import describe
+
+        print(describe())
+        parser.exit()
+
+
+def make_parser() -> Parser:
     """Return the parser with every command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="smsr",
         description="Super-resolution that learns where it need not compute.",
         epilog="smsr COMMAND --help shows the options of a command.",
     )
-    parser.add_argument("--version", action="version", version=f"smsr_plugin {__version__}")
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="show the version, the kernels, torch, threads"
+    )
     subparsers = parser.add_subparsers(
         title="commands", metavar="COMMAND", dest="command", required=True
     )

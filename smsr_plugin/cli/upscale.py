@@ -38,6 +38,16 @@ NO_WEIGHTS = (
     "experiment/SMSR_X2/model/model_1000.pt of https://github.com/LongguangWang/SMSR; your own "
     "come from smsr train"
 )
+#: What other programs call what is called otherwise here.
+HABITS = {
+    **dict.fromkeys(("-i", "--input"), "name the images without an option"),
+    **dict.fromkeys(("-s", "--scale"), "the weights give the factor; --outscale X is for others"),
+    **dict.fromkeys(("-n", "-m", "--model", "--model_path"), "did you mean --weights FILE?"),
+    "-t": "did you mean --tile PX?",
+    "-f": "did you mean --ext EXT?",
+}
+#: Other names of the formats that --ext takes.
+EXTENSIONS = {"jpeg": "jpg", "tif": "tiff"}
 DESCRIPTION = """\
 Enlarge images with an SMSR network, skipping what needs no computation.
 16 bits, grey, transparency, colour profile and EXIF are kept."""
@@ -52,6 +62,7 @@ def add_parser(subparsers: Any) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.habits = HABITS
     add = parser.add_argument
     add("inputs", nargs="+", metavar="INPUT", help="image, folder, or pattern such as 'in/*.jpg'")
     add("-o", "--out", required=True, type=Path, metavar="OUT",
@@ -68,10 +79,16 @@ def _add_files(add: Callable[..., Any]) -> None:
     add("--recursive", action="store_true", help="also take the folders inside folders")
     add("--skip-existing", action="store_true", help="leave out what is there already")
     add("--suffix", default="", metavar="TEXT", help="put after each name, such as _x2")
-    add("--ext", default="same", choices=("same", "png", "jpg", "webp", "tiff"), metavar="EXT",
+    formats = ("same", "png", "jpg", "webp", "tiff")
+    add("--ext", default="same", type=_extension, choices=formats, metavar="EXT",
         help="png, jpg, webp, tiff, or same as the input (default)")  # fmt: skip
     add("--quality", type=percent, default=95, metavar="N", help="of jpg and webp (%(default)s)")
     add("--masks", type=Path, metavar="DIR", help="also write where it computed, as heat maps")
+
+
+def _extension(text: str) -> str:
+    name = text.lower().removeprefix(".")
+    return EXTENSIONS.get(name, name)
 
 
 def _add_speed(add: Callable[..., Any]) -> None:

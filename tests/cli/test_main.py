@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
 import smsr_plugin
 from smsr_plugin.cli import completion, convert
-from smsr_plugin.cli.main import COMMANDS, main
+from smsr_plugin.cli.main import COMMANDS, main, make_parser
+from smsr_plugin.sparse.native.kernels import load_kernels
 
 SCREEN = 40
 HEAVY = ("torch", "basicsr", "numpy", "cv2", "PIL", "argcomplete")
@@ -51,17 +54,114 @@ def test_help_imports_nothing_heavy():
     assert result.stdout.splitlines()[-1] == ""
 
 
-def test_version(capsys):
+@pytest.mark.parametrize("argv", [[], ["help"], ["help", "convert"]])
+def test_no_arguments_and_help_are_the_help(argv, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(argv)
+    assert capsys.readouterr().out == printed_help(capsys, *argv[1:])
+
+
+def test_version_tells_kernels_torch_and_threads(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--version"])
-    assert capsys.readouterr().out == f"smsr_plugin {smsr_plugin.__version__}\n"
+    version, kernels, framework, _ = capsys.readouterr().out.splitlines()
+    assert version == f"smsr_plugin {smsr_plugin.__version__}"
+    native = load_kernels()
+    assert kernels.startswith(f"kernels {native.isa() if native else 'none'}")
+    assert framework == f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
-@pytest.mark.parametrize("argv", [[], ["upscalee"], ["completion", "cmd"]])
-def test_wrong_usage_exits_with_2(argv, capsys):
+def test_version_without_kernels_says_so(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "smsr_plugin._kernels", None)
+    monkeypatch.delattr(smsr_plugin, "_kernels", raising=False)
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert "kernels none, sparse inference runs in plain PyTorch" in capsys.readouterr().out
+
+
+def test_the_package_is_the_command_too():
+    command = [sys.executable, "-m", "smsr_plugin", "completion", "bash"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "smsr" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("upscalee", "smsr: error: unknown command upscalee: did you mean upscale?"),
+        ("help upscalee", "smsr: error: unknown command upscalee: did you mean upscale?"),
+        ("xyz", "smsr: error: unknown command xyz: there are upscale, report,"),
+        ("--vrsion", "smsr: error: unknown option --vrsion: did you mean --version?"),
+        ("completion cmd", "smsr completion: error: argument shell: invalid choice: 'cmd'"),
+        # What else is missing is of no interest where an option was mistyped.
+        ("upscale a --wieghts b", "error: unknown option --wieghts: did you mean --weights?"),
+        ("upscale a --tilt=3", "error: unknown option --tilt: did you mean --tile?"),
+        ("upscale -i a -o b", "error: unknown option -i: name the images without an option"),
+        ("upscale a -o b -s 4", "error: unknown option -s: the weights give the factor;"),
+        ("train --opt a", "smsr train: error: unknown option --opt: did you mean -opt?"),
+        ("train -opt a --autoresume", "option --autoresume: did you mean --auto_resume?"),
+        ("train -opt a --locl_rank 1", "unknown option --locl_rank (smsr train --help)"),
+        ("upscale a -o b --qqqqqq", "unknown option --qqqqqq (smsr upscale --help)"),
+        ("upscale a", "the following arguments are required: -o/--out"),
+        ("flops SMSR more", "smsr flops: error: unexpected: more"),
+        ("upscale a -o b --tile -3", "argument --tile: expected a whole number from 0, got '-3'"),
+        ("upscale a -o b --weights", "argument --weights: expected one argument"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_what_was_meant(argv, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        main(argv)
-    assert capsys.readouterr().err.splitlines()[-1].startswith("smsr")
+        main(argv.split())
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_an_option_of_any_characters_is_one_line(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["convert", "a", "b", "--x\n\x1b[31m"])
+    assert capsys.readouterr().err == (
+        r"smsr convert: error: unknown option '--x\n\x1b[31m' (smsr convert --help)" + "\n"
+    )
+
+
+@pytest.mark.parametrize("argv", [["--thres", "-1.5"], ["--thres", "-1"], ["--thres=-.5"]])
+def test_abbreviations_and_negative_numbers_are_taken(argv):
+    args = make_parser().parse_args(["upscale", "a", "-obig", *argv])
+    assert args.threshold == float(argv[-1].rpartition("=")[2])
+    assert args.out == Path("big")
+
+
+def test_what_cannot_be_imported_is_one_line(tmp_path):
+    (tmp_path / "cv2.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open shared object file: No such file')"
+    )
+    (tmp_path / "image.png").write_bytes(b"")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    done = run("train", "-opt", "x.yml", env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "smsr train: error: OpenCV cannot be loaded (libGL.so.1: cannot open shared object file"
+    )
+    assert "opencv-python-headless" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    def fail(args):
+        raise ImportError("no name x", name="smsr_plugin.x")
+
+    monkeypatch.setattr(convert, "run", fail)
+    with pytest.raises(ImportError, match="no name x"):
+        main(["convert", "a.pth", "b.safetensors"])
+
+
+@pytest.mark.skipif(load_kernels() is None, reason="the native kernels were not built")
+def test_an_instruction_set_that_there_is_not_is_one_line():
+    done = run("convert", "a", "b.safetensors", env={**os.environ, "SMSR_ISA": "zz"})
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(
+        'smsr convert: error: SMSR_ISA is "zz"; this processor runs: base'
+    )
 
 
 def test_ctrl_c_is_one_line_and_130(monkeypatch, capsys):

@@ -111,6 +111,9 @@ def test_the_defaults_that_help_tells_are_the_librarys():
     assert Image.MAX_IMAGE_PIXELS // 10**6 == 89
     for ext in EXTENSIONS:
         make_parser().parse_args(["upscale", "a.png", "-o", "out", "--ext", ext])
+    for other, ext in (("jpeg", "jpg"), ("tif", "tiff"), (".PNG", "png")):
+        args = make_parser().parse_args(["upscale", "a.png", "-o", "out", "--ext", other])
+        assert args.ext == ext
 
 
 def test_a_single_file_to_a_single_file(tmp_path, net):
