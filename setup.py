@@ -68,7 +68,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["smsr_plugin", "smsr_plugin.*"]),
-    package_data={"smsr_plugin.report": ["templates/*"]},
+    package_data={"smsr_plugin.report": ["templates/*"], "smsr_plugin": ["weights/*"]},
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",

@@ -14,11 +14,14 @@ from smsr_plugin.checkpoints.network import (
     read_state_dict,
     save,
 )
+from smsr_plugin.checkpoints.shipped import VARIABLE, default_weights, shipped_weights
 
 __all__ = [
+    "VARIABLE",
     "Checkpoint",
     "CheckpointError",
     "build",
+    "default_weights",
     "fold_img_range",
     "interpret",
     "load",
@@ -27,4 +30,5 @@ __all__ = [
     "read_state_dict",
     "read_tensors",
     "save",
+    "shipped_weights",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from smsr_plugin.checkpoints.keys import (
     rename_released,
 )
 from smsr_plugin.checkpoints.shapes import infer_config
+from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
@@ -116,19 +117,37 @@ def _read(path: str | os.PathLike[str], param_keys: Sequence[str], required: boo
     return replace(checkpoint, kind=kind, metadata=content.metadata)
 
 
-def load(path: str | os.PathLike[str], *, param_key: str | None = None) -> SMSR:
-    """Load a network from a checkpoint of any kind that `read` knows.
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    scale: int | None = None,
+    param_key: str | None = None,
+) -> SMSR:
+    """Load a network: from a checkpoint of any kind that `read` knows, or from the package.
 
     Whatever the value range of the checkpoint, the network returned has img_range 1: see
     `fold_img_range`, by which it is the same function up to rounding.
+
+    Args:
+        path: The file. None: that of the environment variable SMSR_WEIGHTS, else the weights that
+            come with the package.
+        scale: What the network must enlarge by; 2 by default where the package's own are taken.
+        param_key: As in `read`.
 
     Returns:
         The network in evaluation mode, float32, on the CPU. It takes and returns 0…1.
 
     Raises:
-        CheckpointError: As `read`.
+        CheckpointError: As `read`, or if the network is for another scale.
     """
-    return build(read(path, param_key=param_key))
+    path = default_weights(scale) if path is None else path
+    checkpoint = read(path, param_key=param_key)
+    if scale is not None and checkpoint.config.upscale != scale:
+        raise CheckpointError(
+            f"{os.fspath(path)}: enlarges by {checkpoint.config.upscale}, but scale {scale} was "
+            "asked for; leave the scale out, or name other weights"
+        )
+    return build(checkpoint)
 
 
 def build(checkpoint: Checkpoint) -> SMSR:
@@ -142,9 +161,13 @@ def build(checkpoint: Checkpoint) -> SMSR:
 
 
 def save(
-    net: SMSR, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    net: SMSR,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
-    """Save a network as safetensors, float32, with its configuration in the header.
+    """Save a network as safetensors, with its configuration in the header.
 
     An existing file is replaced whole or, if anything fails, not at all.
 
@@ -152,10 +175,12 @@ def save(
         net: The network, of any img_range and on any device.
         path: Must end in .safetensors.
         metadata: Strings to keep in the header beside ours (`format`, `smsr_plugin`, `config`).
+        half: Store weights as float16, which halves the file; buffers stay float32.
 
     Raises:
-        CheckpointError: If the path does not end in .safetensors or cannot be written, the
-            metadata are not strings or use a name of ours, or the weights are not finite.
+        CheckpointError: If the path does not end in .safetensors or cannot be written, a weight is
+            too large for float16, the metadata are not strings or use a name of ours, or the
+            weights are not finite.
     """
     if not isinstance(net, SMSR):
         raise CheckpointError(f"save takes an SMSR, got a {type(net).__name__}")
@@ -172,9 +197,19 @@ def save(
         state = clean_tensors(net.state_dict())
         header = {"smsr_plugin": __version__}
         header["config"] = json.dumps(infer_config(state).to_dict())
+        if half:
+            state = _halved(state, {key for key, _ in net.named_parameters()})
         write_file(Path(path), state, {**extra, **FORMAT, **header})
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def _halved(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    halved = {key: value.half() if key in names else value for key, value in state.items()}
+    too_large = [key for key, value in halved.items() if not value.isfinite().all()]
+    if too_large:
+        raise CheckpointError(f"{too_large[0]} has values beyond float16; save it without half")
+    return halved
 
 
 def _check_metadata(metadata: Mapping[str, str], config: SMSRConfig) -> None:

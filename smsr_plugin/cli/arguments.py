@@ -57,6 +57,14 @@ def factor(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """Return a number in 0…1."""
+    number = finite(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text!r}")
+    return number
+
+
 def _whole(text: str, least: int) -> int:
     try:
         number = int(text)

@@ -28,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
         metavar="KEY",
         help="entry that holds the weights (default: params_ema, params or state_dict)",
     )
+    parser.add_argument("--half", action="store_true", help="store weights as float16")
     parser.add_argument("--force", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=run)
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
             raise CheckpointError(f"{args.output} exists; --force replaces it")
         checkpoint = read(args.input, param_key=args.param_key)
         net = load(args.input, param_key=args.param_key)
-        save(net, args.output, {"source": args.input.name})
+        save(net, args.output, {"source": args.input.name}, half=args.half)
     except CheckpointError as error:
         return bad_usage(args, error)
     print(f"read   {args.input}: {checkpoint.kind}")

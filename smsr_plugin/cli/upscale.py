@@ -25,23 +25,19 @@ from smsr_plugin.cli.arguments import (
     not_negative,
     percent,
     positive,
+    share,
 )
+from smsr_plugin.config import UPSCALES
 
 if TYPE_CHECKING:
     from smsr_plugin.processes import Processes
     from smsr_plugin.upscale.batch import Batch, Outcome
     from smsr_plugin.upscale.inputs import Job
 
-WEIGHTS = "SMSR_WEIGHTS"
-NO_WEIGHTS = (
-    f"no weights: give --weights FILE or set {WEIGHTS}. The x2 weights of the method's authors are "
-    "experiment/SMSR_X2/model/model_1000.pt of https://github.com/LongguangWang/SMSR; your own "
-    "come from smsr train"
-)
 #: What other programs call what is called otherwise here.
 HABITS = {
     **dict.fromkeys(("-i", "--input"), "name the images without an option"),
-    **dict.fromkeys(("-s", "--scale"), "the weights give the factor; --outscale X is for others"),
+    "-s": "did you mean --scale, or --outscale X for any factor?",
     **dict.fromkeys(("-n", "-m", "--model", "--model_path"), "did you mean --weights FILE?"),
     "-t": "did you mean --tile PX?",
     "-f": "did you mean --ext EXT?",
@@ -58,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "upscale",
         help="enlarge images",
-        usage="%(prog)s INPUT... -o OUT [--weights FILE] [options]",
+        usage="%(prog)s INPUT... -o OUT [options]",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -67,7 +63,8 @@ def add_parser(subparsers: Any) -> None:
     add("inputs", nargs="+", metavar="INPUT", help="image, folder, or pattern such as 'in/*.jpg'")
     add("-o", "--out", required=True, type=Path, metavar="OUT",
         help="folder for the results, or the file for one")  # fmt: skip
-    add("--weights", type=Path, metavar="FILE", help=f"SMSR checkpoint (or set {WEIGHTS})")
+    add("--weights", type=Path, metavar="FILE",
+        help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
     _add_speed(parser.add_argument_group("quality and speed").add_argument)
@@ -92,9 +89,14 @@ def _extension(text: str) -> str:
 
 
 def _add_speed(add: Callable[..., Any]) -> None:
-    add("--outscale", type=factor, metavar="X", help="any factor; Lanczos after the network's own")
+    add("--scale", type=int, choices=UPSCALES,
+        help="which of the package's networks (2)")  # fmt: skip
+    add("--outscale", type=factor, metavar="X",
+        help="any factor; Lanczos after the network's own")  # fmt: skip
+    add("--density", type=share, metavar="D",
+        help="share of the pixels to compute, 0 to 1; less is faster")  # fmt: skip
     add("--threshold", type=finite, default=0.0, metavar="T",
-        help="above 0 computes less: 2 costs 0.03 dB on Set5")  # fmt: skip
+        help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
     add("--threads", type=positive, metavar="N", help="(default: PyTorch's)")
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
@@ -138,12 +140,9 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.upscale.inputs import Naming, plan
 
     try:
-        weights = args.weights or os.environ.get(WEIGHTS)
-        if not weights:
-            raise ValueError(NO_WEIGHTS)
         naming = Naming(args.out, args.suffix, args.ext, args.masks)
         jobs = plan(args.inputs, naming, args.recursive)
-        batch = _batch(args, Path(weights))
+        batch = _batch(args)
     except ValueError as error:
         return bad_usage(args, error) if processes.is_first_to_say(str(error)) else BAD_USAGE
     jobs = _connect(processes, jobs)
@@ -187,20 +186,22 @@ def _silence_decoders() -> None:
         logging.getLogger(library).setLevel(logging.CRITICAL)
 
 
-def _batch(args: argparse.Namespace, weights: Path) -> Batch:
+def _batch(args: argparse.Namespace) -> Batch:
     """Load the network. Raises ValueError if it cannot be used as asked."""
     import torch
 
-    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints import default_weights, load
     from smsr_plugin.upscale.batch import Batch
     from smsr_plugin.upscale.network import Network
     from smsr_plugin.upscale.upscaler import Upscaler
 
     if args.threads:
         torch.set_num_threads(args.threads)
+    weights = args.weights or default_weights(args.scale, args.outscale)
     network = Network(
-        load(weights),
+        load(weights, scale=args.scale),
         precision=args.precision,
+        density=args.density,
         threshold=args.threshold,
         dense=args.dense,
         tile=args.tile,

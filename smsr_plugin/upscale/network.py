@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -54,6 +55,7 @@ class Network:
         net: The network, for RGB.
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
+        density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
         dense: Compute every pixel and mask afterwards, in plain PyTorch.
         tile: Side of the tiles that lq images are cut into. 0: never. None: where the image as a
             whole needs more than `memory.SHARE` of the memory that is available now.
@@ -69,6 +71,7 @@ class Network:
         *,
         precision: str = "fp32",
         threshold: float = 0.0,
+        density: float | None = None,
         dense: bool = False,
         tile: int | None = None,
         overlap: int = OVERLAP,
@@ -84,6 +87,9 @@ class Network:
                 f"tiles of {tile} cannot overlap by {overlap}: "
                 f"they must be at least {smallest_tile(overlap)}"
             )
+        if density is not None:
+            net = copy.deepcopy(net)
+            net.set_density(density)
         self.net: SMSR | SparseSMSR = net if dense else to_sparse(net, precision, threshold)
         self.cost = SMSRCost(net.config, dense_channels(net))
         # Taken once: what one image leaves allocated must not change how the next one is cut.

@@ -97,7 +97,7 @@ def test_the_package_is_the_command_too():
         ("upscale a --wieghts b", "error: unknown option --wieghts: did you mean --weights?"),
         ("upscale a --tilt=3", "error: unknown option --tilt: did you mean --tile?"),
         ("upscale -i a -o b", "error: unknown option -i: name the images without an option"),
-        ("upscale a -o b -s 4", "error: unknown option -s: the weights give the factor;"),
+        ("upscale a -o b -s 4", "error: unknown option -s: did you mean --scale"),
         ("train --opt a", "smsr train: error: unknown option --opt: did you mean -opt?"),
         ("train -opt a --autoresume", "option --autoresume: did you mean --auto_resume?"),
         ("train -opt a --locl_rank 1", "unknown option --locl_rank (smsr train --help)"),

@@ -21,6 +21,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 
 import smsr_plugin
+from smsr_plugin.archs.density import density_curve
 from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.images.mask_overlay import mask_overlay
@@ -226,12 +227,38 @@ def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path, capsys, arguments
     assert not (tmp_path / "out").exists()
 
 
-def test_without_weights_it_says_where_they_come_from(monkeypatch, capsys):
+def test_without_weights_the_packages_network_is_taken(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("SMSR_WEIGHTS")
+    packaged = tmp_path / "packaged"
+    packaged.mkdir()
+    monkeypatch.setattr("smsr_plugin.checkpoints.shipped.FOLDER", packaged)
+    save(tmp_path / "a.png", eight(12, 10))
     assert main(["upscale", "a.png", "-o", "out"]) == 2
-    error = capsys.readouterr().err
-    assert "give --weights FILE or set SMSR_WEIGHTS" in error
-    assert "github.com/LongguangWang/SMSR" in error
+    assert "name a file, or set SMSR_WEIGHTS" in capsys.readouterr().err
+    for scale in (2, 3):
+        save_checkpoint(tiny_smsr(upscale=scale).float(), packaged / f"smsr_x{scale}.safetensors")
+    for arguments, height in (((), 24), (("--scale", "3"), 36), (("--outscale", "2.5"), 30)):
+        assert main(["upscale", "a.png", "-o", "out.png", *arguments]) == 0
+        assert cv2.imread("out.png").shape[0] == height
+    assert main(["upscale", "a.png", "-o", "out.png", "--scale", "4"]) == 2
+    assert "scale must be one of 2, 3" in capsys.readouterr().err
+
+
+def test_a_density_is_asked_for(net, tmp_path, capsys):
+    save(tmp_path / "a.png", eight(30, 20))
+    assert main(["upscale", "a.png", "-o", "out.png", "--density", "0.3"]) == 2
+    assert "takes a threshold" in capsys.readouterr().err
+    x = torch.from_numpy(eight(30, 20)).permute(2, 0, 1)[None] / 255
+    net.density_curve = density_curve(net(x, return_masks=True).logits.detach())
+    save_checkpoint(net, tmp_path / "net.safetensors")
+    kept = []
+    for density in ("0.2", "0.8", "1"):
+        assert main(["upscale", "a.png", "-o", "out.png", "--density", density, "--json"]) == 0
+        kept.append(json.loads(capsys.readouterr().out)["images"][0]["density"])
+    assert kept[0] < 0.45 < kept[1] < kept[2] == 1
+    with pytest.raises(SystemExit):
+        main(["upscale", "a.png", "-o", "out.png", "--density", "1.2"])
+    assert "expected a share from 0 to 1, got '1.2'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

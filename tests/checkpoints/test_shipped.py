@@ -1,0 +1,71 @@
+"""Which weights are taken where no file is named."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks import tiny_smsr
+
+from smsr_plugin.checkpoints import CheckpointError, default_weights, load, save, shipped
+from smsr_plugin.checkpoints.network import read
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Return a folder of weights in place of the package's, for ×2 and ×4."""
+    monkeypatch.delenv(shipped.VARIABLE, raising=False)
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    for scale in (2, 4):
+        save(tiny_smsr(upscale=scale).float(), tmp_path / f"smsr_x{scale}.safetensors", half=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("scale", "outscale", "taken"),
+    [(None, None, 2), (4, None, 4), (2, 3.0, 2), (None, 1.5, 2), (None, 2.1, 4), (None, 9.0, 4)],
+)
+def test_scale_or_outscale_choose_among_the_packages_networks(folder, scale, outscale, taken):
+    assert default_weights(scale, outscale) == folder / f"smsr_x{taken}.safetensors"
+
+
+def test_load_takes_the_packages_network_for_a_scale(folder):
+    assert load().config.upscale == 2
+    assert load(scale=4).config.upscale == 4
+    with pytest.raises(CheckpointError, match=r"scale must be one of 2, 4, .* got 3"):
+        load(scale=3)
+
+
+def test_weights_that_the_user_sets_win(folder, monkeypatch, tmp_path):
+    own = tmp_path / "own.safetensors"
+    save(tiny_smsr(seed=5, upscale=3).float(), own)
+    monkeypatch.setenv(shipped.VARIABLE, str(own))
+    assert default_weights(2) == own
+    assert load().config.upscale == 3
+    with pytest.raises(CheckpointError, match="enlarges by 3, but scale 2 was asked for"):
+        load(scale=2)
+
+
+def test_without_weights_in_the_package_the_error_says_what_to_do(folder):
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(CheckpointError, match="name a file, or set SMSR_WEIGHTS"):
+        load()
+
+
+def test_half_precision_rounds_weights_only(tmp_path):
+    net = tiny_smsr(num_feat=16).float()
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    save(net, whole)
+    save(net, half, {"licence": "Apache-2.0"}, half=True)
+    assert half.stat().st_size < 0.7 * whole.stat().st_size
+    checkpoint = read(half)
+    assert checkpoint.metadata["licence"] == "Apache-2.0"
+    names = {name for name, _ in net.named_parameters()}
+    for key, value in net.state_dict().items():
+        expected = value.half().float() if key in names else value
+        torch.testing.assert_close(checkpoint.state_dict[key], expected, rtol=0, atol=0)
+    with torch.no_grad():
+        net.head[0].weight[0] = 1e6
+    with pytest.raises(CheckpointError, match=r"head\.0\.weight has values beyond float16"):
+        save(net, half, half=True)
+    assert read(half).metadata["licence"] == "Apache-2.0"  # as it was
