@@ -78,6 +78,7 @@ setup(
         "jinja2",
         "lmdb",
         "markupsafe",
+        "msgspec>=0.19",
         "numpy",
         "opencv-python",
         "pillow",
@@ -92,7 +93,14 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "test": ["hypothesis>=6", "import-linter>=2", "matplotlib", "pytest>=8", "selenium>=4.11"],
+        "test": [
+            "hypothesis>=6",
+            "import-linter>=2",
+            "jsonschema>=4",
+            "matplotlib",
+            "pytest>=8",
+            "selenium>=4.11",
+        ],
         "bench": [
             "matplotlib",
             "ncnn",

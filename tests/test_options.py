@@ -54,15 +54,25 @@ def test_training_schedules(path):
     mask_images(opt["logger"])  # raises on a wrong value
     options = TrainOptions.from_train_section(train)
     total = train["total_iter"]
-    assert options.tau(1) == 1
-    assert options.tau(total) == 0.4
-    assert options.warmup(1) == 0
-    assert options.warmup(total) == 1
-    milestones = train["scheduler"]["milestones"]
-    assert milestones == sorted(milestones)
-    assert milestones[-1] < total
-    for name in ("pixel_opt", "sparsity_opt"):
-        assert build_loss(train[name]).loss_weight > 0
+    if options.masks is None:
+        assert options.tau(1) == 1
+        assert options.tau(total) == 0.4
+        assert options.warmup(1) == 0
+        assert options.warmup(total) == 1
+    else:
+        assert options.masks.density_at(1) == 1
+        assert options.masks.density_at(total) == pytest.approx(options.masks.density)
+    scheduler = train["scheduler"]
+    if "milestones" in scheduler:
+        assert scheduler["milestones"] == sorted(scheduler["milestones"])
+        assert scheduler["milestones"][-1] < total
+    else:
+        assert sum(scheduler["periods"]) == total
+    losses = {key: build_loss(keys) for key, keys in train.items() if key.endswith("_opt")}
+    assert ("sparsity_opt" in losses) == (options.masks is None)
+    assert any(losses[key].loss_weight > 0 for key in ("pixel_opt", "teacher_opt") if key in losses)
+    for name in {"sparsity_opt", "detail_opt"} & set(losses):
+        assert losses[name].loss_weight > 0
 
 
 def test_the_demo_draws_masks_in_tensorboard():

@@ -10,7 +10,11 @@ from torch import nn
 
 from smsr_plugin.training.errors import OptionError, suggestion
 from smsr_plugin.training.network_size import check_network_size
-from smsr_plugin.training.options.names import BASICSR_SUFFIX
+from smsr_plugin.training.options.names import (
+    BASICSR_SUFFIX,
+    IN_CHANNEL_OPTIONS,
+    UPSCALE_OPTIONS,
+)
 from smsr_plugin.training.registration import ARCH_REGISTRY, register_all
 
 #: Options where a constructor has no default, or not that of the published network.
@@ -31,9 +35,6 @@ STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {
 }
 #: Published networks that are another registered network in another size.
 VARIANTS = {"RLFN-S": "RLFN"}
-#: What constructors call the scale, and the channels of the lq image.
-UPSCALE_OPTIONS = ("upscale", "scale")
-IN_CHANNEL_OPTIONS = ("num_in_ch", "in_channels", "in_chans")
 
 
 class Architecture(NamedTuple):

@@ -10,6 +10,8 @@ import pytest
 from commands import train
 from option_files import train_options, write_options, write_pairs
 
+import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
+
 
 @pytest.fixture(scope="session")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:

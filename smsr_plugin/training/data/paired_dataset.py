@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
 from smsr_plugin.images.files import DataError, check_complete, read_header
 from smsr_plugin.staging import open_regular
+from smsr_plugin.training.options.datasets import MAX_DRAWS
 
 Patch = NDArray[np.float32]
 
 _ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
 _OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
 KINDS = ("lmdb", "disk")
-MAX_DRAWS = 100
 _TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
 
 

@@ -1,14 +1,14 @@
-"""Checks of the options before anything starts: one small function per thing that goes wrong.
+"""What the type of one key cannot say: what concerns two keys, the machine, or the files there.
 
-Each takes the options as the file gives them and whether they are for training, and raises
-`OptionError` with the key, what was expected, what came and what to do. They run in order: a
-later one may rely on what an earlier one made sure of. Keys that belong to one model alone are
-that model's to check.
+Each check takes options of the right types and whether they are for training, and raises
+`OptionError` with the key, what was expected, what came and what to do. They run in order: a later
+one may rely on what an earlier one made sure of.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,177 +16,159 @@ import torch
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
-from smsr_plugin.training.errors import MISSING, suggestion, wrong
+from smsr_plugin.training.errors import MISSING, wrong
+from smsr_plugin.training.network_size import check_network_size
+from smsr_plugin.training.options.extensions import IMAGE_SETS, models
 from smsr_plugin.training.options.file import Options
-from smsr_plugin.training.options.keys import check_arguments, check_keys
-from smsr_plugin.training.options.limits import check_amounts, check_backends, check_file_names
-from smsr_plugin.training.options.names import check_network_arguments, check_types, network_scale
-
-#: What BasicSR makes of `path`: a key that holds none of these becomes a folder of that name.
-PATH_KEYS = ("pretrain_network", "param_key", "strict_load", "resume")
-KNOWN_PATH_KEYS = (
-    "pretrain_network_g",
-    "param_key_g",
-    "strict_load_g",
-    "resume_state",
-    "ignore_resume_networks",
+from smsr_plugin.training.options.names import (
+    IN_CHANNEL_OPTIONS,
+    UPSCALE_OPTIONS,
+    network_option,
+    required,
 )
+from smsr_plugin.training.options.schedulers import check_scheduler
+from smsr_plugin.training.options.train import TrainOptions
+from smsr_plugin.training.options.typed import typed
+from smsr_plugin.training.options.values import is_section
 
 
-def check_options(opt: Options, is_train: bool) -> None:
-    """Raise OptionError at the first thing in `opt` that cannot work on this machine."""
+def check_options(opt: Mapping[str, Any], is_train: bool) -> Options:
+    """Return the options, each of the type of its key (see `typed`).
+
+    Raises:
+        OptionError: At the first thing in them that cannot work on this machine.
+    """
+    check_sections(opt, is_train)
+    check_phases(opt, is_train)
+    checked = typed(opt, is_train)
     for check in CHECKS:
-        check(opt, is_train)
+        check(checked, is_train)
+    return checked
 
 
-def check_sections(opt: Options, is_train: bool) -> None:
+def check_sections(opt: Mapping[str, Any], is_train: bool) -> None:
     """The sections that the pipeline reads are there, and are sections."""
-    required = {"datasets", "network_g", "path"} | ({"train", "logger"} if is_train else {"val"})
-    optional = {"val"} | {key for key in opt if key.startswith("network_")}
-    for name in sorted(required | optional):
-        section = opt.get(name)
-        if not isinstance(section, dict) and (name in required or section is not None):
+    for name in ("datasets", "network_g", "path", *(("train", "logger") if is_train else ("val",))):
+        if not is_section(opt.get(name)):
             purpose = "training" if is_train else "testing"
             advice = f"{purpose} needs its keys, indented below `{name}:`"
             raise wrong(name, "a section", opt.get(name, MISSING), advice)
 
 
-def check_name(opt: Options, is_train: bool) -> None:
-    """The name is one folder below experiments/ or results/."""
-    name = opt.get("name", MISSING)
-    if not isinstance(name, str) or not name.strip(". ") or set(name) & set("/\\\0\r\n"):
-        folder = "experiments" if is_train else "results"
-        advice = "use letters, digits, `-` and `_`, and quote it if it looks like a number"
-        raise wrong("name", f"the name of a folder below {folder}/", name, advice)
-
-
-def check_num_gpu(opt: Options, is_train: bool) -> None:
-    """No more CUDA devices are asked for than there are."""
-    value = opt.get("num_gpu", MISSING)
-    if value == "auto":
-        return
-    if not is_whole(value, at_least=0):
-        raise wrong("num_gpu", "a whole number or `auto`", value, "write `num_gpu: 0` for the CPU")
-    available = torch.cuda.device_count()
-    if value > available:
-        advice = "write `num_gpu: auto`" if available else "write `num_gpu: 0` to run on the CPU"
-        raise wrong("num_gpu", f"at most {available}, the CUDA devices found", value, advice)
-
-
-def check_seed(opt: Options, is_train: bool) -> None:
-    """The seed is one that all generators take."""
-    seed = opt.get("manual_seed")
-    if seed is not None and (not is_whole(seed, at_least=0) or seed >= 2**31):
-        advice = "without one it is 0"
-        raise wrong("manual_seed", "a whole number from 0 to 2147483647", seed, advice)
-
-
-def check_phases(opt: Options, is_train: bool) -> None:
-    """The data sets have names and phases that the pipeline knows."""
+def check_phases(opt: Mapping[str, Any], is_train: bool) -> None:
+    """The data sets have phases that the pipeline knows."""
     datasets = opt["datasets"]
     needed, others = ("train", "`val`, `val_2`, …") if is_train else ("test", "`test_2`, `val`, …")
-    for phase, dataset in datasets.items():
+    for phase in datasets:
         if phase != needed and phase.split("_")[0] not in {"val", needed} - {"train"}:
             advice = f"rename it to `{needed}` or {others}"
             raise wrong("datasets", f"`{needed}` or {others}", phase, advice)
-        if not isinstance(dataset, dict):
-            advice = f"indent its keys below `{phase}:`"
-            raise wrong(f"datasets.{phase}", "a section", dataset, advice)
-        if not isinstance(dataset.get("name"), str):
-            came = dataset.get("name", MISSING)
-            raise wrong(f"datasets.{phase}.name", "text for the log", came, "name the data set")
     if not datasets or (is_train and "train" not in datasets):
         came = ", ".join(datasets) or MISSING
         raise wrong("datasets", f"a section `{needed}`", came, "say which images to use")
 
 
-def check_counts(opt: Options, is_train: bool) -> None:
-    """Iterations, frequencies and batch sizes are whole numbers that can be counted with."""
-    if not is_train:
-        return
-    counts = [("train", "total_iter"), ("logger", "print_freq"), ("logger", "save_checkpoint_freq")]
-    if opt.get("val") is not None:
-        counts.append(("val", "val_freq"))
-    for section, key in counts:
-        value = opt[section].get(key, MISSING)
-        # `!!float 5e3` is common in BasicSR's option files, and as good as 5000.
-        if not is_whole(int(value) if _is_whole_float(value) else value, at_least=1):
-            raise wrong(f"{section}.{key}", "a whole number above 0", value, "count in iterations")
-    keep = opt["logger"].get("keep_checkpoints")
-    if keep is not None and not is_whole(keep, at_least=1):
-        advice = "it is how many of the last are kept beside the best"
-        raise wrong("logger.keep_checkpoints", "a whole number above 0, or ~ for all", keep, advice)
-    loader = opt["datasets"]["train"]
-    for key, least in (("batch_size_per_gpu", 1), ("num_worker_per_gpu", 0)):
-        value = loader.get(key, MISSING)
-        if not is_whole(value, at_least=least):
-            advice = "such as 16 images" if least else "0 loads the images in the main process"
-            expected = f"a whole number of at least {least}"
-            raise wrong(f"datasets.train.{key}", expected, value, advice)
-    ratio = loader.get("dataset_enlarge_ratio", 1)
-    if not is_number(ratio) or not 0 < ratio < float("inf"):
-        advice = "it is how often an epoch repeats the images"
-        raise wrong("datasets.train.dataset_enlarge_ratio", "a number above 0", ratio, advice)
+def check_names(opt: Options, is_train: bool) -> None:
+    """No two data sets have their results in one folder."""
+    seen: dict[str, str] = {}
+    for phase, dataset in opt["datasets"].items():
+        other = seen.setdefault(dataset["name"].casefold(), phase)
+        if phase != "train" and other not in ("train", phase):
+            expected = f"another name than that of datasets.{other}"
+            advice = "their results would overwrite each other"
+            raise wrong(f"datasets.{phase}.name", expected, dataset["name"], advice)
 
 
-def check_optimizer(opt: Options, is_train: bool) -> None:
-    """Optimizer and scheduler are described, and the learning rate is a number."""
-    if not is_train:
-        return
-    for key, example in (("optim_g", "Adam"), ("scheduler", "MultiStepLR")):
-        section = opt["train"].get(key, MISSING)
-        if not isinstance(section, dict) or not isinstance(section.get("type"), str):
-            advice = f"write e.g. `type: {example}` in it"
-            raise wrong(f"train.{key}", "a section with a type", section, advice)
-    lr = opt["train"]["optim_g"].get("lr", MISSING)
-    if not is_number(lr) or not 0 < lr < float("inf"):
-        raise wrong("train.optim_g.lr", "a number above 0", lr, "write e.g. `lr: 2e-4`")
+def check_num_gpu(opt: Options, is_train: bool) -> None:
+    """No more CUDA devices are asked for than there are."""
+    value, available = opt["num_gpu"], torch.cuda.device_count()
+    if value != "auto" and value > available:
+        advice = "write `num_gpu: auto`" if available else "write `num_gpu: 0` to run on the CPU"
+        raise wrong("num_gpu", f"at most {available}, the CUDA devices found", value, advice)
 
 
-def check_switches(opt: Options, is_train: bool) -> None:
-    """The switches that BasicSR reads without a default are there."""
-    switches = [("val", "save_img")] if opt.get("val") is not None else []
-    if is_train:
-        switches.append(("logger", "use_tb_logger"))
-    for section, key in switches:
-        value = opt[section].get(key, MISSING)
-        if not isinstance(value, bool):
-            raise wrong(f"{section}.{key}", "true or false", value, f"write `{key}: false`")
+def check_networks(opt: Options, is_train: bool) -> None:
+    """Networks fit into memory."""
+    for section, keys in opt.items():
+        if section.startswith("network_") and keys is not None:
+            options = {key: value for key, value in keys.items() if key != "type"}
+            check_network_size(section, required("network", keys["type"]), options)
 
 
 def check_tensorboard(opt: Options, is_train: bool) -> None:
-    """TensorBoard is installed if it is asked for."""
-    if not is_train or not opt["logger"]["use_tb_logger"]:
+    """TensorBoard is installed if it is asked for, and on if Weights & Biases follows it."""
+    if not is_train:
+        return
+    logger, key = opt["logger"], "logger.use_tb_logger"
+    if not logger["use_tb_logger"]:
+        wandb: Options = logger.get("wandb") or {}
+        if wandb.get("project") is not None:
+            raise wrong(
+                key, "true with logger.wandb.project", False, "it logs what TensorBoard does"
+            )
         return
     try:
         importlib.import_module("torch.utils.tensorboard")
     except ImportError as error:
-        key, advice = "logger.use_tb_logger", "`pip install tensorboard`, or write false"
+        advice = "`pip install tensorboard`, or write false"
         raise wrong(key, f"false without TensorBoard ({error})", True, advice) from error
 
 
 def check_scale(opt: Options, is_train: bool) -> None:
     """Data sets and network agree on the scale, and patches divide by it."""
-    scale, upscale = opt.get("scale"), network_scale(opt["network_g"])
+    scale, (name, upscale) = opt.get("scale"), network_option(opt["network_g"], UPSCALE_OPTIONS)
     if scale is None:
         return
-    if not is_whole(scale, at_least=1):
-        raise wrong("scale", "a whole number above 0", scale, "such as 2, 3 or 4")
     if upscale is not None and upscale != scale:
         advice = "the data sets and the network must have the same one"
-        raise wrong("network_g.upscale", f"{scale}, the `scale` of the data sets", upscale, advice)
+        raise wrong(f"network_g.{name}", f"{scale}, the `scale` of the data sets", upscale, advice)
     gt_size = opt["datasets"].get("train", {}).get("gt_size")
-    if is_train and gt_size is not None and (not is_whole(gt_size, 1) or gt_size % scale):
+    if is_train and isinstance(gt_size, int) and gt_size % scale:
         advice = f"lq patches are gt_size / scale pixels wide; write e.g. {48 * scale}"
         raise wrong("datasets.train.gt_size", f"a multiple of the scale {scale}", gt_size, advice)
+
+
+def check_channels(opt: Options, is_train: bool) -> None:
+    """The network takes as many channels as the images of the data sets have."""
+    name, channels = network_option(opt["network_g"], IN_CHANNEL_OPTIONS)
+    for phase, dataset in _image_sets(opt):
+        key, color = f"datasets.{phase}.color", dataset.get("color")
+        if color == "y" and channels not in (1, None):
+            advice = f"or write network_g.{name}: 1"
+            raise wrong(key, f"~ for a network of {channels} channels", color, advice)
+        if color is None and channels == 1:
+            raise wrong(key, "`y` for a network of one channel", color, f"or network_g.{name}: 3")
+        if (dataset.get("mean") is None) != (dataset.get("std") is None):
+            absent = "mean" if dataset.get("mean") is None else "std"
+            key, advice = f"datasets.{phase}.{absent}", "mean and std go together"
+            raise wrong(key, "a value for each channel", dataset.get(absent, MISSING), advice)
+
+
+def check_losses(opt: Options, is_train: bool) -> None:
+    """There is a loss."""
+    train: Options = opt.get("train") or {}
+    losses = [train.get(key) for key in ("pixel_opt", "perceptual_opt")]
+    needed = opt["model_type"] in ("SRModel", "SwinIRModel", "SMSRModel")
+    if is_train and needed and losses == [None, None]:
+        came = train.get("pixel_opt", MISSING)
+        raise wrong("train.pixel_opt", "a loss", came, "e.g. {type: L1Loss}")
+    if is_train and opt["model_type"] == "SMSRModel":
+        TrainOptions.from_train_section(train)
+    if opt["model_type"] == "SwinIRModel" and "window_size" not in opt["network_g"]:
+        advice = "SwinIRModel pads images to a multiple of it"
+        raise wrong("network_g.window_size", "a whole number above 0", MISSING, advice)
+
+
+def check_schedules(opt: Options, is_train: bool) -> None:
+    """The learning rate is known for every iteration."""
+    if is_train:
+        check_scheduler(opt["train"]["scheduler"], opt["train"]["total_iter"])
 
 
 def check_loaders(opt: Options, is_train: bool) -> None:
     """Prefetching and workers fit each other and the device."""
     for phase, dataset in opt["datasets"].items():
         key, mode = f"datasets.{phase}.prefetch_mode", dataset.get("prefetch_mode")
-        if mode not in (None, "cpu", "cuda"):
-            raise wrong(key, "`cpu`, `cuda` or ~", mode, "~ is the usual loader")
         if mode == "cuda" and (opt["num_gpu"] == 0 or not torch.cuda.is_available()):
             raise wrong(key, "`cpu` or ~ when running on the CPU", mode, "write `prefetch_mode: ~`")
         if mode == "cuda" and dataset.get("pin_memory") is not True:
@@ -208,9 +190,6 @@ def check_files(opt: Options, is_train: bool) -> None:
             if key == "meta_info_file" and value is not None and not Path(value).is_file():
                 raise wrong(f"datasets.{phase}.{key}", "a file", value, "it lists the images")
     for key, value in opt["path"].items():
-        if not any(part in key for part in PATH_KEYS):
-            known = f"a key such as `resume_state`{suggestion(key, KNOWN_PATH_KEYS)}"
-            raise wrong("path", known, key, "BasicSR would make a folder of its value")
         if key.startswith("pretrain_network"):
             _check_exists(f"path.{key}", value)
     if not is_train and opt["path"].get("pretrain_network_g") is None:
@@ -233,45 +212,28 @@ def check_weights(opt: Options) -> None:
 
 
 CHECKS = (
-    check_sections,
-    check_name,
     check_num_gpu,
-    check_seed,
-    check_phases,
-    check_backends,
-    check_file_names,
-    check_types,
-    check_network_arguments,
-    check_keys,
-    check_arguments,
-    check_counts,
-    check_optimizer,
-    check_switches,
+    check_names,
+    check_losses,
     check_tensorboard,
     check_scale,
-    check_amounts,
+    check_channels,
+    check_networks,
+    check_schedules,
     check_loaders,
     check_files,
 )
 
 
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def is_whole(value: Any, at_least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= at_least
-
-
-def _is_whole_float(value: object) -> bool:
-    return isinstance(value, float) and value.is_integer()
+def _image_sets(opt: Options) -> Iterator[tuple[str, Options]]:
+    """Yield the data sets of single images, if the model is one that takes those."""
+    model = models().get(opt["model_type"])
+    for phase, dataset in opt["datasets"].items():
+        if model is not None and model.images and dataset["type"] in IMAGE_SETS:
+            yield phase, dataset
 
 
 def _check_exists(key: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str):
-        raise wrong(key, "a path", value, "quote it if it looks like a number")
-    if not Path(value).expanduser().exists():
+    if value is not None and not Path(str(value)).exists():
         advice = f"there is no such file or folder below {Path.cwd()}"
         raise wrong(key, "an existing path", value, advice)

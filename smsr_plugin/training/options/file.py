@@ -1,4 +1,5 @@
 """Option files read safely: plain values only, in order, each error on one clear line."""
+# pyright: standard
 
 from __future__ import annotations
 

@@ -2,48 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from smsr_plugin.training.options.values import Section, Whole, about
+
+Share = Annotated[float, Meta(gt=0, le=1)]
 
 
-@dataclass(frozen=True)
-class MaskOptions:
-    """The section `train.masks`.
+class MaskOptions(Section):
+    """`train.masks`: how masks are learned by running quantiles."""
 
-    Attributes:
-        density: The share of pixels that each block computes in the end, above 0, at most 1.
-        density_start: The share with which masks begin.
-        dense_iters: Up to this iteration every pixel is computed.
-        density_iters: Over so many iterations after them the density falls, linearly.
-        detail_iters: Over so many iterations after them the weight of `train.detail_opt` falls
-            to its `end_weight`.
-        lr: The learning rate of mask predictors; None: that of the rest.
-    """
-
-    density: float
-    density_start: float = 0.97
-    dense_iters: int = 0
-    density_iters: int = 0
-    detail_iters: int = 0
-    lr: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("density", "density_start"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
-                raise ValueError(
-                    f"train.masks.{name} must be a share of the pixels, above 0 and at most 1, "
-                    f"got {value!r}"
-                )
-        for name in ("dense_iters", "density_iters", "detail_iters"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise ValueError(
-                    f"train.masks.{name} must be a whole number of at least 0, got {value!r}"
-                )
-        if self.lr is not None and (not isinstance(self.lr, int | float) or not 0 < self.lr < 1):
-            raise ValueError(
-                f"train.masks.lr must be a number above 0 and below 1, or ~, got {self.lr!r}"
-            )
+    density: Annotated[
+        Share,
+        about(
+            "The share of pixels that each block computes in the end.",
+            advice="it is a share of the pixels, e.g. {density: 0.4}",
+        ),
+    ]
+    density_start: Annotated[Share, about("The share with which masks begin.")] = 0.97
+    dense_iters: Annotated[Whole, about("Up to this iteration every pixel is computed.")] = 0
+    density_iters: Annotated[
+        Whole, about("Over so many iterations after them the density falls, linearly.")
+    ] = 0
+    detail_iters: Annotated[
+        Whole,
+        about(
+            "Over so many iterations after them the weight of `detail_opt` falls to its "
+            "`end_weight`."
+        ),
+    ] = 0
+    lr: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        about("The learning rate of mask predictors; ~ for that of the rest."),
+    ] = None
 
     def density_at(self, current_iter: int) -> float:
         """Return the density of a 1-based iteration; 1 while every pixel is computed."""

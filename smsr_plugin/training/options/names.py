@@ -1,11 +1,15 @@
-"""Names in the options that BasicSR looks up in its registries: known, or the nearest suggested."""
+"""Names in option files: what each stands for, in a registry or in torch."""
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+import types
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
+import torch
+from basicsr.models import lr_scheduler as basicsr_schedulers
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
     DATASET_REGISTRY,
@@ -14,93 +18,103 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
     Registry,
 )
+from torch.optim import lr_scheduler as torch_schedulers
 
 from smsr_plugin.training.converters import CONVERTER_REGISTRY
-from smsr_plugin.training.errors import MISSING, suggestion, wrong
-from smsr_plugin.training.options.file import Options
 
 BASICSR_SUFFIX = "_basicsr"  # what a registry adds to a name that it does not hold
 
-
-class NamedType(NamedTuple):
-    """A name in the options that stands for a class or function."""
-
-    key: str
-    name: object
-    kind: str
-    registry: Registry
+#: A class or a function.
+Target = Callable[..., Any]
 
 
-def check_types(opt: Options, is_train: bool) -> None:
-    """Every type is registered under its name.
+class Kind(NamedTuple):
+    """A kind of things that option files name."""
+
+    text: str  #: How errors call one.
+    all: Callable[[], Mapping[str, Target]]  #: Those that are known now, by name.
+
+
+def _in(registry: Registry) -> Callable[[], Mapping[str, Target]]:
+    return lambda: dict(iter(cast(Any, registry)))
+
+
+def _classes(module: types.ModuleType, base: type) -> dict[str, Target]:
+    return {
+        name: item
+        for name, item in vars(module).items()
+        if inspect.isclass(item) and issubclass(item, base) and item is not base
+        if not name.startswith("_")
+    }
+
+
+def _optimizers() -> Mapping[str, Target]:
+    return _classes(torch.optim, torch.optim.Optimizer)
+
+
+def _schedulers() -> Mapping[str, Target]:
+    base = torch_schedulers.LRScheduler
+    own = _classes(basicsr_schedulers, base)
+    # BasicSR means its own, which can restart, by torch's name.
+    return {**_classes(torch_schedulers, base), **own, "MultiStepLR": own["MultiStepRestartLR"]}
+
+
+KINDS: Mapping[str, Kind] = {
+    "model": Kind("model", _in(MODEL_REGISTRY)),
+    "dataset": Kind("data set", _in(DATASET_REGISTRY)),
+    "network": Kind("network", _in(ARCH_REGISTRY)),
+    "loss": Kind("loss", _in(LOSS_REGISTRY)),
+    "metric": Kind("metric", _in(METRIC_REGISTRY)),
+    "converter": Kind("converter", _in(CONVERTER_REGISTRY)),
+    "optimizer": Kind("optimizer", _optimizers),
+    "scheduler": Kind("scheduler", _schedulers),
+}
+#: What constructors of networks call the scale, and the channels of the lq image.
+UPSCALE_OPTIONS = ("upscale", "scale")
+IN_CHANNEL_OPTIONS = ("num_in_ch", "in_channels", "in_chans")
+
+
+def names(kind: str) -> list[str]:
+    """Return the names that things of a kind are known by."""
+    return sorted(name.removesuffix(BASICSR_SUFFIX) for name in KINDS[kind].all())
+
+
+def find(kind: str, name: object) -> Target | None:
+    """Return what a name stands for, None if it is not known."""
+    known = KINDS[kind].all()
+    return known.get(str(name), known.get(f"{name}{BASICSR_SUFFIX}"))
+
+
+def required(kind: str, name: str) -> Target:
+    """Return what a name stands for.
 
     Raises:
-        OptionError: At the first one that is not, with the nearest name that is.
+        KeyError: If it is not known.
     """
-    for key, name, kind, registry in _named_types(opt):
-        known = sorted(known.removesuffix(BASICSR_SUFFIX) for known in registry.keys())  # noqa: SIM118
-        if name not in (*known, *registry.keys()):
-            nearest = suggestion(name, known) or f" ({', '.join(known)})"
-            raise wrong(key, f"the name of a {kind}{nearest}", name, "names are case-sensitive")
+    target = find(kind, name)
+    if target is None:
+        raise KeyError(f"no {KINDS[kind].text} is called {name}")
+    return target
 
 
-def check_network_arguments(opt: Options, is_train: bool) -> None:
-    """Every key of a `network_…` section is an argument of its network, and none is lacking.
+def network_option(keys: Mapping[str, Any], options: Sequence[str]) -> tuple[str, Any]:
+    """Return the first of some options that a network has, and its value.
 
-    Raises:
-        OptionError: At the first one that is not, with the nearest argument that is.
+    Args:
+        keys: The section of the network.
+        options: What it may be called, such as `UPSCALE_OPTIONS`.
+
+    Returns:
+        The option's name and value; where the network has none of them, the first and None.
     """
-    for section, keys in _networks(opt):
-        network = keys["type"]
-        parameters = network_parameters(network)
-        if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            continue
-        for key, value in keys.items():
-            if key != "type" and key not in parameters:
-                expected = f"an option of {network}{suggestion(key, list(parameters))}"
-                raise wrong(f"{section}.{key}", expected, value, f"known: {', '.join(parameters)}")
-        for key, parameter in parameters.items():
-            if parameter.default is parameter.empty and key not in keys:
-                raise wrong(f"{section}.{key}", "a value", MISSING, f"{network} has no default")
+    has = parameters(required("network", keys["type"]))
+    name = next((name for name in options if name in has), None)
+    if name is None:
+        return options[0], None
+    default = has[name].default
+    return name, keys.get(name, None if default is inspect.Parameter.empty else default)
 
 
-def network_parameters(network: str) -> Mapping[str, inspect.Parameter]:
-    """Return the arguments of a registered network."""
-    name = network if network in ARCH_REGISTRY else network + BASICSR_SUFFIX
-    return inspect.signature(ARCH_REGISTRY.get(name)).parameters
-
-
-def network_scale(keys: Mapping[str, Any]) -> Any:
-    """Return what a `network_…` section, or its network's default, gives as `upscale`."""
-    if "upscale" in keys:
-        return keys["upscale"]
-    parameter = network_parameters(keys["type"]).get("upscale")
-    return None if parameter is None else parameter.default
-
-
-def _networks(opt: Options) -> Iterator[tuple[str, dict[str, Any]]]:
-    for key, value in opt.items():
-        if key.startswith("network_") and value is not None:
-            yield key, value
-
-
-def _named_types(opt: Options) -> Iterator[NamedType]:
-    yield NamedType("model_type", opt.get("model_type", MISSING), "model", MODEL_REGISTRY)
-    for name, keys in opt["datasets"].items():
-        yield _type_of(f"datasets.{name}", keys, "data set", DATASET_REGISTRY)
-    for name, keys in _networks(opt):
-        yield _type_of(name, keys, "network", ARCH_REGISTRY)
-    for name, keys in (opt.get("train") or {}).items():
-        if name.endswith("_opt") and isinstance(keys, dict):
-            yield _type_of(f"train.{name}", keys, "loss", LOSS_REGISTRY)
-    val = opt.get("val") or {}
-    for name, keys in (val.get("metrics") or {}).items():
-        yield _type_of(f"val.metrics.{name}", keys, "metric", METRIC_REGISTRY)
-    if val.get("converter"):
-        yield _type_of("val.converter", val["converter"], "converter", CONVERTER_REGISTRY)
-
-
-def _type_of(section: str, keys: object, kind: str, registry: Registry) -> NamedType:
-    if not isinstance(keys, dict):
-        raise wrong(section, "a section with a type", keys, f"indent its keys below `{section}:`")
-    return NamedType(f"{section}.type", keys.get("type", MISSING), kind, registry)
+def parameters(target: Target) -> Mapping[str, inspect.Parameter]:
+    """Return the arguments of a class or function by name."""
+    return inspect.signature(target).parameters

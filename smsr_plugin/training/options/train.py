@@ -1,88 +1,175 @@
-"""The options of SMSR's training, read from the `train` section of an option file."""
+"""The section `train` of an option file: BasicSR's keys, and those of SMSR's training."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from msgspec import Meta
+from msgspec.structs import fields
 
 from smsr_plugin.config import ITERS_PER_EPOCH, SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
+from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options import schedules
 from smsr_plugin.training.options.masks import MaskOptions
+from smsr_plugin.training.options.values import (
+    Count,
+    NotNegative,
+    Positive,
+    Registered,
+    Section,
+    Size,
+    Switch,
+    Whole,
+    about,
+    built,
+)
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16}
 
+Loss = Annotated[Registered | None, about("A loss.", kind="loss")]
+Optimizer = Annotated[Registered, about("An optimizer.", kind="optimizer")]
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the `train` section says beyond BasicSR's own keys.
 
-    Attributes:
-        iters_per_epoch: Iterations that make an epoch of the schedules. Always written out,
-            because it depends on the data set and the batch size, not on how long an epoch of
-            the loader happens to be.
-        tau_min, tau_epochs: See `smsr_plugin.training.options.schedules.tau`.
-        sparsity_warmup_epochs: See `smsr_plugin.training.options.schedules.sparsity_weight`.
-        masks: How masks are learned by running quantiles; None for the paper's soft masks with τ
-            and the sparsity loss.
-        autocast: None for float32, "bf16" for mixed precision on CPU or CUDA.
-        channels_last: Keep features channels-last, which is faster on CPUs; None for: on CPUs.
-        accumulate: Into how many parts each batch is cut. They run one after the other and the
-            gradients add up to those of the batch: the same step, with features of one part in
-            memory at a time.
-        grad_clip: The largest norm of all gradients together, to which larger ones are scaled
-            down; None for no limit.
-        skip_nonfinite: How many batches in a row may give a loss or gradient that is NaN or
-            infinite; no step is taken on them. One more ends the training.
-    """
+class Train(Section, kw_only=True):
+    """What SRModel reads of `train`."""
 
-    iters_per_epoch: int = ITERS_PER_EPOCH
-    tau_min: float = TAU_MIN
-    tau_epochs: float = TAU_EPOCHS
-    sparsity_warmup_epochs: float = SPARSITY_WARMUP_EPOCHS
-    masks: MaskOptions | None = None
-    autocast: str | None = None
-    channels_last: bool | None = None
-    accumulate: int = 1
-    grad_clip: float | None = None
-    skip_nonfinite: int = 0
+    patterns_are_keys: ClassVar[bool] = False
+    patterns: ClassVar[Mapping[str, Any]] = {r"\w+_opt": Loss, r"optim_\w+": Optimizer}
 
-    def __post_init__(self) -> None:
-        if isinstance(self.iters_per_epoch, bool) or not isinstance(self.iters_per_epoch, int):
-            raise ValueError(
-                "train.iters_per_epoch must be a whole number, e.g. 1000 (DIV2K, batch 16), "
-                f"got {self.iters_per_epoch!r}"
-            )
-        for name in ("tau_min", "tau_epochs", "sparsity_warmup_epochs"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ValueError(f"train.{name} must be a number, got {value!r}")
-        if self.channels_last is not None and not isinstance(self.channels_last, bool):
-            raise ValueError(
-                "train.channels_last must be true, false or ~ (true on the CPU), "
-                f"got {self.channels_last!r}"
-            )
-        for name, least in (("skip_nonfinite", 0), ("accumulate", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(
-                    f"train.{name} must be a whole number of at least {least}, got {value!r}"
-                )
-        clip = self.grad_clip
-        if clip is not None and (
-            isinstance(clip, bool) or not isinstance(clip, int | float) or not 0 < clip < math.inf
-        ):
-            raise ValueError(f"train.grad_clip must be a number above 0, or ~, got {clip!r}")
-        if self.autocast is not None and self.autocast not in AUTOCAST_DTYPES:
-            raise ValueError(
-                f"train.autocast must be ~ or one of {sorted(AUTOCAST_DTYPES)}, "
-                f"got {self.autocast!r}"
-            )
-        self.tau(1)  # raises on values out of range, before training starts
-        self.warmup(1)
+    total_iter: Annotated[Count, about("Iterations of the training.", advice="count in iterations")]
+    warmup_iter: Annotated[
+        int,
+        Meta(ge=-1),
+        about(
+            "Iterations in which the learning rate rises from 0 to `lr`; -1 for none.",
+            advice="write -1 for no warm-up",
+        ),
+    ] = -1
+    ema_decay: Annotated[
+        float,
+        Meta(ge=0, lt=1),
+        about(
+            "Share of the averaged weights that each iteration keeps, such as 0.999; they are "
+            "validated and saved as `params_ema`. 0 for no averaging.",
+            advice="such as 0.999; 0 averages nothing",
+        ),
+    ] = 0
+    optim_g: Annotated[
+        Registered,
+        about(
+            "Optimizer of network_g.",
+            kind="optimizer",
+            expected="a section with a type",
+            whole=True,
+            advice="write e.g. `type: Adam` in it",
+        ),
+    ]
+    scheduler: Annotated[
+        Registered,
+        about(
+            "How the learning rate changes.",
+            kind="scheduler",
+            expected="a section with a type",
+            whole=True,
+            advice="write e.g. `type: MultiStepLR` in it",
+        ),
+    ]
+    pixel_opt: Annotated[
+        Registered | None, about("Loss between the result and gt.", kind="loss")
+    ] = None
+    perceptual_opt: Annotated[
+        Registered | None,
+        about(
+            "Loss between features of the result and of gt, such as PerceptualLoss.", kind="loss"
+        ),
+    ] = None
+
+
+class AdversarialTrain(Train, kw_only=True):
+    """What SRGANModel and ESRGANModel read of `train`."""
+
+    optim_d: Annotated[
+        Registered,
+        about(
+            "Optimizer of network_d.",
+            kind="optimizer",
+            expected="a section with a type",
+            whole=True,
+            advice="write e.g. `type: Adam` in it",
+        ),
+    ]
+    gan_opt: Annotated[Registered | None, about("Loss of the discriminator.", kind="loss")] = None
+    ldl_opt: Annotated[
+        Registered | None, about("Loss of the locally discriminative learning.", kind="loss")
+    ] = None
+    net_d_iters: Annotated[Count, about("Steps of network_d for one of network_g.")] = 1
+    net_d_init_iters: Annotated[Whole, about("Iterations in which network_d learns alone.")] = 0
+
+
+class TrainOptions(Section):
+    """What the `train` section says of SMSR's training, beside its losses."""
+
+    iters_per_epoch: Annotated[
+        Size,
+        about(
+            "Iterations that make an epoch of the schedules of τ and λ. Always written out where "
+            "there are no `masks`, because it depends on the data set and the batch size, not on "
+            "how long an epoch of the loader happens to be.",
+            advice="the τ and λ schedules count in epochs: e.g. 1000 (DIV2K, batch 16)",
+        ),
+    ] = ITERS_PER_EPOCH
+    tau_min: Annotated[
+        float,
+        Meta(gt=0, le=1),
+        about("The lowest τ, the temperature of soft masks; 1 keeps it at 1."),
+    ] = TAU_MIN
+    tau_epochs: Annotated[
+        Positive, about("τ = max(`tau_min`, 1 − t / `tau_epochs`) after t epochs.")
+    ] = TAU_EPOCHS
+    sparsity_warmup_epochs: Annotated[
+        NotNegative, about("Epochs in which the weight λ of the sparsity loss rises from 0.")
+    ] = SPARSITY_WARMUP_EPOCHS
+    masks: Annotated[
+        MaskOptions | None,
+        about(
+            "How masks are learned by running quantiles; ~ for the paper's soft masks, with τ and "
+            "the sparsity loss."
+        ),
+    ] = None
+    autocast: Annotated[
+        Literal["bf16"] | None,
+        about("`bf16` for mixed precision, on CPUs that have it and on CUDA; ~ for float32."),
+    ] = None
+    channels_last: Annotated[
+        Switch | None,
+        about(
+            "Whether features are kept channels-last, which is faster on CPUs; ~ for true on the "
+            "CPU and false elsewhere."
+        ),
+    ] = None
+    accumulate: Annotated[
+        Size,
+        about(
+            "Into how many parts each batch is cut. They run one after the other and their "
+            "gradients add up: the same step, with the features of one part in memory at a time."
+        ),
+    ] = 1
+    grad_clip: Annotated[
+        Positive | None,
+        about(
+            "The largest norm of all gradients together, to which larger ones are scaled down; ~ "
+            "for no limit."
+        ),
+    ] = None
+    skip_nonfinite: Annotated[
+        Whole,
+        about(
+            "How many batches in a row may give a loss or gradient that is NaN or infinite; no "
+            "step is taken on them. One more ends the training."
+        ),
+    ] = 0
 
     def tau(self, current_iter: int) -> float:
         """Return τ at a 1-based iteration."""
@@ -104,32 +191,32 @@ class TrainOptions:
 
     @classmethod
     def from_train_section(cls, train: Mapping[str, Any]) -> TrainOptions:
-        """Read the keys of this class from a `train` section; the others are BasicSR's.
+        """Read the keys of this class from a `train` section; the others are not read.
 
         Raises:
             ValueError: If `iters_per_epoch` is missing or a value is of the wrong kind.
         """
-        masks = train.get("masks")
-        if masks is not None:
-            return cls(**cls._own(train, masks=_mask_options(masks)))
-        if "iters_per_epoch" not in train:
-            raise ValueError(
+        if train.get("masks") is None and "iters_per_epoch" not in train:
+            raise OptionError(
                 "train.iters_per_epoch is missing: the τ and λ schedules count in epochs; "
                 "write e.g. 'iters_per_epoch: 1000' (DIV2K, batch 16)"
             )
-        return cls(**cls._own(train))
-
-    @classmethod
-    def _own(cls, train: Mapping[str, Any], **read: Any) -> dict[str, Any]:
-        own = {name: train[name] for name in cls.__dataclass_fields__ if name in train}
-        return own | read
+        known = {item.name for item in fields(cls)}
+        return built("train", {key: train[key] for key in train if key in known}, cls)
 
 
-def _mask_options(section: Any) -> MaskOptions:
-    known = MaskOptions.__dataclass_fields__
-    if not isinstance(section, Mapping) or "density" not in section:
-        raise ValueError("train.masks must be a section with a density, e.g. {density: 0.4}")
-    unknown = sorted(set(section) - set(known))
-    if unknown:
-        raise ValueError(f"train.masks has no {', '.join(unknown)}; known are {', '.join(known)}")
-    return MaskOptions(**section)
+class SMSRTrain(TrainOptions, kw_only=True):
+    """What SMSRModel reads of `train`."""
+
+    sparsity_opt: Annotated[
+        Registered | None,
+        about("Loss of the masks' density, SparsityLoss; its weight rises with λ.", kind="loss"),
+    ] = None
+    detail_opt: Annotated[
+        Registered | None,
+        about("Loss of the masks' logits with `masks`, DetailLoss.", kind="loss"),
+    ] = None
+    teacher_opt: Annotated[
+        Registered | None,
+        about("Loss between the result and that of `network_t`, a teacher.", kind="loss"),
+    ] = None

@@ -34,8 +34,7 @@ def parse_options(
     Raises:
         OptionError: If the options cannot be read or cannot work.
     """
-    opt = read_option_file(Path(args.opt), args.force_yml or ())
-    check_options(opt, is_train)
+    opt = check_options(read_option_file(Path(args.opt), args.force_yml or ()), is_train)
     check_weights(opt)
     if opt.get("manual_seed") is None:  # BasicSR would draw one, and a resumed run another
         opt["manual_seed"] = 0

@@ -150,10 +150,19 @@ def test_weights_of_another_scale_give_every_tensor_that_fits(pairs, tmp_path, r
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"train:masks": {"density": 0}}, "train.masks.density must be a share"),
-        ({"train:masks": {}}, "with a density"),
-        ({"train:masks": {"density": 0.4, "densty": 1}}, "densty"),
-        ({"train:masks": {"density": 0.4, "dense_iters": -1}}, "dense_iters must be a whole"),
+        (
+            {"train:masks": {"density": 0}},
+            "train.masks.density: expected a number above 0 and of at most 1, got 0",
+        ),
+        ({"train:masks": {}}, "got nothing; it is a share of the pixels, e.g. {density: 0.4}"),
+        (
+            {"train:masks": {"density": 0.4, "densty": 1}},
+            "train.masks.densty: expected a known key (did you mean density?)",
+        ),
+        (
+            {"train:masks": {"density": 0.4, "dense_iters": -1}},
+            "dense_iters: expected a whole number of at least 0, got -1",
+        ),
         ({"train:masks": {"density": 0.4, "lr": 2}}, "train.masks.lr"),
         ({"train:detail_opt": None}, "train.detail_opt is missing"),
         (

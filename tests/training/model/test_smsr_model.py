@@ -231,7 +231,7 @@ def failure(capsys, pairs, tmp_path, changes):
         ({"train:autocast": "fp8"}, "autocast"),
         ({"train:accumulate": 5}, "accumulate must be at most 4"),
         ({"train:accumulat": 2}, "accumulate"),
-        ({"logger:tb_masks": "2"}, "logger.tb_masks must be ~ or the number of images"),
+        ({"logger:tb_masks": "2"}, "logger.tb_masks: expected a whole number of at least 0 or ~"),
         ({"train:perceptual_opt": {"type": "PerceptualLoss"}}, "perceptual_opt"),
     ],
 )

@@ -12,7 +12,7 @@ from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.registration import register_all
 
-OPTIONS = Path(__file__).parents[2] / "options"
+OPTIONS = Path(__file__).parents[3] / "options"
 
 
 @pytest.fixture(autouse=True)

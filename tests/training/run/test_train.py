@@ -167,14 +167,18 @@ def raise_interrupt(*args):
     raise KeyboardInterrupt
 
 
+def raise_value_error(*args):
+    raise ValueError("a bug")
+
+
 @pytest.mark.parametrize(
     ("changes", "step", "outcome"),
     [
         ({"train:total_iter": 1}, None, 0),
         ({"num_gpu": "one"}, None, 2),
         ({}, raise_interrupt, 130),
-        # "Both pixel and perceptual losses are None": BasicSR's own ValueError is not caught.
-        ({"train:pixel_opt": None}, None, ValueError),
+        ({"train:pixel_opt": None}, None, 2),
+        ({}, raise_value_error, ValueError),  # not the plugin's own: a bug, not caught
         ({}, lambda self, current_iter: 1 / 0, ZeroDivisionError),
     ],
 )
@@ -212,7 +216,10 @@ def test_what_the_plugins_own_classes_refuse_is_one_line(run_training, pairs, ca
     own = {"datasets:train:type": "CheckedPairedImageDataset", "datasets:train:gt_size": None}
     assert run_training(own) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last == "smsr train: error: data set pairs: options are missing: gt_size"
+    assert last == (
+        "smsr train: error: datasets.train.gt_size: expected a whole number above 0, got None; "
+        "such as 192 with scale 2"
+    )
 
 
 @pytest.mark.parametrize("loader", [{}, {"num_worker_per_gpu": 1}, {"prefetch_mode": "cpu"}])

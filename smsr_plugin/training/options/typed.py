@@ -1,0 +1,171 @@
+"""Options of the types that their keys have: what is not is refused, with the path of the key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import NODEFAULT
+from msgspec.structs import FieldInfo, fields
+
+from smsr_plugin.training.errors import MISSING, suggestion, wrong
+from smsr_plugin.training.options import names
+from smsr_plugin.training.options.arguments import arguments
+from smsr_plugin.training.options.extensions import extended
+from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.run import TestOptions, TrainingOptions
+from smsr_plugin.training.options.values import (
+    UNREAD,
+    Section,
+    advice,
+    checked,
+    expected,
+    is_section,
+    metadata,
+    refusal,
+    section_of,
+)
+
+
+class Place(NamedTuple):
+    """Where a value is: the path of its key, and the model, which says what keys there are."""
+
+    path: str
+    model: str
+
+    def key(self, name: str) -> Place:
+        return Place(f"{self.path}.{name}".lstrip("."), self.model)
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+
+def typed(opt: Mapping[str, Any], is_train: bool) -> Options:
+    """Return the options in their order, each checked by the type of its key.
+
+    Whole numbers written as `5e3` become whole, `~` at the start of a path the home folder, and
+    what BasicSR reads without a default gets it.
+
+    Raises:
+        OptionError: At the first unknown key, wrong type or value out of range.
+    """
+    model = named("model_type", opt.get("model_type", MISSING), "model")
+    return _section(Place("", model), opt, TrainingOptions if is_train else TestOptions)
+
+
+def named(path: str, name: object, kind: str) -> str:
+    """Return a name that stands for something of a kind.
+
+    Raises:
+        OptionError: If it stands for nothing, with the nearest name that does.
+    """
+    if not isinstance(name, str) or names.find(kind, name) is None:
+        known = names.names(kind)
+        nearest = suggestion(name, known) or f" ({', '.join(known)})"
+        text = f"the name of a {names.KINDS[kind].text}{nearest}"
+        raise wrong(path, text, name, "names are case-sensitive")
+    return name
+
+
+def _section(
+    place: Place, values: Mapping[str, Any], section: type[Section], unknown: str | None = None
+) -> Options:
+    """Return a section's values, each checked.
+
+    Args:
+        place: Of the section.
+        values: What it holds.
+        section: Its type.
+        unknown: What to expect in place of a key that it does not have.
+    """
+    kind = values.get("type", MISSING)
+    if "names" in (extra := _extra_of(section, "type")):
+        kind = named(place.key("type").path, kind, extra["names"])
+    section, closed = extended(section, place.model, str(kind))
+    known = {item.name: item.type for item in fields(section)}
+    result: Options = {}
+    for key, value in values.items():
+        here, kind = place.key(key), known.get(key) or _pattern(section, key)
+        result[key] = value if kind is None else _value(here, value, kind)
+        if closed and key not in known and (kind is None or not section.patterns_are_keys):
+            text = unknown or f"a known key{suggestion(key, sorted(known))}"
+            raise wrong(here.path, text, value, UNREAD)
+    _complete(place, result, fields(section))
+    return result
+
+
+def _pattern(section: type[Section], key: str) -> Any:
+    patterns: Mapping[str, Any] = getattr(section, "patterns", {})
+    return next((kind for text, kind in patterns.items() if re.fullmatch(text, key)), None)
+
+
+def _extra_of(section: type[Section], key: str) -> dict[str, Any]:
+    for item in fields(section):
+        if item.name == key:
+            return metadata(item.type)
+    return {}
+
+
+def _complete(
+    place: Place, values: Options, known: Sequence[FieldInfo], needed_by: str | None = None
+) -> None:
+    """Refuse absent keys without a default, and fill in those that BasicSR reads without one."""
+    for item in known:
+        if item.name in values:
+            continue
+        if item.required:
+            told = advice(item.type) if needed_by is None else f"{needed_by} has no default"
+            raise wrong(place.key(item.name).path, expected(item.type), MISSING, told)
+        if "fill" in metadata(item.type) and item.default is not NODEFAULT:
+            values[item.name] = item.default
+
+
+def _value(place: Place, value: Any, kind: Any) -> Any:
+    """Return a value of a type, checked."""
+    extra, section = metadata(kind), section_of(kind)
+    if value is None and refusal(kind, None) is None:
+        return None
+    if "each" in extra and is_section(value):
+        each = extra["each"]
+        return {name: _registered(place.key(name), keys, each, {}) for name, keys in value.items()}
+    if "kind" in extra:
+        return _registered(place, value, extra["kind"], extra)
+    if section is None:
+        return _leaf(place, value, kind)
+    if not is_section(value) or ("whole" in extra and not _is_whole(value, section)):
+        told = extra.get("advice", f"indent its keys below `{place.name}:`")
+        raise wrong(place.path, extra.get("expected", "a section"), value, told)
+    return _section(place, value, section, extra.get("unknown"))
+
+
+def _is_whole(value: Mapping[str, Any], section: type[Section]) -> bool:
+    kinds = {item.name: item.type for item in fields(section)}
+    return refusal(kinds["type"], value.get("type")) is None
+
+
+def _registered(place: Place, value: Any, kind: str, extra: Mapping[str, Any]) -> Options:
+    """Return a section with a `type`, its other keys checked as arguments of what that names."""
+    whole = is_section(value) and ("whole" not in extra or isinstance(value.get("type"), str))
+    if not whole:
+        told = extra.get("advice", f"indent its keys below `{place.name}:`")
+        raise wrong(place.path, extra.get("expected", "a section with a type"), value, told)
+    name = named(place.key("type").path, value.get("type", MISSING), kind)
+    section, is_open = arguments(kind, names.required(kind, name))
+    known = {item.name: item.type for item in fields(section)}
+    result: Options = {}
+    for key, given in value.items():
+        if key in known:
+            given = _value(place.key(key), given, known[key])
+        elif key != "type" and not is_open:
+            text = f"an option of {name}{suggestion(key, list(known))}"
+            raise wrong(place.key(key).path, text, given, f"known: {', '.join(known)}")
+        result[key] = given
+    _complete(place, result, fields(section), needed_by=name)
+    return result
+
+
+def _leaf(place: Place, value: Any, kind: Any) -> Any:
+    names = metadata(kind).get("names")
+    return named(place.path, value, names) if names else checked(place.path, value, kind)

@@ -1,0 +1,197 @@
+"""Kinds of values in an option file: what a key may hold, and how errors and the docs call it."""
+
+from __future__ import annotations
+
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, cast
+
+import msgspec
+from msgspec import Meta, Struct, inspect
+from msgspec.structs import fields
+
+from smsr_plugin.training.errors import MISSING, suggestion, wrong
+from smsr_plugin.training.options.phrases import phrase
+
+#: A file name with one place for the name of an image; format strings can do more.
+FILE_NAME_TEMPLATE = r"^[^{}/\\]*\{\}[^{}/\\]*$"
+#: One folder or file, not a way out of the folder that it is in.
+FILE_NAME = r"^(?=.*[^. ])[^/\\\x00\r\n]+$"
+
+#: What to do about a key that is not known.
+UNREAD = "nothing reads it: remove or correct it"
+
+Switch = bool
+#: `!!float 5e3` is common in BasicSR's option files, and as good as 5000.
+Count = Annotated[int, Meta(ge=1, extra={"count": True})]
+Whole = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=1)]
+Positive = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
+Seed = Annotated[
+    int, Meta(ge=0, lt=2**31, extra={"expected": "a whole number from 0 to 2147483647"})
+]
+FileName = Annotated[str, Meta(pattern=FILE_NAME, extra={"range": "part of a file name"})]
+Template = Annotated[
+    str, Meta(pattern=FILE_NAME_TEMPLATE, extra={"expected": "a file name with one {}"})
+]
+#: `~` at its start stands for the home folder.
+Path = Annotated[str, Meta(min_length=1, extra={"path": True, "expected": "a path"})]
+#: A section whose keys are the arguments of what `type` names; `about(kind=…)` says of which kind.
+Registered = dict[str, Any]
+
+
+class Section(Struct, forbid_unknown_fields=True):
+    """A section of an option file.
+
+    Attributes:
+        patterns: The types of keys that are known by how they are spelt (a regular expression).
+        patterns_are_keys: Whether these are keys of the section, or are only looked into.
+    """
+
+    patterns: ClassVar[Mapping[str, Any]] = {}
+    patterns_are_keys: ClassVar[bool] = True
+
+
+_Section = TypeVar("_Section", bound=Section)
+
+
+def is_section(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value of an option file is a section."""
+    return isinstance(value, dict)
+
+
+def about(text: str, **extra: Any) -> Meta:
+    """Return what is said of a key, for `Annotated`.
+
+    Args:
+        text: What it means: a sentence for the docs and for editors.
+        **extra: `advice`, what to do where it is wrong; `expected`, what it should hold, where
+            that does not follow from the type; `range`, the same where the type is right; `kind`,
+            what a section `Registered` names, or with `each`, the sections in it; `names`, what a
+            text is the name of; `unknown`, what to expect in place of a key that a section does
+            not have; `whole`, tell the section where its `type` is wrong; `fill`, write the
+            default where the key is absent, because BasicSR reads it without.
+    """
+    return Meta(description=text, extra=extra)
+
+
+def metadata(kind: Any) -> dict[str, Any]:
+    """Return the `extra` of a type (see `about`)."""
+    return _extra(inspect.type_info(kind))
+
+
+def marks(kind: Any) -> dict[str, Any]:
+    """Return the `extra` of a type and of all that it is a union of."""
+    return _marks(inspect.type_info(kind))
+
+
+def section_of(kind: Any) -> type[Section] | None:
+    """Return the section that a type is, or may be, None if it is none."""
+    return _section_of(inspect.type_info(kind))
+
+
+def description(kind: Any) -> str:
+    """Return the text of `about`, empty without one."""
+    info: Any = inspect.type_info(kind)
+    schema: dict[str, str] = getattr(info, "extra_json_schema", None) or {}
+    return schema.get("description", "")
+
+
+def expected(kind: Any) -> str:
+    """Return how an error or the docs call what a type takes, such as `a number above 0`."""
+    return phrase(inspect.type_info(kind))
+
+
+def checked(path: str, value: Any, kind: Any) -> Any:
+    """Return a value of a type; `5e3` becomes whole, `~` at the start of a path the home folder.
+
+    Args:
+        path: Of its key, its sections joined by dots.
+        value: What the file holds; `MISSING` for nothing.
+        kind: The type.
+
+    Raises:
+        OptionError: If the type does not take it.
+    """
+    told = marks(kind)
+    if "count" in told and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = refusal(kind, value)
+    if text is not None:
+        raise wrong(path, text, value, advice(kind))
+    return str(pathlib.Path(cast(str, value)).expanduser()) if "path" in told and value else value
+
+
+def built(path: str, keys: Mapping[str, Any], section: type[_Section]) -> _Section:
+    """Return a section's struct, its values checked.
+
+    Raises:
+        OptionError: If a key is unknown, absent without a default, or holds what it may not.
+    """
+    known = {item.name: item for item in fields(section)}
+    for key, value in keys.items():
+        if key not in known:
+            text = f"a known key{suggestion(key, list(known))}"
+            raise wrong(f"{path}.{key}", text, value, UNREAD)
+    values: dict[str, Any] = {}
+    for name, item in known.items():
+        if name in keys or item.required:
+            here, value, inner = f"{path}.{name}", keys.get(name, MISSING), section_of(item.type)
+            if inner is not None and is_section(value):
+                values[name] = built(here, value, inner)
+            else:
+                values[name] = checked(here, value, item.type)
+    return section(**values)
+
+
+def advice(kind: Any) -> str:
+    """Return what to do about a value that is wrong: what is told, or what the key means."""
+    told = metadata(kind).get("advice")
+    return told or description(kind).rstrip(".") or "correct or remove it"
+
+
+def refusal(kind: Any, value: object) -> str | None:
+    """Return what `kind` expects if it does not take `value`, else None."""
+    if not _is_finite(value):
+        return expected(kind)
+    try:
+        msgspec.convert(value, kind, strict=True)
+    except msgspec.ValidationError as error:
+        if "expected" in metadata(kind):
+            return expected(kind)
+        told = marks(kind)
+        _, too_large, most = str(error).partition(" <= ")
+        if too_large and "expected" not in told:
+            return f"at most {int(float(most.split()[0])):,}"
+        if "matching regex" in str(error) and "range" in told:
+            return str(told["range"])
+        return expected(kind)
+    return None
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_finite, cast(list[object], value)))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _extra(info: inspect.Type) -> dict[str, Any]:
+    return dict(getattr(info, "extra", None) or {})
+
+
+def _marks(info: inspect.Type) -> dict[str, Any]:
+    if isinstance(info, inspect.Metadata):
+        return _marks(info.type) | _extra(info)
+    if isinstance(info, inspect.UnionType):
+        return {name: value for part in info.types for name, value in _marks(part).items()}
+    return {}
+
+
+def _section_of(info: inspect.Type) -> type[Section] | None:
+    if isinstance(info, inspect.Metadata):
+        return _section_of(info.type)
+    if isinstance(info, inspect.UnionType):
+        return next(filter(None, map(_section_of, info.types)), None)
+    return cast(type[Section], info.cls) if isinstance(info, inspect.StructType) else None
