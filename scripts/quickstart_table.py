@@ -1,6 +1,6 @@
 """Compare bicubic, dense and sparse on the validation photographs of the quickstart.
 
-usage: python scripts/quickstart_table.py HR_DIR DENSE_METRICS_JSON SPARSE_METRICS_JSON
+usage: python scripts/quickstart_table.py HR_DIR WEIGHTS DENSE_METRICS_JSON SPARSE_METRICS_JSON
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
 
 # isort: split
 import cv2
+import numpy as np
+import torch
 from basicsr.metrics import calculate_psnr, calculate_ssim
 
+from smsr_plugin.checkpoints import load
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
+from smsr_plugin.images.mask_figures import mask_figures
+from smsr_plugin.sparse import to_sparse
 
 SCALE = 2
 
@@ -52,16 +57,38 @@ def table(hr_folder: Path, dense: dict[str, float], sparse: dict[str, float]) ->
     return "\n".join([head, "─" * len(head), *rows])
 
 
-def main(hr_folder: str, *metrics: str) -> None:
+def masks(hr_folder: Path, weights: Path) -> str:
+    """Return density and figures of the masks of each photograph as text."""
+    sparse = to_sparse(load(weights))
+    layout = "{:<11}  {:>7}  {:>21}  {:>11}  {:>11}"
+    head = layout.format("", "density", "of each block", "deviation", "correlation")
+    rows = []
+    for path in sorted(hr_folder.glob("*.png")):
+        lq = downscale(mod_crop(cv2.imread(str(path))[..., ::-1], SCALE), SCALE)
+        x = torch.from_numpy(np.ascontiguousarray(lq)).permute(2, 0, 1)[None] / 255
+        _, stats = sparse(x, return_stats=True)
+        figures = mask_figures(lq, stats.spa_mask[0].numpy())
+        blocks = "  ".join(f"{value:.2f}" for value in figures.density)
+        means = (f"{values.mean():.2f}" for values in (figures.deviation, figures.correlation))
+        rows.append(layout.format(path.stem, f"{figures.density.mean():.2f}", blocks, *means))
+    return "\n".join([head, "─" * len(head), *rows])
+
+
+def main(hr_folder: str, weights: str, *metrics: str) -> None:
     dense, sparse = (json.loads(Path(path).read_text())["validation"] for path in metrics)
     print(table(Path(hr_folder), dense, sparse))
     print(
         "\nMeans per image, on Y. Dense computes every pixel and masks afterwards; sparse skips\n"
-        "what the masks discard. Their outputs are the same up to rounding."
+        "what the masks discard. Their outputs are the same up to rounding.\n"
+    )
+    print(masks(Path(hr_folder), Path(weights)))
+    print(
+        "\nDo the masks follow the image? Deviation is their standard deviation over the pixels\n"
+        "(0 for all or none, 0.50 at most), correlation that with the gradient of the lq image."
     )
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) != 5:
         sys.exit(__doc__)
     main(*sys.argv[1:])

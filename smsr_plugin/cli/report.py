@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import FAILED, bad_usage, positive
+from smsr_plugin.cli.arguments import FAILED, bad_usage, positive, share
 from smsr_plugin.staging import replace_file
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ needs and loads nothing, so it can be mailed or archived."""
 
 EPILOG = """\
 examples:
-  smsr report photo.png --weights SMSR_X2.pt
-  smsr report Set14/LR_bicubic/X2 --gt Set14/HR --weights SMSR_X2.pt
+  smsr report photo.png
+  smsr report Set14/LR_bicubic/X2 --gt Set14/HR
   smsr report hr.png --from-gt --weights SMSR_X2.pt
 
 A ground truth has the name of its lq image, with or without x2, x3 or x4 at
@@ -52,13 +52,15 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("input", nargs="+", type=Path, metavar="INPUT", help="8-bit images, lq, or folders of them")
-    add("--weights", type=Path, required=True, metavar="FILE", help="SMSR checkpoint")
+    add("--weights", type=Path, metavar="FILE",
+        help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
     add("-o", "--out", type=Path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--gt", type=Path, metavar="PATH", help="ground truth: an image or a folder")
     truth.add_argument(
         "--from-gt", action="store_true", help="INPUT is the ground truth; make lq images of it"
     )
+    add("--density", type=share, metavar="D", help="share of the pixels to compute, 0 to 1")
     add("--threshold", type=float, default=0.0, metavar="T", help="of the masks (default: 0)")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
     add("--threads", type=positive, metavar="N", help="default: as many as PyTorch takes")
@@ -89,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """
     import torch
 
-    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints import default_weights, load
     from smsr_plugin.report.cases import find_sources, printable
     from smsr_plugin.report.context import Context
     from smsr_plugin.report.measurements import Subject
@@ -100,10 +102,14 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check_output(args.out)
         sources = find_sources(args.input, args.gt, args.from_gt)
-        subject = Subject(load(args.weights), args.precision, args.threshold)
+        weights = args.weights or default_weights()
+        net = load(weights)
+        if args.density is not None:
+            net.set_density(args.density)
+        subject = Subject(net, args.precision, args.threshold)
     except (ValueError, OSError) as error:
         return bad_usage(args, error)
-    context = Context.of(subject, printable(args.weights.name), args.runs)
+    context = Context.of(subject, printable(weights.name), args.runs)
     try:
         sections = _sections(sources, subject, args)
         if sections:

@@ -1,0 +1,271 @@
+"""Put a trained network into the package, measured, with its card in docs/models/.
+
+usage: python scripts/model_card.py EXPERIMENT SETS   (needs matplotlib)
+
+EXPERIMENT is the folder of a training with `train.masks` (experiments/SMSR_x2_cpu), SETS holds
+Set5/HR, Set14/HR, B100/HR. Writes smsr_plugin/weights/smsr_xN.safetensors (weights as float16) and
+docs/models/smsr_xN.{md,json,jpg} with the pictures of the curves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+import yaml
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+from PIL import Image
+
+from smsr_plugin.checkpoints import load, save
+from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
+from smsr_plugin.images.files import list_images, read_image
+from smsr_plugin.images.mask_figures import mask_figures
+from smsr_plugin.images.mask_overlay import mask_overlay
+from smsr_plugin.images.quality import compare, to_image
+from smsr_plugin.sparse import to_sparse
+
+mpl.use("Agg")
+ROOT = Path(__file__).parents[1]
+SETS = ("Set5", "Set14", "B100")
+DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+#: The image whose masks the card shows.
+SHOWN = ("Set14", "comic")
+TEACHERS = {
+    "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output. Copyright 2022 "
+    "ByteDance; the licence is LICENSE of this package, the same text."
+}
+
+
+def pairs(folder: Path, scale: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
+    """Yield name, gt and lq of the images of a set; grey ones as three equal channels."""
+    for path in list_images(folder):
+        gt = read_image(path)
+        gt = mod_crop(np.repeat(gt[..., None], 3, 2) if gt.ndim == 2 else gt, scale)
+        yield path.stem, gt, downscale(gt, scale)
+
+
+def as_tensor(lq: NDArray[np.uint8]) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(lq)).permute(2, 0, 1)[None] / 255
+
+
+def measure(weights: Path, sets: Path, density: float | None) -> dict[str, dict[str, float]]:
+    """Return the mean figures of each set at a density; None: what it was trained for."""
+    net = load(weights)
+    sparse, scale = to_sparse(net, density=density), net.config.upscale
+    figures = {}
+    for name in SETS:
+        rows = []
+        for _, gt, lq in pairs(sets / name / "HR", scale):
+            sr, stats = sparse(as_tensor(lq), return_stats=True)
+            quality = compare(to_image(sr.numpy()), gt, scale)
+            row = {"psnr": quality.psnr_y, "ssim": quality.ssim_y}
+            row |= {"density": stats.spa_density.mean().item(), "kept": stats.kept}
+            if density is None:
+                masks = mask_figures(lq, stats.spa_mask[0].numpy())
+                row["deviation"] = masks.deviation.tolist()
+                row["correlation"] = masks.correlation.tolist()
+                row["blocks"] = masks.density.tolist()
+            rows.append(row)
+        figures[name] = {key: np.mean([row[key] for row in rows], 0).tolist() for key in rows[0]}
+    return figures
+
+
+def bicubic(sets: Path, scale: int) -> dict[str, dict[str, float]]:
+    figures = {}
+    for name in SETS:
+        rows = [
+            compare(upscale(lq, scale), gt, scale) for _, gt, lq in pairs(sets / name / "HR", scale)
+        ]
+        figures[name] = {"psnr": mean(q.psnr_y for q in rows), "ssim": mean(q.ssim_y for q in rows)}
+    return figures
+
+
+def training_curves(experiment: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return learning rate, density and validation figures of a training's logs by iteration."""
+    text = "".join(path.read_text() for path in sorted(experiment.glob("train_*.log")))
+    curves: dict[str, dict[int, float]] = {"lr": {}, "density": {}, "psnr": {}, "spa_density": {}}
+    iteration = 0
+    for line in text.splitlines():
+        if found := re.search(r"iter:\s*([\d,]+), lr:\((\S+?),", line):
+            iteration = int(found[1].replace(",", ""))
+            curves["lr"][iteration] = float(found[2])
+            if asked := re.search(r" density: (\S+)", line):
+                curves["density"][iteration] = float(asked[1])
+        for key in ("psnr", "spa_density"):
+            if found := re.search(rf"# {key}: (\S+)", line):
+                curves[key][iteration] = float(found[1])
+    return {key: sorted(points.items()) for key, points in curves.items()}
+
+
+def plot(card: dict[str, Any], out: Path) -> None:
+    """Draw the training and the dial."""
+    figure, ((quality, density), (rate, dial)) = plt.subplots(
+        2, 2, figsize=(10, 6.5), layout="constrained"
+    )
+    curves = card["training"]
+    for axes, keys, label in (
+        (quality, ("psnr",), "PSNR on Y, Set5, dB"),
+        (density, ("density", "spa_density"), "density: asked for, and on Set5"),
+        (rate, ("lr",), "learning rate"),
+    ):
+        for key in keys:
+            points = curves[key]
+            axes.plot(*zip(*points, strict=True), marker="." if len(points) < 60 else None)
+        axes.set_ylabel(label)
+        axes.set_xlabel("iteration")
+    for name in SETS:
+        points = [(row[name]["density"], row[name]["psnr"]) for row in card["dial"].values()]
+        best = max(psnr for _, psnr in points)
+        dial.plot(*zip(*((d, p - best) for d, p in points), strict=True), marker="o", label=name)
+    dial.set_xlabel("density measured")
+    dial.set_ylabel("PSNR below the best, dB")
+    dial.legend()
+    for axes in (quality, density, rate, dial):
+        axes.grid(alpha=0.3)
+    figure.savefig(out, dpi=90)
+    plt.close(figure)
+
+
+def mask_picture(weights: Path, sets: Path, out: Path) -> None:
+    """Draw an image and the masks of its blocks beside each other."""
+    net = load(weights)
+    lq = next(
+        lq for stem, _, lq in pairs(sets / SHOWN[0] / "HR", net.config.upscale) if stem == SHOWN[1]
+    )
+    _, stats = to_sparse(net)(as_tensor(lq), return_stats=True)
+    masks = stats.spa_mask[0].numpy()
+    panels = [lq, *(mask_overlay(lq, masks[k : k + 1]) for k in range(len(masks)))]
+    Image.fromarray(np.hstack(panels)).save(out, quality=88)
+
+
+def markdown(card: dict[str, Any], name: str) -> str:
+    """Return the card as a page."""
+    scale = card["scale"]
+    lines = [
+        f"# SMSR x{scale}",
+        "",
+        f"`smsr upscale photo.jpg -o out --scale {scale}`, `smsr_plugin.load(scale={scale})`: the "
+        "weights that come with the package.",
+        "",
+        f"![The lq image and where each block computes]({name}_masks.jpg)",
+        "",
+        "## Figures",
+        "",
+        "Standard bicubic lq images, on Y, borders of the scale cut off; B100 from its JPEG "
+        "originals. Kept is the share of the dense network's multiply-adds that is computed.",
+        "",
+        "| set | bicubic | SMSR: PSNR / SSIM | density | kept |",
+        "|---|---|---|---|---|",
+    ]
+    for key in SETS:
+        own, plain = card["figures"][key], card["bicubic"][key]
+        lines.append(
+            f"| {key} | {plain['psnr']:.2f} / {plain['ssim']:.4f} | **{own['psnr']:.2f}** / "
+            f"{own['ssim']:.4f} | {own['density']:.3f} | {own['kept']:.0%} |"
+        )
+    masks = card["figures"]["Set14"]
+    lines += ["", "Urban100 and Manga109 were not at hand.", ""]
+    lines += ["| Set14, block | " + " | ".join(str(k + 1) for k in range(len(masks["blocks"])))]
+    lines[-1] += " |"
+    lines += ["|---" * (len(masks["blocks"]) + 1) + "|"]
+    for label, key in (
+        ("density", "blocks"),
+        ("standard deviation over the image", "deviation"),
+        ("correlation with the gradient", "correlation"),
+    ):
+        lines.append(f"| {label} | " + " | ".join(f"{value:.2f}" for value in masks[key]) + " |")
+    lines += [
+        "",
+        "## The dial",
+        "",
+        "`--density`, `to_sparse(net, density=…)`: PSNR (density).",
+        "",
+    ]
+    lines += ["| asked for | " + " | ".join(SETS) + " |", "|---" * (len(SETS) + 1) + "|"]
+    for asked, row in card["dial"].items():
+        cells = [f"{row[key]['psnr']:.3f} ({row[key]['density']:.2f})" for key in SETS]
+        lines.append(f"| {asked} | " + " | ".join(cells) + " |")
+    lines += ["", f"![Curves of the training, and the dial]({name}.png)", "", "## Training", ""]
+    lines += [f"- {key}: {value}" for key, value in card["about"].items()]
+    lines += [
+        "",
+        f"`{card['command']}` made this page; the numbers are in [{name}.json]({name}.json).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def about(options: dict[str, Any], weights: Path) -> dict[str, str]:
+    """Return what the header of the weights and the card say of a training."""
+    train, data = options["train"], options["datasets"]["train"]
+    images = f"{data['batch_size_per_gpu']} lq patches of {data['gt_size'] // options['scale']}²"
+    teacher = options.get("network_t")
+    facts = {
+        "options": f"options/train/SMSR/train_SMSR_x{options['scale']}_cpu.yml",
+        "iterations": f"{train['total_iter']:,} of {images}, "
+        f"the first {train['masks'].get('dense_iters', 0):,} with every pixel",
+        "data": "55 photographs under free licences (CC0, CC-BY, CC-BY-SA, Unsplash, Pexels; "
+        "docs/models/data.md names each), also reduced to 0.6 and 0.36",
+        "teacher": TEACHERS[teacher["type"]] if teacher else "none: the ground truth",
+        "licence": "Apache-2.0",
+        "commit": git("rev-parse", "--short", "HEAD"),
+    }
+    started = options["path"].get("pretrain_network_g")
+    if started:
+        facts["begun from"] = "the x2 network of this package, every tensor that fits"
+    return facts
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("sets", type=Path)
+    args = parser.parse_args()
+    trained = args.experiment / "models" / "net_g_latest.pth"
+    options = yaml.safe_load(next(args.experiment.glob("*.yml")).read_text().replace("!!float", ""))
+    net = load(trained)
+    scale = net.config.upscale
+    name = f"smsr_x{scale}"
+    weights, cards = ROOT / f"smsr_plugin/weights/{name}.safetensors", ROOT / "docs/models"
+    facts = about(options, trained)
+    save(net, weights, facts, half=True)
+    card: dict[str, Any] = {
+        "scale": scale,
+        "command": f"python scripts/model_card.py {args.experiment.name} SETS",
+        "about": facts,
+        "figures": measure(weights, args.sets, None),
+        "bicubic": bicubic(args.sets, scale),
+        "dial": {str(d): measure(weights, args.sets, d) for d in DENSITIES},
+        "training": training_curves(args.experiment),
+    }
+    figures = {
+        key: {k: card["figures"][key][k] for k in ("psnr", "density", "kept")} for key in SETS
+    }
+    save(net, weights, {**facts, "figures": json.dumps(figures)}, half=True)
+    cards.mkdir(exist_ok=True)
+    (cards / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
+    (cards / f"{name}.md").write_text(markdown(card, name))
+    plot(card, cards / f"{name}.png")
+    mask_picture(weights, args.sets, cards / f"{name}_masks.jpg")
+    print(f"wrote {weights} ({weights.stat().st_size / 1e6:.1f} MB) and {cards / name}.md")
+
+
+if __name__ == "__main__":
+    main()
