@@ -125,7 +125,7 @@ def test_a_network_for_grey_images_is_refused(photos, tmp_path, capsys):
     "argv",
     [
         [],
-        ["a.png"],
+        ["a.png", "--density", "1.5"],
         ["a.png", "--weights", "w.pt", "--gt", "b.png", "--from-gt"],
         ["a.png", "--weights", "w.pt", "--runs", "0"],
         ["a.png", "--weights", "w.pt", "--precision", "fp8"],

@@ -44,7 +44,7 @@ class MaskOptions(Section):
         if done <= 0:
             return 1.0
         share = min(done / self.density_iters, 1.0) if self.density_iters else 1.0
-        return self.density_start + (self.density - self.density_start) * share
+        return self.density + (self.density_start - self.density) * (1 - share)
 
     def detail_weight(self, current_iter: int, first: float, last: float) -> float:
         """Return the weight of the detail loss at a 1-based iteration."""
