@@ -60,7 +60,7 @@ def test_training_schedules(path):
         assert options.warmup(1) == 0
         assert options.warmup(total) == 1
     else:
-        assert options.masks.density_at(1) == 1
+        assert options.masks.density_at(1) > options.masks.density
         assert options.masks.density_at(total) == pytest.approx(options.masks.density)
     scheduler = train["scheduler"]
     if "milestones" in scheduler:
