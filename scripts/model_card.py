@@ -1,6 +1,6 @@
 """Put a trained network into the package, measured, with its card in docs/models/.
 
-usage: python scripts/model_card.py EXPERIMENT SETS   (needs matplotlib)
+usage: python scripts/model_card.py EXPERIMENT SETS [--density D] [--note TEXT]   (needs matplotlib)
 
 EXPERIMENT is the folder of a training with `train.masks` (experiments/SMSR_x2_cpu), SETS holds
 Set5/HR, Set14/HR, B100/HR. Writes smsr_plugin/weights/smsr_xN.safetensors (weights as float16) and
@@ -25,6 +25,7 @@ import yaml
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from PIL import Image
+from skimage import data
 
 from smsr_plugin.checkpoints import load, save
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
@@ -38,8 +39,6 @@ mpl.use("Agg")
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
 DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-#: The image whose masks the card shows.
-SHOWN = ("Set14", "comic")
 TEACHERS = {
     "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output. Copyright 2022 "
     "ByteDance; the licence is LICENSE of this package, the same text."
@@ -136,16 +135,16 @@ def plot(card: dict[str, Any], out: Path) -> None:
     plt.close(figure)
 
 
-def mask_picture(weights: Path, sets: Path, out: Path) -> None:
-    """Draw an image and the masks of its blocks beside each other."""
+def mask_picture(weights: Path, out: Path) -> None:
+    """Draw a photograph of scikit-image (CC0) and the masks of the blocks beside each other."""
     net = load(weights)
-    lq = next(
-        lq for stem, _, lq in pairs(sets / SHOWN[0] / "HR", net.config.upscale) if stem == SHOWN[1]
-    )
+    lq = downscale(mod_crop(data.coffee(), net.config.upscale), net.config.upscale)
     _, stats = to_sparse(net)(as_tensor(lq), return_stats=True)
     masks = stats.spa_mask[0].numpy()
     panels = [lq, *(mask_overlay(lq, masks[k : k + 1]) for k in range(len(masks)))]
-    Image.fromarray(np.hstack(panels)).save(out, quality=88)
+    panels += [np.zeros_like(lq)] * (len(panels) % 2)
+    rows = [np.hstack(panels[: len(panels) // 2]), np.hstack(panels[len(panels) // 2 :])]
+    Image.fromarray(np.vstack(rows)).save(out, quality=88)
 
 
 def markdown(card: dict[str, Any], name: str) -> str:
@@ -204,10 +203,11 @@ def markdown(card: dict[str, Any], name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def about(options: dict[str, Any], weights: Path) -> dict[str, str]:
+def about(options: dict[str, Any]) -> dict[str, str]:
     """Return what the header of the weights and the card say of a training."""
-    train, data = options["train"], options["datasets"]["train"]
-    images = f"{data['batch_size_per_gpu']} lq patches of {data['gt_size'] // options['scale']}²"
+    train, loaded = options["train"], options["datasets"]["train"]
+    side = loaded["gt_size"] // options["scale"]
+    images = f"{loaded['batch_size_per_gpu']} lq patches of {side}²"
     teacher = options.get("network_t")
     facts = {
         "options": f"options/train/SMSR/train_SMSR_x{options['scale']}_cpu.yml",
@@ -237,14 +237,18 @@ def main() -> None:
     )
     parser.add_argument("experiment", type=Path)
     parser.add_argument("sets", type=Path)
+    parser.add_argument("--density", type=float, help="the share of pixels that threshold 0 keeps")
+    parser.add_argument("--note", default="", help="what else there is to say of the training")
     args = parser.parse_args()
     trained = args.experiment / "models" / "net_g_latest.pth"
     options = yaml.safe_load(next(args.experiment.glob("*.yml")).read_text().replace("!!float", ""))
     net = load(trained)
+    if args.density is not None:
+        net.set_density(args.density)
     scale = net.config.upscale
     name = f"smsr_x{scale}"
     weights, cards = ROOT / f"smsr_plugin/weights/{name}.safetensors", ROOT / "docs/models"
-    facts = about(options, trained)
+    facts = about(options) | ({"note": args.note} if args.note else {})
     save(net, weights, facts, half=True)
     card: dict[str, Any] = {
         "scale": scale,
@@ -263,7 +267,7 @@ def main() -> None:
     (cards / f"{name}.json").write_text(json.dumps(card, indent=1) + "\n")
     (cards / f"{name}.md").write_text(markdown(card, name))
     plot(card, cards / f"{name}.png")
-    mask_picture(weights, args.sets, cards / f"{name}_masks.jpg")
+    mask_picture(weights, cards / f"{name}_masks.jpg")
     print(f"wrote {weights} ({weights.stat().st_size / 1e6:.1f} MB) and {cards / name}.md")
 
 
