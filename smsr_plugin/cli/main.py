@@ -46,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         import argcomplete
 
         argcomplete.autocomplete(parser, always_complete_options=False)
+    if argv is None:
+        # Processes that this one starts would look for modules in the current folder first, where
+        # somebody's images lie. Python 3.10 does not know the variable.
+        os.environ["PYTHONSAFEPATH"] = "1"
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] == "help":
         arguments = [*arguments[1:2], "--help"]

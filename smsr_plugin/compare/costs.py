@@ -1,4 +1,14 @@
-"""What a network costs: parameters, multiply-adds, activations."""
+"""What a network costs: parameters, multiply-adds, activations; and the least time of them.
+
+    floor = 2 · kept multiply-adds / fp32 peak
+
+The peak is measured: the fastest run of a large matrix product among the engines' turns. The floor
+leaves out reading and writing memory, activations, masks, pooling and interpolation, and every
+tile or vector that is only partly active. Two things may go below it: bf16, which has a higher
+peak, and Winograd's convolution, F(4×4, 3×3), which needs 36 products where the direct one needs
+144: `WINOGRAD_SAVING` = 4 is what it could gain at most, if all operations were 3×3 convolutions
+(1×1 convolutions gain nothing) and its transforms cost nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +16,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels, lq_size, profile
 
 #: (H, W) of the output for which the field quotes multiply-adds.
 OUTPUT_SIZE = (720, 1280)
+WINOGRAD_SAVING = 144 / 36
 
 
 class Cost(NamedTuple):
@@ -34,7 +46,7 @@ class CostCounter:
     """
 
     def __init__(self, source: NetworkSource) -> None:
-        net = source.build("", "fp32") if source.form == "twin" else source.load()
+        net = source.build("fp32") if source.form == "twin" else source.load()
         masks = [p for name, p in net.named_parameters() if name.endswith(".ch_mask")]
         self.params = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in masks)
         self.sparse: SMSRCost | None = None
@@ -66,3 +78,13 @@ class CostCounter:
                 cost = Cost(None, None)
             self._known[size] = cost
         return self._known[size]
+
+
+def peak_flops(seconds: Sequence[float]) -> float:
+    """Return operations per second (a multiply-add is two) of the fastest matrix product."""
+    return 2 * MATMUL_SIDE**3 / min(seconds)
+
+
+def floor_seconds(macs: float, flops: float) -> float:
+    """Return the least time of `macs` multiply-adds at `flops` operations per second."""
+    return 2 * macs / flops

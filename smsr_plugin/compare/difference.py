@@ -1,35 +1,26 @@
-"""How far an engine's output is from its oracle's.
+"""How far an engine's output is from the same network's in float64.
 
-The oracle computes in float64: for dense engines the network they were given; for sparse ones and
-the masked-dense one the masked-dense SMSR with its own masks. A pixel whose mask decision an engine
-takes otherwise than the oracle therefore counts as a difference, as it should.
+Of sparse and masked-dense networks that is the masked-dense SMSR with its own masks: a pixel whose
+mask decision an engine takes otherwise therefore counts as a difference, as it should.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.engines.spec import Sources
-from smsr_plugin.compare.networks.forms import build
-
-#: Which network each one is compared with.
-ORACLES = {"twin": "twin", "masked": "masked", "sparse": "masked", "rlfn": "rlfn"}
-
-
-class Difference(NamedTuple):
-    """Between two images whose values are in 0…1."""
-
-    max_abs: float
-    psnr: float | None  #: −10·log10 of the mean squared difference, dB; None if there is none.
+from smsr_plugin.compare.networks.forms import smsr_as
+from smsr_plugin.compare.networks.source import NetworkSource
+from smsr_plugin.compare.results import Difference
 
 
 def difference(output: NDArray[Any], expected: NDArray[Any]) -> Difference:
-    """Compare an output with its oracle's.
+    """Compare an output with that of float64, values in 0…1.
 
     Raises:
         ValueError: If the shapes differ or the output is not finite.
@@ -44,7 +35,37 @@ def difference(output: NDArray[Any], expected: NDArray[Any]) -> Difference:
 
 
 @torch.inference_mode()
-def oracle_output(oracle: str, sources: Sources, lq: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the float64 output of "twin", "masked" or "rlfn" for a (1, 3, H, W) image."""
-    net = build(oracle, sources, "fp64")
-    return net(torch.from_numpy(lq).double()).numpy()
+def exact_output(source: NetworkSource, lq: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a network's output in float64 for a (1, 3, H, W) image."""
+    x = torch.from_numpy(lq).double()
+    if source.form == "twin":
+        sr = smsr_as("twin", source.load(), "fp64")(x)
+    elif source.form:
+        sr = smsr_as("masked", source.load(), "fp64")(x, threshold=source.threshold)
+    else:
+        sr = source.load().double()(x)
+    return sr.numpy()
+
+
+class Exact:
+    """The outputs in float64 for one image, each computed once.
+
+    Args:
+        lq: The image, (1, 3, H, W).
+    """
+
+    def __init__(self, lq: NDArray[np.float32]) -> None:
+        self.lq = lq
+        self._outputs: dict[str, NDArray[np.float64]] = {}
+
+    def difference(self, source: NetworkSource, output: NDArray[Any]) -> Difference:
+        """Return how far an output is from the source's; errors as of `difference`."""
+        form = "masked" if source.form == "sparse" else source.form
+        key = repr(replace(source, form=form))
+        if key not in self._outputs:
+            try:
+                self._outputs[key] = exact_output(source, self.lq)
+            except Exception as error:  # networks of any origin fail in any way
+                reason = f"{type(error).__name__}: {error}"
+                raise ValueError(f"does not run in float64: {reason}") from error
+        return difference(output, self._outputs[key])

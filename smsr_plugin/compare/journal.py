@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.compare.results import Measurement
+from smsr_plugin.compare.results import Key, Measurement
 from smsr_plugin.staging import replace_file
 
 Settings = dict[str, Any]
@@ -39,7 +39,7 @@ class Journal:
 
     def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
-        self.measurements: dict[tuple[str, str, str], Measurement] = {}
+        self.measurements: dict[Key, Measurement] = {}
         settings = json.loads(json.dumps(settings))  # as they will be read
         if not path.exists():
             replace_file(path, _line({"settings": settings}))

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from smsr_plugin.compare.crops import Case
+import torch
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.compare.density import thresholds_for
+from smsr_plugin.compare.difference import Exact
 from smsr_plugin.compare.engines.base import Input
 from smsr_plugin.compare.engines.export import Exporter, ExportError
-from smsr_plugin.compare.engines.measure import INPUT, load_network, prepare
 from smsr_plugin.compare.engines.process import EngineError, EngineProcess
 from smsr_plugin.compare.engines.runner import Schedule, Turn, take_turns
-from smsr_plugin.compare.networks.resolve import ComparedNetwork
+from smsr_plugin.compare.images import Case
+from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import Measurement
-from smsr_plugin.compare.sets import Pair
 from smsr_plugin.images.quality import compare, to_image
+
+#: Runs of which the breakdown is taken.
+BREAKDOWN_RUNS = 5
 
 #: Called with what is being done.
 Progress = Callable[[str], object]
+#: Inputs by the density that they are to reach; None stands for the network's own.
+Inputs = Mapping[float | None, Input]
 
 
 class Engines:
@@ -32,14 +41,15 @@ class Engines:
     Args:
         folder: An existing folder for networks in other libraries' formats.
         schedule: How often networks run.
+        fresh: Whether processes end with each image.
 
     Use it as a context manager, so that the processes end with the block.
     """
 
-    def __init__(self, folder: Path, schedule: Schedule) -> None:
-        self.folder, self.schedule = folder, schedule
+    def __init__(self, folder: Path, schedule: Schedule, fresh: bool = False) -> None:
+        self.schedule, self.fresh = schedule, fresh
+        self._exporter = Exporter(folder)
         self._processes: dict[str, EngineProcess] = {}
-        self._exporters: dict[str, Exporter] = {}
         self._hopeless: dict[str, str] = {}
         self._loaded: dict[str, str] = {}
 
@@ -52,28 +62,39 @@ class Engines:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with ExitStack() as stack:
-            for process in self._processes.values():
-                stack.callback(process.close)
+        self.end()
 
-    def ready(self, network: ComparedNetwork, case: Case) -> EngineProcess:
-        """Return the network's process, loaded and warm on an image.
+    def end(self) -> None:
+        """End all processes."""
+        self._loaded.clear()
+        with ExitStack() as stack:
+            while self._processes:
+                stack.callback(self._processes.popitem()[1].close)
+
+    def ready(
+        self, network: ComparedNetwork, size: tuple[int, int], inputs: Inputs
+    ) -> EngineProcess:
+        """Return the network's process, loaded, and warm on its inputs of (width, height).
 
         Raises:
             EngineError, ExportError: If that cannot be.
         """
-        label, spec = network.label, network.spec
+        label, spec, source = network.label, network.spec, network.source
         if label in self._hopeless:
             raise EngineError(self._hopeless[label])
-        exporter = self._exporters.setdefault(label, Exporter(self.folder, network.source))
         try:
-            if label not in self._processes:
-                self._start(network)
-            process = self._processes[label]
+            # First, because an absent library should not cost an export.
+            process = self._processes.get(label) or self._start(network)
             # Files of other formats are of one image size.
             if label not in self._loaded or spec.model_format is not None:
-                self._loaded[label] = load_network(process, exporter, case.size)
-            prepare(process, INPUT, Input(case.lq), self.schedule)
+                model = None
+                if spec.model_format is not None and source is not None:
+                    model = self._exporter.model(source, spec.model_format, size)
+                self._loaded[label] = process.call("load", spec, source, model)
+            for wanted, given in inputs.items():
+                process.call("prepare", key_of(wanted), given)
+                if self.schedule.warm_up:
+                    process.call("warm_up", key_of(wanted), self.schedule.warm_up)
         except (EngineError, ExportError):
             self.drop(network)
             raise
@@ -89,70 +110,127 @@ class Engines:
         if process := self._processes.pop(network.label, None):
             process.close()
 
-    def _start(self, network: ComparedNetwork) -> None:
+    def _start(self, network: ComparedNetwork) -> EngineProcess:
         process = self._processes[network.label] = EngineProcess(network.spec)
         try:
             process.call("import_library", network.spec)
         except EngineError as error:
             self._hopeless[network.label] = str(error)
             raise
+        return process
 
 
 def measure_image(
-    pair: Pair, networks: Sequence[ComparedNetwork], engines: Engines, progress: Progress
+    case: Case,
+    networks: Sequence[ComparedNetwork],
+    engines: Engines,
+    details: bool,
+    progress: Progress,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Let networks take turns on one image.
 
     Args:
-        pair: The lq image and its ground truth.
+        case: The lq image and, where there is one, its ground truth.
         networks: All of the same scale.
         engines: Their processes.
+        details: Also take the difference from float64 and the times of the parts.
         progress: Told what is being done.
 
     Returns:
         The measurements of the networks that ran, their multiply-adds not yet counted, and by label
         why the others did not.
     """
-    case = Case(str(pair.image), pair.lq)
     running: dict[EngineProcess, ComparedNetwork] = {}
     failures: dict[str, str] = {}
+    turns: dict[Turn, float | None] = {}
     for network in networks:
-        progress(f"{case.name}: {network.label}, warming up")
+        progress(f"{case.image}: loading {network.label}")
         try:
-            running[engines.ready(network, case)] = network
+            process = engines.ready(network, case.size, _inputs(case, network))
         except (EngineError, ExportError) as error:
             failures[network.label] = str(error)
-    turns = {process: Turn(process, INPUT) for process in running}
-    timings = take_turns(
-        turns.values(), engines.schedule, lambda name: progress(f"{case.name}: {name}")
-    )
-    measurements = []
+            continue
+        running[process] = network
+        turns.update({Turn(process, key_of(wanted)): wanted for wanted in network.wanted})
+    timings = take_turns(turns, engines.schedule, lambda name: progress(f"{case.image}: {name}"))
+    exact = Exact(case.lq) if details else None
+    measurements: list[Measurement] = []
     for process, network in running.items():
+        progress(f"{case.image}: output of {network.label}")
         try:
             if process in timings.failures:
                 raise EngineError(timings.failures[process])
-            seconds = timings.seconds.get(turns[process], [])
-            found = _inspect(pair, network, process, seconds)
-            measurements.append(replace(found, loaded=engines.loaded(network)))
+            found = [
+                _inspect(case, network, turn, wanted, timings.seconds.get(turn, []), exact)
+                for turn, wanted in turns.items()
+                if turn.process is process
+            ]
+            loaded = engines.loaded(network)
+            measurements += [replace(measurement, loaded=loaded) for measurement in found]
         except (EngineError, ValueError) as error:
             failures[network.label] = str(error)
             engines.drop(network)
+    if engines.fresh:
+        engines.end()
     return measurements, failures
 
 
+def key_of(wanted: float | None) -> str:
+    """Return how an engine's process calls the input that is to reach a density."""
+    return "lq" if wanted is None else f"{wanted:g}"
+
+
+def _inputs(case: Case, network: ComparedNetwork) -> Inputs:
+    if not network.densities or network.source is None:
+        return {None: Input(case.lq)}
+    net = network.source.load()
+    assert isinstance(net, SMSR)
+    found = thresholds_for(net, torch.from_numpy(case.lq), network.densities)
+    return {
+        wanted: Input(case.lq, given.threshold)
+        for wanted, given in zip(network.densities, found, strict=True)
+    }
+
+
 def _inspect(
-    pair: Pair, network: ComparedNetwork, process: EngineProcess, seconds: list[float]
+    case: Case,
+    network: ComparedNetwork,
+    turn: Turn,
+    wanted: float | None,
+    seconds: list[float],
+    exact: Exact | None,
 ) -> Measurement:
     """Ask an engine for all but its times; the memory first, before other calls add to it."""
-    peak = process.call("memory").peak if seconds else None
-    sr = to_image(process.call("output", INPUT))
-    return Measurement(
-        network=network.label,
-        set_name=pair.image.set_name,
-        image=pair.image.name,
-        lq_size=pair.lq_size,
-        quality=compare(sr, pair.gt, network.source.upscale) if network.has_weights else None,
+    process, source, image = turn.process, network.source, case.image
+    peak, running = process.call("memory") if seconds else (None, None)
+    measured = Measurement(
+        network.label,
+        image.set_name,
+        image.name,
+        case.size,
         seconds=seconds,
         peak_mib=peak,
-        spa_densities=process.call("spa_densities", INPUT),
+        running_peak_mib=running,
+        wanted_density=wanted,
     )
+    if source is None:
+        return measured
+    output, densities = process.call("inspect", turn.key)
+    sr, quality = to_image(output), None
+    if case.gt is not None and network.has_weights:
+        quality = compare(sr, case.gt, source.upscale)
+    return replace(
+        measured,
+        quality=quality,
+        spa_densities=densities,
+        difference=exact.difference(source, output) if exact else None,
+        breakdown=_breakdown(process, turn.key) if exact and seconds else None,
+    )
+
+
+def _breakdown(process: EngineProcess, key: str) -> dict[str, list[float]] | None:
+    parts: dict[str, list[float]] = defaultdict(list)
+    for _ in range(BREAKDOWN_RUNS):
+        for part, seconds in (process.call("breakdown", key) or {}).items():
+            parts[part].append(seconds)
+    return dict(parts) or None

@@ -14,6 +14,9 @@ from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.staging import replace_file
 from smsr_plugin.timing import summarise
 
+#: The file that holds everything.
+JSON = "results.json"
+
 
 def write(comparison: Comparison, folder: Path) -> str:
     """Write `results.json`, `results.md`, `networks.csv`, `images.csv` and the plots.
@@ -31,7 +34,7 @@ def write(comparison: Comparison, folder: Path) -> str:
     except ImportError as error:
         missing = f"no plots: {error} (pip install matplotlib)"
     texts = {
-        "results.json": comparison.to_json() + "\n",
+        JSON: comparison.to_json() + "\n",
         "results.md": markdown(comparison, list(drawn)),
         "networks.csv": _csv(network_rows(comparison)),
         "images.csv": _csv(image_rows(comparison)),
@@ -94,6 +97,9 @@ def _image_row(measurement: Measurement) -> dict[str, Any]:
         "third_quartile": third,
         "macs": measurement.macs,
         "density": measurement.density,
+        "wanted_density": measurement.wanted_density,
+        "max_error": measurement.difference and measurement.difference.max_abs,
+        "peak_mib": measurement.peak_mib,
     }
 
 

@@ -1,4 +1,4 @@
-"""Quality against what it costs, and time against what is computed, drawn."""
+"""Quality against what it costs, and time against what is computed or important, drawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 
-from smsr_plugin.compare.frontier import frontier
+from smsr_plugin.compare.density_plot import draw_density
 from smsr_plugin.compare.results import Comparison, NetworkResult
 
 DPI, PANEL, COLUMNS = 120, (4.4, 3.8), 3
@@ -31,14 +31,17 @@ def plots(comparison: Comparison) -> dict[str, bytes]:
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
     importlib.import_module("matplotlib.pyplot")
-    drawn = {
-        "quality_macs.png": draw_quality(
+    drawn: dict[str, bytes | None] = {}
+    for place in comparison.images():
+        density = draw_density(list(comparison.on(*place)))
+        drawn |= {} if density is None else {"density.png": density}
+    if comparison.quality_sets:
+        drawn["quality_macs.png"] = draw_quality(
             comparison,
             lambda network, _: network.macs and network.macs / 1e9,
             "multiply-adds for 1280×720 (G)",
         )
-    }
-    if comparison.timed:
+    if comparison.quality_sets and comparison.timed:
         drawn["quality_time.png"] = draw_quality(
             comparison, lambda network, name: network.seconds(name), "mean time of an image (s)"
         )
@@ -62,7 +65,7 @@ def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> bytes |
             and (quality := network.psnr_y(name)) is not None
             and math.isfinite(quality)
         ]
-        for name in comparison.sets
+        for name in comparison.quality_sets
     }
     panels = {name: points for name, points in panels.items() if points}
     if not panels:
@@ -100,6 +103,19 @@ def draw_times(comparison: Comparison) -> bytes | None:
     _logarithmic(ax.set_xscale, ax.xaxis)
     _logarithmic(ax.set_yscale, ax.yaxis)
     return _finish(figure, axes)
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the Pareto frontier of (cost, quality), by rising cost.
+
+    A point is on it if no other one costs at most as much and has at least its quality, equal
+    points aside.
+    """
+    best: list[tuple[float, float]] = []
+    for cost, quality in sorted(set(points), key=lambda point: (point[0], -point[1])):
+        if not best or quality > best[-1][1]:
+            best.append((cost, quality))
+    return best
 
 
 def _styles(networks: Sequence[NetworkResult]) -> dict[str, dict[str, Any]]:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from smsr_plugin.compare.engines.report import (
-    UNKNOWN,
-    machine_text,
-    optional_text,
-    seconds_text,
-    table,
-)
+from smsr_plugin.compare.image_report import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
 
 #: What the plots show.
 CAPTIONS = {
     "quality_macs.png": "Quality against multiply-adds; the dashed line is the Pareto frontier",
     "quality_time.png": "Quality against measured time; the dashed line is the Pareto frontier",
     "time_macs.png": "Measured time against multiply-adds, a point for each image",
+    "density.png": "Measured time against the share of important pixels",
 }
 #: Shown of a reason for which a network has no figures on some images.
 REASONS_SHOWN = 3
@@ -32,9 +28,11 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
         plots: Files of plots, relative to the report.
     """
     sets = ", ".join(f"{name} ({count})" for name, count in comparison.sets.items())
-    parts = [f"# Networks compared, x{comparison.scale}", quality_table(comparison), NOTES]
-    parts += ["## How they were run", run_table(comparison)]
-    parts += [TIME_NOTES] if comparison.timed else []
+    parts = [f"# Comparison, x{comparison.scale}"]
+    if comparison.quality_sets:
+        parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
+        parts += [TIME_NOTES] if comparison.timed else []
+    parts += image_parts(comparison)
     parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in plots]
     parts += failure_texts(comparison)
     parts += ["## Conditions", f"- images: {sets}\n{machine_text(comparison)}"]
@@ -53,15 +51,23 @@ over all images. Activations: outputs of convolutions, for an output of 1280×72
 pixels that the masks keep, mean over images and blocks."""
 
 
+def printed(comparison: Comparison) -> str:
+    """Return the tables alone."""
+    parts = image_parts(comparison)
+    if comparison.quality_sets:
+        parts = [quality_table(comparison), run_table(comparison), *parts]
+    return "\n\n".join(parts)
+
+
 def quality_table(comparison: Comparison) -> str:
     """Return the table in the papers' form."""
-    head = ["network", "params", "multiply-adds", *comparison.sets]
+    head = ["network", "params", "multiply-adds", *comparison.quality_sets]
     rows = [
         [
             network.label,
             optional_text(network.params and network.params / 1e3, "{:.0f}K"),
             macs_text(network),
-            *(quality_text(network, name) for name in comparison.sets),
+            *(quality_text(network, name) for name in comparison.quality_sets),
         ]
         for network in comparison.networks
     ]
@@ -72,7 +78,7 @@ def run_table(comparison: Comparison) -> str:
     """Return how each network was run and what that took."""
     head = ["network", "run by", "precision", "activations", "density"]
     if comparison.timed:
-        head += [f"{name}, s" for name in comparison.sets] + ["peak MiB"]
+        head += [f"{name}, s" for name in comparison.quality_sets] + ["peak MiB"]
     rows = []
     for network in comparison.networks:
         row = [
@@ -83,7 +89,7 @@ def run_table(comparison: Comparison) -> str:
             optional_text(network.density, "{:.3f}"),
         ]
         if comparison.timed:
-            times = (network.seconds(name) for name in comparison.sets)
+            times = (network.seconds(name) for name in comparison.quality_sets)
             row += [UNKNOWN if time is None else seconds_text(time) for time in times]
             row.append(optional_text(network.peak_mib, "{:.0f}"))
         rows.append(row)
@@ -120,3 +126,21 @@ def failure_texts(comparison: Comparison) -> list[str]:
                 f"- {network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
             )
     return ["## Not measured", "\n".join(lines)] if lines else []
+
+
+def machine_text(comparison: Comparison) -> str:
+    """Return where, when and how it was measured."""
+    machine, schedule = comparison.machine, comparison.schedule
+    caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
+    packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
+    lines = [
+        f"{machine['cpu']}, {machine['cores_usable'] or machine['cores']} cores",
+        f"caches {caches or UNKNOWN}; memory {machine['memory_gib'] or UNKNOWN} GiB; "
+        f"{' '.join(machine['isa']) or UNKNOWN}",
+        f"{machine['os']}, Python {machine['python']}, {packages}",
+        f"{comparison.date}, {comparison.threads} threads, {schedule['rounds']:g} rounds of "
+        f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
+        f"{machine['load_average'][0]:.2f} before",
+        f"`{' '.join(comparison.command)}`",
+    ]
+    return "\n".join(f"- {line}" for line in lines)

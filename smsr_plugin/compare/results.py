@@ -5,53 +5,79 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
 
-from smsr_plugin.compare.engines.results import Conditions
 from smsr_plugin.images.quality import Quality
-from smsr_plugin.timing import summarise
+from smsr_plugin.timing import Summary, summarise
+
+#: What the row of bicubic interpolation is called.
+BICUBIC = "Bicubic"
+#: What tells a measurement: its network's label, set, image, and the density that was asked for.
+Key = tuple[str, str, str, float | None]
+
+
+class Difference(NamedTuple):
+    """Between an output and that of the same network in float64, for values in 0…1."""
+
+    max_abs: float
+    psnr: float | None  #: −10·log10 of the mean squared difference, dB; None if there is none.
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network on one image.
+    """One network, run in one way, on one image.
 
     Attributes:
         network: Its label.
         set_name, image: The image.
         lq_size: Width and height of the lq image.
-        quality: None for fresh weights, whose images mean nothing.
+        quality: None without a ground truth, and for fresh weights, whose images mean nothing.
         seconds: Of each timed run, in order; empty where time was not measured.
         peak_mib: Peak memory of the network's process beyond the imported library since it was
-            loaded; as its process goes on to the next image, only the largest of all images says
-            something. None where it cannot be known.
+            loaded (see `engines.worker`); where its process goes on to the next image, only the
+            largest of all images says something. None where it cannot be known.
+        running_peak_mib: The same after the warm-up.
+        difference: From float64; None where it was not asked for.
         spa_densities: Each block's share of important pixels; None without masks.
         macs: Multiply-adds, those that the masks keep; None where they cannot be counted.
+        breakdown: For each part of the network the seconds of each run; None where it was not asked
+            for or the network has no such.
         loaded: What the engine says it loaded.
+        wanted_density: The mean density that the threshold was chosen for; None elsewhere than in
+            a sweep.
     """
 
     network: str
     set_name: str
     image: str
     lq_size: tuple[int, int]
-    quality: Quality | None
+    quality: Quality | None = None
     seconds: list[float] = field(default_factory=list)
     peak_mib: float | None = None
+    running_peak_mib: float | None = None
+    difference: Difference | None = None
     spa_densities: list[float] | None = None
     macs: float | None = None
+    breakdown: dict[str, list[float]] | None = None
     loaded: str = ""
+    wanted_density: float | None = None
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> Key:
         """By which measurements are told apart."""
-        return self.network, self.set_name, self.image
+        return self.network, self.set_name, self.image, self.wanted_density
+
+    @property
+    def summary(self) -> Summary | None:
+        """Median and quartiles of the runs, seconds."""
+        return summarise(self.seconds) if self.seconds else None
 
     @property
     def median(self) -> float | None:
         """The median of the runs, seconds."""
-        return summarise(self.seconds).median if self.seconds else None
+        return self.summary.median if self.summary else None
 
     @property
     def density(self) -> float | None:
@@ -64,6 +90,7 @@ class Measurement:
         if self.quality is not None:
             quality = self.quality._asdict()
             values["quality"] = {k: "inf" if math.isinf(v) else v for k, v in quality.items()}
+        values["difference"] = self.difference and self.difference._asdict()
         return values
 
     @classmethod
@@ -73,21 +100,25 @@ class Measurement:
         Raises:
             TypeError, KeyError, ValueError: If the values are not that.
         """
-        quality = values["quality"]
+        quality, difference = values["quality"], values["difference"]
         if quality is not None:
             quality = Quality(**{k: float(v) for k, v in quality.items()})
+        if difference is not None:
+            difference = Difference(**difference)
         width, height = values["lq_size"]
-        return cls(**{**values, "quality": quality, "lq_size": (width, height)})
+        kept = {"quality": quality, "difference": difference, "lq_size": (width, height)}
+        return cls(**{**values, **kept})
 
 
 @dataclass
 class NetworkResult:
-    """One network on all images.
+    """One network, run in one way, on all images.
 
     Attributes:
         label: What it is called.
         argument: What it was called on the command line, its file without folders.
-        run_by, precision: How it was run.
+        title: What it is: "sparse", "dense twin", "PAN".
+        run_by, precision, threads, env: How it was run.
         params: Parameters, without an SMSR's channel mask logits.
         macs, activations: For an output of 1280×720; of a sparse SMSR what is kept at the mean
             densities of the images. None where they cannot be counted.
@@ -98,8 +129,11 @@ class NetworkResult:
 
     label: str
     argument: str
+    title: str
     run_by: str
     precision: str
+    threads: int | None = None
+    env: dict[str, str] = field(default_factory=dict)
     params: int | None = None
     macs: float | None = None
     activations: float | None = None
@@ -155,15 +189,25 @@ class NetworkResult:
 
 
 @dataclass
-class Comparison(Conditions):
+class Comparison:
     """Networks compared over sets of images.
 
     Attributes:
+        date: UTC, ISO 8601.
+        command: The arguments, paths without their folders.
+        threads: Threads of each engine, unless its own entry says otherwise.
+        schedule: As in `Schedule`.
+        machine: As `machine.describe` tells it.
         scale: Of all networks.
         sets: The number of images of each set.
-        networks: Bicubic first, then in the order of the command line.
+        networks: Bicubic first where there is a ground truth, then in the order they were given.
     """
 
+    date: str
+    command: list[str]
+    threads: int
+    schedule: dict[str, float]
+    machine: dict[str, Any]
     scale: int
     sets: dict[str, int]
     networks: list[NetworkResult]
@@ -173,9 +217,49 @@ class Comparison(Conditions):
         """Whether times were measured."""
         return self.schedule["rounds"] > 0
 
+    @property
+    def quality_sets(self) -> list[str]:
+        """The sets with a ground truth, also where none of their images could be measured."""
+        if not self.networks or self.networks[0].label != BICUBIC:
+            return []
+        every = [m for network in self.networks for m in network.measurements]
+        without = {m.set_name for m in every} - {m.set_name for m in every if m.quality}
+        return [name for name in self.sets if name not in without]
+
+    def images(self) -> list[tuple[str, str]]:
+        """Return set and name of each image of the other sets, in their order."""
+        every = (m for network in self.networks for m in network.measurements)
+        places = dict.fromkeys((m.set_name, m.image) for m in every)
+        return [place for place in places if place[0] not in self.quality_sets]
+
+    def on(self, set_name: str, image: str) -> Iterator[tuple[NetworkResult, Measurement]]:
+        """Yield every measurement of an image with its network."""
+        for network in self.networks:
+            for measurement in network.measurements:
+                if (measurement.set_name, measurement.image) == (set_name, image):
+                    yield network, measurement
+
     def to_json(self) -> str:
         """Return all of it as JSON."""
-        values = asdict(self)
-        for kept, network in zip(values["networks"], self.networks, strict=True):
-            kept["measurements"] = [m.to_json() for m in network.measurements]
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["networks"] = [
+            {**asdict(network), "measurements": [m.to_json() for m in network.measurements]}
+            for network in self.networks
+        ]
         return json.dumps(values, indent=1, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Comparison:
+        """Return what `to_json` wrote.
+
+        Raises:
+            ValueError: If the text is not that.
+        """
+        try:
+            values = json.loads(text)
+            networks = [NetworkResult(**network) for network in values["networks"]]
+            for network, given in zip(networks, values["networks"], strict=True):
+                network.measurements = [Measurement.from_json(m) for m in given["measurements"]]
+            return cls(**{**values, "networks": networks})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not the results of a comparison: {error!r}") from error

@@ -15,11 +15,11 @@ import numpy as np
 
 from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.engines.runner import Schedule
+from smsr_plugin.compare.images import ROLE_NAMES, Case, ImageSource
 from smsr_plugin.compare.journal import Journal, Settings
 from smsr_plugin.compare.measure import Engines, measure_image
-from smsr_plugin.compare.networks.resolve import BICUBIC, ComparedNetwork
-from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
-from smsr_plugin.compare.sets import ROLE_NAMES, HRImage, Pair, load_pair
+from smsr_plugin.compare.resolve import ComparedNetwork
+from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.quality import compare
@@ -27,7 +27,7 @@ from smsr_plugin.machine import describe
 
 JOURNAL = "journal.jsonl"
 #: What of a network's engine decides its figures.
-ENGINE_KEYS = ("module", "precision", "backend")
+ENGINE_KEYS = ("module", "precision", "backend", "env")
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,24 @@ class Plan:
     Attributes:
         networks: What is compared.
         images: On what.
+        load: Reads an image.
         scale: Of all networks.
         schedule: How often networks run; no rounds for quality alone.
-        threads: Of each engine.
+        threads: Of each engine that does not say its own.
         command: The arguments, paths without their folders.
+        fresh: Whether each image has processes of its own, so that its memory is its own too.
+        details: Whether the difference from float64 and the parts' times are asked for too.
     """
 
     networks: Sequence[ComparedNetwork]
-    images: Sequence[HRImage]
+    images: Sequence[ImageSource]
+    load: Callable[[ImageSource], Case]
     scale: int
     schedule: Schedule
     threads: int
     command: Sequence[str]
+    fresh: bool = False
+    details: bool = False
 
 
 class Run:
@@ -69,13 +75,18 @@ class Run:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.machine = plan, describe()
         self.journal = Journal(folder / JOURNAL, self._settings())
-        self.counters = {n.label: CostCounter(n.source) for n in plan.networks}
+        self.counters = {n.label: CostCounter(n.source) for n in plan.networks if n.source}
         self.failures: dict[str, dict[str, str]] = defaultdict(dict)
 
     @property
+    def total(self) -> int:
+        """How many measurements there will be, Bicubic's aside."""
+        return len(self.plan.images) * sum(len(n.wanted) for n in self.plan.networks)
+
+    @property
     def pending(self) -> int:
-        """How many measurements are still to be made."""
-        return sum(len(self._missing(image)) for image in self.plan.images)
+        """How many of them are still to be made."""
+        return sum(_count(self._missing(image)) for image in self.plan.images)
 
     def measure(self, progress: Callable[[str, int], object]) -> None:
         """Make the measurements that are missing; what fails is in `failures`.
@@ -86,44 +97,42 @@ class Run:
         """
         with (
             tempfile.TemporaryDirectory(prefix="smsr_benchmark_") as folder,
-            Engines(Path(folder), self.plan.schedule) as engines,
+            Engines(Path(folder), self.plan.schedule, self.plan.fresh) as engines,
         ):
             for image in self.plan.images:
                 missing = self._missing(image)
                 if not missing:
                     continue
                 try:
-                    pair = load_pair(image, self.plan.scale)
-                    self._keep_bicubic(pair)
+                    case = self.plan.load(image)
+                    self._keep_bicubic(case)
                 except (DataError, ValueError) as error:
-                    for label in (BICUBIC, *(network.label for network in missing)):
+                    failed = [network.label for network in missing]
+                    for label in [BICUBIC, *failed] if image.is_gt else failed:
                         self.failures[label][str(image)] = str(error)
-                    progress(str(error), len(missing))
+                    progress(str(error), _count(missing))
                     continue
                 found, failures = measure_image(
-                    pair, missing, engines, lambda doing: progress(doing, 0)
+                    case, missing, engines, self.plan.details, lambda doing: progress(doing, 0)
                 )
                 for measurement in found:
                     self.journal.append(self._counted(measurement))
                 for label, reason in failures.items():
                     self.failures[label][str(image)] = reason
-                progress(f"{image}: done", len(missing))
+                progress(f"{image}: done", _count(missing))
 
     def result(self) -> Comparison:
         """Return what has been measured, in the order of the plan."""
         plan, sets = self.plan, defaultdict[str, int](int)
         for image in plan.images:
             sets[image.set_name] += 1
-        bicubic = NetworkResult(BICUBIC, "", "MATLAB's imresize, 8 bits", "")
-        results = [bicubic, *(self._network(network) for network in plan.networks)]
+        results = [self._network(network) for network in plan.networks]
+        if any(image.is_gt for image in plan.images):
+            bicubic = NetworkResult(BICUBIC, "", BICUBIC, "MATLAB's imresize, 8 bits", "")
+            bicubic.measurements = self._found(BICUBIC, (None,))
+            results.insert(0, bicubic)
         for result in results:
-            keys = [(result.label, image.set_name, image.name) for image in plan.images]
-            found = self.journal.measurements
-            result.measurements = [found[key] for key in keys if key in found]
             result.failures = dict(self.failures.get(result.label, {}))
-            if result is not bicubic:
-                cost = self.counters[result.label].kept(result.block_densities)
-                result.macs, result.activations = cost
         date = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Comparison(
             date,
@@ -136,42 +145,69 @@ class Run:
             results,
         )
 
-    def _missing(self, image: HRImage) -> list[ComparedNetwork]:
-        done = self.journal.measurements
-        key = (image.set_name, image.name)
-        return [n for n in self.plan.networks if (n.label, *key) not in done]
+    def _missing(self, image: ImageSource) -> list[ComparedNetwork]:
+        done, place = self.journal.measurements, (image.set_name, image.name)
+        return [
+            network
+            for network in self.plan.networks
+            if any((network.label, *place, wanted) not in done for wanted in network.wanted)
+        ]
 
-    def _keep_bicubic(self, pair: Pair) -> None:
-        image = pair.image
-        if (BICUBIC, image.set_name, image.name) in self.journal.measurements:
+    def _found(self, label: str, wanted: Sequence[float | None]) -> list[Measurement]:
+        done = self.journal.measurements
+        keys = [(label, i.set_name, i.name, w) for i in self.plan.images for w in wanted]
+        return [done[key] for key in keys if key in done]
+
+    def _keep_bicubic(self, case: Case) -> None:
+        image = case.image
+        if case.gt is None or (BICUBIC, image.set_name, image.name, None) in (
+            self.journal.measurements
+        ):
             return
-        lq = np.rint(pair.lq[0].transpose(1, 2, 0) * 255).astype(np.uint8)
-        quality = compare(upscale(lq, self.plan.scale), pair.gt, self.plan.scale)
-        self.journal.append(Measurement(BICUBIC, image.set_name, image.name, pair.lq_size, quality))
+        lq = np.rint(case.lq[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+        quality = compare(upscale(lq, self.plan.scale), case.gt, self.plan.scale)
+        self.journal.append(Measurement(BICUBIC, image.set_name, image.name, case.size, quality))
 
     def _counted(self, measurement: Measurement) -> Measurement:
+        counter = self.counters.get(measurement.network)
+        if counter is None:
+            return measurement
         width, height = measurement.lq_size
-        counter = self.counters[measurement.network]
         cost = counter.of_image((height, width), measurement.spa_densities)
         return replace(measurement, macs=cost.macs)
 
     def _network(self, network: ComparedNetwork) -> NetworkResult:
-        spec, counter = network.spec, self.counters[network.label]
-        argument = without_folders(network.argument)
-        result = NetworkResult(network.label, argument, spec.library, spec.precision)
-        result.params, result.dense_macs = counter.params, counter.dense.macs
+        spec, counter = network.spec, self.counters.get(network.label)
+        result = NetworkResult(
+            network.label,
+            without_folders(network.argument) if network.argument else "",
+            network.title,
+            spec.library,
+            spec.precision,
+            spec.threads,
+            dict(spec.env),
+            measurements=self._found(network.label, network.wanted),
+        )
+        if counter is not None:
+            result.params, result.dense_macs = counter.params, counter.dense.macs
+            # The densities of a sweep are not the network's own.
+            own = None if network.densities else result.block_densities
+            result.macs, result.activations = counter.kept(own)
         return result
 
     def _settings(self) -> Settings:
         """Return all that figures depend on."""
-        plan, sets = self.plan, defaultdict[str, dict[str, int]](dict)
+        plan, sets = self.plan, defaultdict[str, dict[str, int | None]](dict)
         for image in plan.images:
-            sets[image.set_name][image.name] = image.path.stat().st_size
+            size = image.path and image.path.stat().st_size
+            sets[image.set_name][image.name] = size
         return {
             "scale": plan.scale,
             "threads": plan.threads,
             "schedule": asdict(plan.schedule),
-            "networks": {network.label: _identity(network) for network in plan.networks},
+            "fresh": plan.fresh,
+            "details": plan.details,
+            "networks": {n.label: _identity(n, plan.threads) for n in plan.networks},
             "sets": sets,
             "cpu": self.machine["cpu"],
             "SMSR_ISA": os.environ.get("SMSR_ISA", ""),
@@ -179,14 +215,17 @@ class Run:
         }
 
 
-def _identity(network: ComparedNetwork) -> dict[str, object]:
-    source = asdict(network.source)
-    source["weights"] = source["weights"] and _digest(source["weights"])
-    return {**source, **{key: getattr(network.spec, key) for key in ENGINE_KEYS}}
+def _count(networks: Sequence[ComparedNetwork]) -> int:
+    return sum(len(network.wanted) for network in networks)
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _identity(network: ComparedNetwork, threads: int) -> dict[str, object]:
+    source = asdict(network.source) if network.source else {}
+    if source.get("weights"):
+        source["weights"] = hashlib.sha256(source["weights"].read_bytes()).hexdigest()
+    engine = {key: getattr(network.spec, key) for key in ENGINE_KEYS}
+    own = {} if network.spec.threads == threads else {"threads": network.spec.threads}
+    return {**source, **engine, **own, "densities": network.densities}
 
 
 def without_folders(argument: str) -> str:

@@ -6,6 +6,7 @@ One test runs them in processes of their own, as users do; the others save the s
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 
 import numpy as np
@@ -18,10 +19,12 @@ import smsr_plugin
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.cli import main as roof
+from smsr_plugin.compare import presets
 from smsr_plugin.compare.engines.process import EngineError
 from smsr_plugin.compare.engines.worker import Worker
+from smsr_plugin.compare.images import ImageSource, load_case
+from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
-from smsr_plugin.compare.sets import HRImage, load_pair
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.quality import compare, to_image
@@ -46,6 +49,12 @@ class InProcess:
 @pytest.fixture
 def in_process(monkeypatch):
     monkeypatch.setattr("smsr_plugin.compare.measure.EngineProcess", InProcess)
+
+
+@pytest.fixture(scope="session")
+def has_kernels():
+    """Tell whether the native kernels were built."""
+    return importlib.util.find_spec("smsr_plugin._kernels") is not None
 
 
 PAN_OPTIONS = {"num_feat": 4, "num_up_feat": 4, "num_block": 1}
@@ -90,7 +99,7 @@ def test_figures_are_those_of_the_networks(files, arguments, capsys):
     pan.load_state_dict(torch.load(files / "weights/pan.pth", weights_only=True))
     cost = SMSRCost(smsr.config, dense_channels(smsr))
     for name in "ab":
-        pair = load_pair(HRImage("Tiny", name, files / f"Tiny/HR/{name}.png"), 2)
+        pair = load_case(ImageSource("Tiny", name, files / f"Tiny/HR/{name}.png", is_gt=True), 2)
         x = torch.from_numpy(pair.lq)
         with torch.no_grad():
             masked, of_pan = smsr(x, return_masks=True), pan(x)
@@ -184,6 +193,11 @@ def test_what_fails_is_named_and_the_rest_goes_on(files, arguments, capsys):
         (["--images", "nowhere"], "nowhere is not a folder"),
         (["EDSRR"], "no network is called 'EDSRR'"),
         (["--scale", "3"], "is a network for x2, and the others are for x3; --scale chooses"),
+        (["--engines", "ncnn"], "--engines selects from a preset"),
+        (
+            ["--preset", "engines", "--engines", "tensorrt"],
+            "no engine is called 'tensorrt'; known are pytorch, onnxruntime",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_measured(
@@ -202,3 +216,121 @@ def test_help_fits_a_screen(capsys):
     with pytest.raises(SystemExit, match="0"):
         main("--help")
     assert capsys.readouterr().out.count("\n") <= 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give a NETWORK and --images, or a --preset"),
+        (("PAN",), "give a NETWORK and --images, or a --preset"),
+        (("--preset", "engines"), "the preset engines needs a NETWORK"),
+        (("PAN", "--preset", "training"), "the preset training brings its own networks"),
+        (("--preset", "training", "--images", "rocket"), "the preset training makes its own"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path, capsys, arguments, message):
+    assert main(*arguments, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("in_process")
+def test_without_rounds_each_network_runs_once(files, arguments, monkeypatch):
+    calls = []
+    call = InProcess.call
+
+    def counted(self, method, *given):
+        calls.append((self.spec.name, method))
+        return call(self, method, *given)
+
+    monkeypatch.setattr(InProcess, "call", counted)
+    runs = []
+    forward = PAN.forward
+    monkeypatch.setattr(PAN, "forward", lambda self, x: runs.append(x.device) or forward(self, x))
+    assert main(*arguments, "--rounds", "0") == 0
+    assert {method for _, method in calls} == {"import_library", "load", "prepare", "inspect"}
+    assert sum(device.type == "cpu" for device in runs) == 2  # images; costs are counted on meta
+
+
+@pytest.fixture
+def noise(files):
+    """Return an lq image of 24×18."""
+    pixels = np.random.default_rng(0).integers(0, 256, (18, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(files / "noise.png")
+    return files / "noise.png"
+
+
+def results(out):
+    return Comparison.from_json((out / "results.json").read_text())
+
+
+def preset(name, files, *arguments):
+    out = ("--threads", 1, "--rounds", 2, "--out", files / "out")
+    return main("--preset", name, *out, *arguments)
+
+
+def test_the_engines_of_an_smsr(files, noise, capsys, has_kernels):
+    ours = "ours" if has_kernels else "reference"
+    names = ("pytorch", ours, "matmul")
+    smsr = files / "weights/smsr.safetensors"
+    assert preset("engines", files, smsr, "--images", noise, "--engines", *names) == 0
+    comparison = results(files / "out")
+    found = {n.label: m for n, m in comparison.on("lq", "noise")}
+    assert list(found) == list(names)
+    assert {len(measured.seconds) for measured in found.values()} == {2}
+    for name in names[:2]:
+        assert found[name].lq_size == (24, 18)
+        assert 0 < found[name].difference.max_abs < 1e-5
+    assert 0 < found[ours].density < 1
+    assert found[ours].macs < found["pytorch"].macs
+    if found[ours].peak_mib is not None:
+        assert 0 < found[ours].running_peak_mib <= found[ours].peak_mib < 1024
+    printed = capsys.readouterr().out
+    assert has_kernels == ("ours fp32 against PyTorch, dense twin fp32" in printed)
+    assert has_kernels == ("| part, ms" in printed)
+    assert printed in (files / "out/results.md").read_text()
+    assert str(files) not in (files / "out/results.json").read_text()
+    written = {path.name: path.read_bytes() for path in (files / "out").iterdir()}
+    (files / "out/results.md").unlink()
+    assert main("--redraw", "--out", files / "out") == 0
+    assert {path.name: path.read_bytes() for path in (files / "out").iterdir()} == written
+
+
+@pytest.mark.slow
+def test_time_against_density(files, noise, has_kernels):
+    if not has_kernels:
+        pytest.skip("the sweep is of the native kernels, which were not built")
+    smsr = files / "weights/smsr.safetensors"
+    names = ("ours", "ncnn", "matmul")
+    code = preset("density", files, smsr, "--images", noise, "--engines", *names)
+    comparison = results(files / "out")
+    ours, ncnn = (next(n for n in comparison.networks if n.label == k) for k in names[:2])
+    assert [m.wanted_density for m in ours.measurements] == [step / 10 for step in range(11)]
+    densities = [m.density for m in ours.measurements]
+    assert densities == pytest.approx([step / 10 for step in range(11)], abs=0.03)
+    macs = [m.macs for m in ours.measurements]
+    assert macs == sorted(macs)
+    assert (code, len(ncnn.measurements)) == ((1, 0) if ncnn.failures else (0, 1))
+    assert "Floor" not in (files / "out/results.md").read_text()
+    assert "## Time against density, noise" in (files / "out/results.md").read_text()
+
+
+@pytest.mark.slow
+def test_training_against_the_formulas(files, monkeypatch, capsys):
+    monkeypatch.setattr(presets, "BATCH", 2)
+    monkeypatch.setattr(presets, "SIDE", 8)
+    names = ("naive", "ours-bf16-channels-last")
+    assert preset("training", files, "--engines", *names) == 0
+    rows = list(results(files / "out").on("training", "2 images of noise"))
+    assert [network.label for network, _ in rows] == list(names)
+    for _, measured in rows:
+        assert len(measured.seconds) == 2
+        assert measured.peak_mib is None or measured.peak_mib > 0
+    assert "## 2 images of noise, lq 8×8" in capsys.readouterr().out
+
+
+def test_results_that_are_none_are_refused(tmp_path, capsys):
+    (tmp_path / "results.json").write_text("[]")
+    assert main("--redraw", "--out", tmp_path) == 2
+    assert "not the results of a comparison" in capsys.readouterr().err
+    assert main("--redraw", "--out", tmp_path / "absent") == 2

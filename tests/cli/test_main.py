@@ -186,6 +186,17 @@ def test_a_reader_that_leaves_is_no_traceback():
     assert (process.returncode, error) == (1, "")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot be told")
+def test_processes_of_a_command_find_nothing_in_the_current_folder(tmp_path):
+    (tmp_path / "decoy.py").write_text("print('found')")
+    child = "[sys.executable, '-c', 'import decoy']"
+    start = f"c.run = lambda args: __import__('subprocess').run({child}).returncode"
+    code = f"from smsr_plugin.cli import completion as c; {start}; "
+    result = run("completion", "bash", code=code, cwd=tmp_path)
+    assert "No module named 'decoy'" in result.stderr
+    assert result.stdout == ""
+
+
 @pytest.mark.parametrize("shell", completion.SHELLS)
 def test_completion_names_the_program(shell, capsys):
     assert main(["completion", shell]) == 0

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from networks import tiny_smsr
@@ -28,3 +30,15 @@ def pan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"params": PAN(num_feat=4, num_up_feat=4, num_block=1, upscale=2).state_dict()}, path
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def lq() -> np.ndarray:
+    """Return a small random image, (1, 3, H, W) in 0…1."""
+    return np.random.default_rng(0).random((1, 3, 18, 24), dtype=np.float32)
+
+
+@pytest.fixture(scope="session")
+def has_kernels() -> bool:
+    """Tell whether the native kernels were built."""
+    return importlib.util.find_spec("smsr_plugin._kernels") is not None

@@ -6,15 +6,15 @@ import math
 import pytest
 
 from smsr_plugin.compare.journal import Journal, JournalError
-from smsr_plugin.compare.results import Measurement
+from smsr_plugin.compare.results import Difference, Measurement
 from smsr_plugin.images.quality import Quality
 
 SETTINGS = {"threads": 2, "networks": {"A": {"options": {"rgb_mean": (0.1, 0.2)}}, "B": {}}}
 FIRST = Measurement(
     *("A", "Set5", "baby", (64, 32), Quality(38.1234567890123, 0.96, math.inf, 1.0)),
-    *([0.1, 0.25], 120.5, [0.5, 0.25], 1e9, "amx"),
+    *([0.1, 0.25], 120.5, 99.0, Difference(1e-6, None), [0.5, 0.25], 1e9, {"head": [0.1]}, "amx"),
 )
-SECOND = Measurement("B", "Set5", "baby", (64, 32), None)
+SECOND = Measurement("B", "Set5", "baby", (64, 32), wanted_density=0.3)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_what_was_measured_comes_back_as_it_was(path):
     journal.append(SECOND)
     again = Journal(path, SETTINGS)
     assert list(again.measurements.values()) == [FIRST, SECOND]
-    assert list(again.measurements) == [("A", "Set5", "baby"), ("B", "Set5", "baby")]
+    assert list(again.measurements) == [("A", "Set5", "baby", None), ("B", "Set5", "baby", 0.3)]
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 

@@ -1,4 +1,4 @@
-"""What runs the networks: one module for each inference library, with a function `load`."""
+"""What an engine is: one module for each inference library, with a function `load`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.engines.spec import EngineSpec, Networks
+from smsr_plugin.compare.engines.spec import EngineSpec
+from smsr_plugin.compare.networks.source import NetworkSource
 
 Image = NDArray[np.float32]
 
@@ -20,15 +21,23 @@ class Job(NamedTuple):
     """What an engine module's `load` gets."""
 
     spec: EngineSpec
-    networks: Networks
-    model: Path | None  #: The file in the format that `spec.model_format` names.
+    source: NetworkSource | None  #: None for engines that bring what they run.
+    model: Path | None = None  #: The file in the format that `spec.model_format` names.
 
 
 class Input(NamedTuple):
     """What an engine is run on."""
 
     lq: Image  #: (1, 3, H, W), 0…1, contiguous.
-    threshold: float = 0.0  #: Of the mask decision; the sparse network heeds it, others do not.
+    #: Of the mask decision, in place of the source's own; only the sparse form heeds it.
+    threshold: float | None = None
+
+
+class Inspection(NamedTuple):
+    """What one run shows."""
+
+    sr: Image  #: (1, 3, H·s, W·s) of float32.
+    spa_densities: list[float] | None  #: Each block's share of important pixels.
 
 
 class Engine(ABC):
@@ -38,7 +47,7 @@ class Engine(ABC):
     library's own tensor type, to the float32 image in the library's own tensor type and layout.
 
     Attributes:
-        loaded: What was loaded, where the catalogue leaves that to the library; else empty.
+        loaded: What was loaded, where the specification leaves that to the library; else empty.
     """
 
     loaded: str = ""
@@ -55,9 +64,9 @@ class Engine(ABC):
     def output(self, result: Any) -> Image:
         """Return the result of `run` as (1, 3, H·s, W·s) of float32."""
 
-    def spa_densities(self, prepared: Any) -> list[float] | None:
-        """Return each block's share of important pixels; None without masks."""
-        return None
+    def inspect(self, prepared: Any) -> Inspection:
+        """Run once and return the image and, where the engine knows them, its masks' densities."""
+        return Inspection(self.output(self.run(prepared)), None)
 
     def breakdown(self, prepared: Any) -> dict[str, float] | None:
         """Run once and return the seconds of each part; None where the network has no such."""

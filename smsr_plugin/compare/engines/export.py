@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.compare.engines.spec import Networks
+from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.onnx_export import to_onnx
 
 #: Seconds that pnnx may take.
@@ -32,24 +32,23 @@ class Exporter:
 
     Args:
         folder: An existing folder.
-        networks: Builds what is written.
     """
 
-    def __init__(self, folder: Path, networks: Networks) -> None:
-        self.folder, self.networks = folder, networks
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._done: dict[tuple[str, str, tuple[int, int]], Path | ExportError] = {}
 
-    def model(self, network: str, model_format: str, size: tuple[int, int]) -> Path:
+    def model(self, source: NetworkSource, model_format: str, size: tuple[int, int]) -> Path:
         """Return the file of a network for images of (width, height).
 
         Raises:
             ExportError: If it cannot be written; the same again when asked again.
         """
-        key = (network, model_format, size)
+        key = (repr(source), model_format, size)
         if key not in self._done:
-            stem = self.folder / f"{network}_{size[0]}x{size[1]}"
+            stem = self.folder / f"network{len(self._done)}"
             try:
-                self._done[key] = self._write(network, model_format, size, stem)
+                self._done[key] = self._write(source, model_format, size, stem)
             except Exception as error:  # exporters fail in any way
                 reason = f"export to {model_format} failed: {type(error).__name__}: {error}"
                 self._done[key] = ExportError(reason)
@@ -58,10 +57,12 @@ class Exporter:
             raise done
         return done
 
-    def _write(self, network: str, model_format: str, size: tuple[int, int], stem: Path) -> Path:
+    def _write(
+        self, source: NetworkSource, model_format: str, size: tuple[int, int], stem: Path
+    ) -> Path:
         width, height = size
         x = torch.zeros(1, 3, height, width)
-        net = self.networks.build(network, "fp32")
+        net = source.build("fp32")
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # deprecations inside the exporters
             return WRITERS[model_format](net, x, stem)

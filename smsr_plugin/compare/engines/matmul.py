@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
-from smsr_plugin.compare.floor import MATMUL_SIDE
+from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 
 
 class MatmulEngine(Engine):

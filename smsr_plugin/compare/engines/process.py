@@ -19,6 +19,12 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 TIME_LIMIT = 900.0
 #: Seconds that a process may take to end after its pipe was closed.
 END_LIMIT = 5.0
+#: What the interpreter runs. With -c and -m it looks for modules in the current folder first, and a
+#: module that lies beside somebody's images must not be taken for one of ours.
+START = (
+    "import sys; sys.path[:] = sys.path[sys.path[0] == '':]; "
+    "from smsr_plugin.compare.engines.worker import main; main()"
+)
 #: Characters of a reason that are kept.
 REASON_LENGTH = 300
 
@@ -42,7 +48,7 @@ class EngineProcess:
         self._connection, theirs = Pipe()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "smsr_plugin.compare.engines.worker", str(theirs.fileno())],
+                [sys.executable, "-c", START, str(theirs.fileno())],
                 env=_environment(spec.threads, spec.env),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""PyTorch eager, channels-last: the dense twin, the masked-dense oracle, the sparse network.
+"""PyTorch eager, channels-last: any network, and every form of an SMSR.
 
 Threads: `torch.set_num_threads`, which the sparse network follows too. OpenMP's threads wait
 between operations by spinning for some milliseconds and then sleep, its default, which is best for
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.compare.engines.base import Engine, Image, Input, Inspection, Job
 from smsr_plugin.sparse import SparseSMSR
 
 #: The backend that runs on the native kernels or, where they cannot run, fails.
@@ -34,19 +34,20 @@ class TorchEngine(Engine):
     def __init__(self, job: Job) -> None:
         torch.set_num_threads(job.spec.threads)
         self.job = job
-        self.net = self._build(threshold=0.0)
+        self.net = self._build(None)
         if job.spec.backend == NATIVE:
             self.loaded = _instruction_set()
 
-    def _build(self, threshold: float) -> nn.Module:
-        spec = self.job.spec
-        net = self.job.networks.build(spec.network, spec.precision, spec.backend, threshold)
+    def _build(self, threshold: float | None) -> nn.Module:
+        spec, source = self.job.spec, self.job.source
+        if source is None:
+            raise ValueError("PyTorch needs a network")
+        net = source.build(spec.precision, spec.backend, threshold)
         return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def prepare(self, given: Input) -> Prepared:
-        is_sparse = self.job.spec.network == "sparse"
         # Converted anew, because what a threshold is folded into is the network's own affair.
-        net = self._build(given.threshold) if is_sparse and given.threshold else self.net
+        net = self.net if given.threshold is None else self._build(given.threshold)
         return Prepared(net, torch.from_numpy(given.lq))
 
     @torch.inference_mode()
@@ -57,12 +58,15 @@ class TorchEngine(Engine):
         return result.float().contiguous().numpy()
 
     @torch.inference_mode()
-    def spa_densities(self, prepared: Prepared) -> list[float] | None:
-        if isinstance(prepared.net, SMSR):
-            return prepared.net(prepared.x, return_masks=True).spa_mask[0].mean((1, 2)).tolist()
-        if isinstance(prepared.net, SparseSMSR):
-            return prepared.net(prepared.x, return_stats=True)[1].spa_density[0].tolist()
-        return None
+    def inspect(self, prepared: Prepared) -> Inspection:
+        net, x = prepared
+        if isinstance(net, SMSR):
+            out = net(x, return_masks=True)
+            return Inspection(self.output(out.sr), out.spa_mask[0].mean((1, 2)).tolist())
+        if isinstance(net, SparseSMSR):
+            sr, stats = net(x, return_stats=True)
+            return Inspection(self.output(sr), stats.spa_density[0].tolist())
+        return super().inspect(prepared)
 
     @torch.inference_mode()
     def breakdown(self, prepared: Prepared) -> dict[str, float] | None:

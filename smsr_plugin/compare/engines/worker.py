@@ -1,9 +1,8 @@
 """The process of one engine: waits for a call, does it, answers, waits again.
 
-Started by `EngineProcess` as `python -m smsr_plugin.compare.engines.worker FILE_DESCRIPTOR`. A
-call is `(method, arguments)`, a method of `Worker`; an answer is `(True, value)` or
-`(False, reason)`. While it waits it is blocked in a read and takes no time from the engine whose
-turn it is.
+Started by `EngineProcess` with the number of a file descriptor. A call is `(method, arguments)`, a
+method of `Worker`; an answer is `(True, value)` or `(False, reason)`. While it waits it is blocked
+in a read and takes no time from the engine whose turn it is.
 
 Peak memory is counted from the moment at which the interpreter and the engine's library have been
 imported and nothing has been loaded yet: VmHWM − VmRSS of then. It therefore holds the weights in
@@ -22,8 +21,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job, import_engine
-from smsr_plugin.compare.engines.spec import EngineSpec, Networks
+from smsr_plugin.compare.engines.base import Engine, Input, Inspection, Job, import_engine
+from smsr_plugin.compare.engines.spec import EngineSpec
+from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.machine import Memory, peak_mib, reset_peak, resident_mib
 
 
@@ -46,9 +46,9 @@ class Worker:
         self.can_reset = reset_peak()
         self.baseline = resident_mib()
 
-    def load(self, spec: EngineSpec, networks: Networks, model: Path | None) -> str:
-        """Load the network; return what was loaded, where the catalogue leaves that open."""
-        self.engine = self.module.load(Job(spec, networks, model))
+    def load(self, spec: EngineSpec, source: NetworkSource | None, model: Path | None) -> str:
+        """Load the network; return what was loaded, where the specification leaves that open."""
+        self.engine = self.module.load(Job(spec, source, model))
         return self.engine.loaded
 
     def prepare(self, key: str, given: Input) -> None:
@@ -81,13 +81,9 @@ class Worker:
         peak = max(now, self.load_peak or 0)
         return Memory(peak - self.baseline, now - self.baseline)
 
-    def output(self, key: str) -> Image:
-        """Run once and return the image."""
-        return self.engine.output(self.engine.run(self.prepared[key]))
-
-    def spa_densities(self, key: str) -> list[float] | None:
-        """Return each block's share of important pixels; None without masks."""
-        return self.engine.spa_densities(self.prepared[key])
+    def inspect(self, key: str) -> Inspection:
+        """Run once and return the image and the masks' densities."""
+        return self.engine.inspect(self.prepared[key])
 
     def breakdown(self, key: str) -> dict[str, float] | None:
         """Run once and return the seconds of each part; None where the engine has no such."""
@@ -108,7 +104,8 @@ def serve(connection: Connection, worker: Worker) -> None:
         connection.send(answer)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Serve the parent at the other end of the file descriptor that the command line names."""
     # The parent decides when to stop; an interrupt from the keyboard reaches it too.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What libraries print must not mix with the parent's output.

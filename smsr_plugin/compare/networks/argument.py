@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr_plugin.compare.engines.spec import LIBRARIES
+from smsr_plugin.compare.networks.source import FORMS
 
 #: A comma that begins `,key=`; others belong to the path or to a value.
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 #: `NAME=FILE`, a network of BasicSR's registry with its weights.
 NAMED_FILE = re.compile(r"([A-Za-z][\w.-]*)=(.+)")
-#: How an SMSR can be run.
-FORMS = ("sparse", "masked", "twin")
-PRECISIONS = ("fp32", "bf16")
+#: What some of `RUN_KEYS` can be; the first is the default.
+CHOICES = {
+    "precision": ("fp32", "bf16"),
+    "form": tuple(FORMS),
+    "backend": ("native", "reference"),
+}
 #: Keys that say how to run a network; all others are options of the network.
-RUN_KEYS = ("label", "engine", "precision", "form", "threshold", "param_key")
+RUN_KEYS = ("label", "engine", "threshold", "param_key", "threads", "isa", *CHOICES)
 
 
 class NetworkError(ValueError):
@@ -61,7 +64,7 @@ def parse_network(text: str) -> NetworkArgument:
             raise NetworkError(f"{text}: {key} {'is given twice' if value else 'has no value'}")
         values[key] = value
     run = {key: values.pop(key) for key in RUN_KEYS if key in values}
-    for key, known in (("engine", tuple(LIBRARIES)), ("precision", PRECISIONS), ("form", FORMS)):
+    for key, known in CHOICES.items():
         if run.get(key, known[0]) not in known:
             raise NetworkError(f"{text}: {key} must be one of {', '.join(known)}, got {run[key]!r}")
     return NetworkArgument(text, source, file, values, run)

@@ -20,6 +20,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "registry": ("smsr_plugin.compare.networks.forms", "smsr_plugin.training.architectures"),
     "spandrel": ("smsr_plugin.compare.networks.spandrel_net",),
 }
+#: How an SMSR can be run, with what it is called in tables.
+FORMS = {"sparse": "sparse", "masked": "masked dense", "twin": "dense twin"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class NetworkSource:
         weights: Its checkpoint; None for fresh weights.
         param_key: The entry of the checkpoint that holds the weights; None finds it.
         options: Of a registered network's constructor.
-        form: Of an SMSR, "sparse", "masked" or "twin"; empty for other networks.
+        form: Of an SMSR, one of `FORMS`; empty for other networks.
         threshold: Of an SMSR's mask decision.
     """
 
@@ -46,6 +48,11 @@ class NetworkSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     form: str = ""
     threshold: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """What it is, for tables."""
+        return FORMS[self.form] if self.form else self.name
 
     def load(self) -> nn.Module:
         """Return the network in evaluation mode, as it was published, float32, 0…1.
@@ -76,26 +83,18 @@ class NetworkSource:
             load_weights(net, self.weights, param_key=self.param_key)
         return net.requires_grad_(False).eval()
 
-    def build(
-        self, network: str, precision: str, backend: str = "", threshold: float = 0.0
-    ) -> nn.Module:
-        """Return the network in its form and precision, as `smsr_plugin.compare` asks for it.
+    def build(self, precision: str, backend: str = "", threshold: float | None = None) -> nn.Module:
+        """Return the network in its form and precision.
 
         Args:
-            network: Not heeded: a source is of one network.
             precision: "fp32" or "bf16"; images are float32 in either.
             backend: Of the sparse form, as in `to_sparse`.
-            threshold: Not heeded: `self.threshold` is.
+            threshold: In place of the source's own.
         """
+        from smsr_plugin.compare.networks.forms import Autocast, smsr_as
+
         net = self.load()
         if self.form:
-            from smsr_plugin.archs.smsr_arch import SMSR
-            from smsr_plugin.compare.networks.forms import smsr_as
-
-            assert isinstance(net, SMSR)
-            return smsr_as(self.form, net, precision, backend, self.threshold)
-        if precision == "bf16":
-            from smsr_plugin.compare.networks.autocast import Autocast
-
-            return Autocast(net)
-        return net
+            chosen = self.threshold if threshold is None else threshold
+            return smsr_as(self.form, net, precision, backend, chosen)
+        return Autocast(net) if precision == "bf16" else net

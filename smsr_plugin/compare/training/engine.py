@@ -1,6 +1,6 @@
 """Training iterations in PyTorch: forward, loss, backward, Adam's step.
 
-The network is "smsr", as `SMSRModel` trains it, or "naive", which takes the formulas literally
+The network is trained as `SMSRModel` does, or naively, which takes the formulas literally
 (`smsr_plugin.compare.training.naive`). Both begin with the same weights and take the same batch.
 """
 
@@ -20,8 +20,8 @@ from smsr_plugin.compare.training.naive import NaiveTraining, gumbel_noise, naiv
 from smsr_plugin.config import SPARSITY_WEIGHT
 from smsr_plugin.machine import keep_freed_memory
 
-#: An `EngineSpec.backend`: features in this layout.
-CHANNELS_LAST = "channels-last"
+#: As `EngineSpec.backend`: features in this layout; the formulas literally.
+CHANNELS_LAST, NAIVE = "channels-last", "naive"
 TAU, LEARNING_RATE = 1.0, 2e-4
 
 
@@ -56,7 +56,7 @@ class TrainingEngine(Engine):
     def run(self, prepared: Batch) -> Tensor:
         """Take a step and return its loss."""
         self.optimizer.zero_grad()
-        loss = self._naive(prepared) if self.spec.network == "naive" else self._smsr(prepared)
+        loss = self._naive(prepared) if self.spec.backend == NAIVE else self._smsr(prepared)
         loss.backward()
         self.optimizer.step()
         return loss.detach()

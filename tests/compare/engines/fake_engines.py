@@ -49,6 +49,9 @@ class FakeEngine(Engine):
 def load(job: Job) -> Engine:
     """Load an engine that fails where the variable FAILS_AT says."""
     fails_at = os.environ.get("FAILS_AT", "")
+    if log := os.environ.get("LOAD_LOG"):
+        with open(log, "a") as file:  # noqa: PTH123
+            file.write(f"{job.spec.name}\n")
     if fails_at == "load":
         raise RuntimeError("weights are of the wrong colour")
     return FakeEngine(fails_at)

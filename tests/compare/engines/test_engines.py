@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import re
 
 import numpy as np
 import pytest
 import torch
 
-from smsr_plugin import load
+import smsr_plugin
 from smsr_plugin.archs.rlfn_arch import RLFN
-from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.compare.difference import ORACLES, difference, oracle_output
+from smsr_plugin.compare.difference import difference, exact_output
 from smsr_plugin.compare.engines.base import Input, Job, import_engine
 from smsr_plugin.compare.engines.export import WRITERS, Exporter, ExportError
 from smsr_plugin.compare.engines.process import EngineProcess
-from smsr_plugin.compare.engines.spec import Sources, catalogue
-from smsr_plugin.compare.networks.forms import build, load_rlfn
+from smsr_plugin.compare.networks.argument import parse_network
+from smsr_plugin.compare.networks.forms import smsr_as
+from smsr_plugin.compare.presets import preset_networks
 
 #: Largest difference from float64, images in 0…1: 24 bits with Winograd's loss, and 8 bits.
 LIMITS = {"fp32": 2e-5, "bf16": 0.04}
@@ -28,24 +27,29 @@ LEAST_BF16 = 1e-5
 LIBRARIES = {".onnx_runtime": "onnxruntime", ".open_vino": "openvino", ".ncnn_net": "ncnn"}
 EXPORTERS = {"onnx": "onnxscript", "ncnn": "pnnx"}
 
-SPECS = {spec.name: spec for spec in catalogue(threads=1, with_rlfn=True)}
+DENSE = ("pytorch", "onnxruntime", "openvino", "openvino-bf16", "ncnn", "ncnn-bf16")
+IN_PROCESS = [
+    *(*DENSE, "pytorch-bf16", "masked", "reference", "reference-bf16", "ours", "ours-bf16"),
+    *(f"rlfn-{name}" for name in DENSE),
+]
 #: These are compiled or read their variables when they start, so they need their own process.
 IN_WORKER = ["pytorch-compile", "ours-avx2"]
-IN_PROCESS = [n for n, s in SPECS.items() if s.network in ORACLES and n not in IN_WORKER]
 
 
 @pytest.fixture(scope="module")
-def both(sources, tmp_path_factory):
-    """Return checkpoints of a small SMSR and a small RLFN."""
+def networks(smsr_file, tmp_path_factory):
+    """Return a small SMSR and a small RLFN in all their engines, by label."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("rlfn") / "rlfn.pth"
     torch.save(RLFN(num_feat=16, upscale=2).state_dict(), path)
-    return sources._replace(rlfn=path)
+    rlfn = f"RLFN={path},num_feat=16,label=rlfn"
+    arguments = [parse_network(text) for text in (str(smsr_file), rlfn)]
+    return {n.label: n for n in preset_networks("engines", arguments, scale=2, threads=1)}
 
 
 @pytest.fixture(scope="module")
-def exporter(both, tmp_path_factory):
-    return Exporter(tmp_path_factory.mktemp("models"), both)
+def exporter(tmp_path_factory):
+    return Exporter(tmp_path_factory.mktemp("models"))
 
 
 def _skip_unless_there(spec):
@@ -57,54 +61,66 @@ def _skip_unless_there(spec):
         pytest.skip("the processor has no bfloat16 instructions")
 
 
+def test_no_engine_is_left_out(networks):
+    assert sorted(networks) == sorted([*IN_PROCESS, *IN_WORKER, "matmul"])
+
+
 @pytest.mark.parametrize("name", IN_PROCESS)
-def test_agrees_with_its_oracle(name, both, exporter, lq):
-    spec = SPECS[name]
+def test_agrees_with_float64(name, networks, exporter, lq):
+    spec, source = networks[name].spec, networks[name].source
     _skip_unless_there(spec)
-    model = spec.model_format and exporter.model(spec.network, spec.model_format, (24, 18))
-    engine = import_engine(spec.module).load(Job(spec, both, model))
+    model = spec.model_format and exporter.model(source, spec.model_format, (24, 18))
+    engine = import_engine(spec.module).load(Job(spec, source, model))
     prepared = engine.prepare(Input(lq))
     output = engine.output(engine.run(prepared))
     assert output.dtype == np.float32
-    found = difference(output, oracle_output(ORACLES[spec.network], both, lq))
+    found = difference(output, exact_output(source, lq))
     assert found.max_abs < LIMITS[spec.precision]
     if spec.precision == "bf16":
         assert found.max_abs > LEAST_BF16
-    # A second run of the same input is the same: nothing was overwritten.
+    # A second run of the same input is the same, and so is the one that tells more.
     np.testing.assert_array_equal(engine.output(engine.run(prepared)), output)
+    np.testing.assert_array_equal(engine.inspect(prepared).sr, output)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IN_WORKER)
-def test_agrees_with_its_oracle_in_a_worker(name, sources, lq):
-    spec = SPECS[name]
+def test_agrees_with_float64_in_a_worker(name, networks, lq):
+    spec, source = networks[name].spec, networks[name].source
     _skip_unless_there(spec)
     with EngineProcess(spec) as process:
         process.call("import_library", spec)
-        loaded = process.call("load", spec, sources, None)
+        loaded = process.call("load", spec, source, None)
         process.call("prepare", "lq", Input(lq))
-        output = process.call("output", "lq")
+        output = process.call("inspect", "lq").sr
     assert loaded == ("avx2" if name == "ours-avx2" else "")
-    expected = oracle_output(ORACLES[spec.network], sources, lq)
-    assert difference(output, expected).max_abs < LIMITS["fp32"]
+    assert difference(output, exact_output(source, lq)).max_abs < LIMITS["fp32"]
 
 
-def test_masked_and_sparse_engines_tell_their_densities(sources, lq):
-    masks = load(sources.weights)(torch.from_numpy(lq), return_masks=True).spa_mask
+def load(network):
+    return import_engine(network.spec.module).load(Job(network.spec, network.source))
+
+
+def test_masked_and_sparse_engines_tell_their_densities(networks, smsr_file, lq):
+    masks = smsr_plugin.load(smsr_file)(torch.from_numpy(lq), return_masks=True).spa_mask
     for name in ("masked", "reference"):
-        engine = import_engine(SPECS[name].module).load(Job(SPECS[name], sources, None))
+        engine = load(networks[name])
         prepared = engine.prepare(Input(lq))
-        assert engine.spa_densities(prepared) == pytest.approx(masks.mean((0, 2, 3)).tolist())
+        densities = engine.inspect(prepared).spa_densities
+        assert densities == pytest.approx(masks.mean((0, 2, 3)).tolist())
         assert engine.breakdown(prepared) is None
     assert 0 < masks.mean() < 1
+    dense = load(networks["pytorch"])
+    assert dense.inspect(dense.prepare(Input(lq))).spa_densities is None
 
 
-def test_ours_tells_its_densities_instruction_set_and_parts(sources, lq):
-    _skip_unless_there(SPECS["ours"])
-    engine = import_engine(SPECS["ours"].module).load(Job(SPECS["ours"], sources, None))
+def test_ours_tells_its_densities_instruction_set_and_parts(networks, smsr_file, lq):
+    _skip_unless_there(networks["ours"].spec)
+    engine = load(networks["ours"])
     prepared = engine.prepare(Input(lq))
-    masks = load(sources.weights)(torch.from_numpy(lq), return_masks=True).spa_mask
-    assert engine.spa_densities(prepared) == pytest.approx(masks.mean((0, 2, 3)).tolist())
+    masks = smsr_plugin.load(smsr_file)(torch.from_numpy(lq), return_masks=True).spa_mask
+    densities = engine.inspect(prepared).spa_densities
+    assert densities == pytest.approx(masks.mean((0, 2, 3)).tolist())
     assert engine.loaded
     parts = engine.breakdown(prepared)
     assert len(parts) > 1
@@ -112,17 +128,16 @@ def test_ours_tells_its_densities_instruction_set_and_parts(sources, lq):
     assert 0 < sum(parts.values()) < 1
 
 
-def test_a_threshold_reaches_the_sparse_network(sources, lq):
-    spec = SPECS["reference"]
-    engine = import_engine(spec.module).load(Job(spec, sources, None))
+def test_a_threshold_reaches_the_sparse_network(networks, lq):
+    engine = load(networks["reference"])
     for threshold, density in ((float("inf"), 0), (float("-inf"), 1)):
         prepared = engine.prepare(Input(lq, threshold))
-        assert engine.spa_densities(prepared) == [density, density]
+        assert engine.inspect(prepared).spa_densities == [density, density]
     # The engine's own network is still there with its own threshold.
-    assert 0 < sum(engine.spa_densities(engine.prepare(Input(lq)))) < 2
+    assert 0 < sum(engine.inspect(engine.prepare(Input(lq))).spa_densities) < 2
 
 
-def test_exports_are_made_once_and_failures_remembered(sources, tmp_path, monkeypatch):
+def test_exports_are_made_once_and_failures_remembered(networks, tmp_path, monkeypatch):
     made = []
 
     def write(net, x, stem):
@@ -132,26 +147,18 @@ def test_exports_are_made_once_and_failures_remembered(sources, tmp_path, monkey
         return stem
 
     monkeypatch.setitem(WRITERS, "onnx", write)
-    exporter = Exporter(tmp_path, sources)
-    assert exporter.model("twin", "onnx", (7, 4)) == exporter.model("twin", "onnx", (7, 4))
+    exporter, twin = Exporter(tmp_path), networks["onnxruntime"].source
+    assert networks["openvino"].source == twin
+    first = exporter.model(twin, "onnx", (7, 4))
+    assert exporter.model(twin, "onnx", (7, 4)) == first
     for _ in range(2):
         with pytest.raises(ExportError, match="export to onnx failed: OSError: disk full"):
-            exporter.model("twin", "onnx", (5, 4))
+            exporter.model(twin, "onnx", (5, 4))
     assert made == [(1, 3, 4, 7), (1, 3, 4, 5)]
+    assert exporter.model(networks["rlfn-openvino"].source, "onnx", (7, 4)) != first
 
 
-def test_rlfn_is_known_by_its_shapes_and_nothing_else_is_one(both, lq):
-    net = load_rlfn(both)
-    assert net.img_range == 255
-    twin = RLFN(num_feat=16, upscale=2, img_range=255.0)
-    twin.load_state_dict(torch.load(both.rlfn, weights_only=True))
-    x = torch.from_numpy(lq)
-    torch.testing.assert_close(net(x), twin(x))
-    with pytest.raises(CheckpointError, match=re.escape(f"{both.weights}: not a published RLFN")):
-        load_rlfn(Sources(both.weights, both.weights))
-
-
-@pytest.mark.parametrize(("network", "precision"), [("masked", "bf16"), ("edsr", "fp32")])
-def test_networks_that_are_not_there_are_named(sources, network, precision):
-    with pytest.raises(ValueError, match=f"no network '{network}' in {precision}"):
-        build(network, sources, precision)
+@pytest.mark.parametrize(("form", "precision"), [("masked", "bf16"), ("dense", "fp32")])
+def test_forms_that_are_not_there_are_named(smsr_file, form, precision):
+    with pytest.raises(ValueError, match=f"no form '{form}' in {precision}"):
+        smsr_as(form, smsr_plugin.load(smsr_file), precision)

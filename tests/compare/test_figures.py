@@ -7,8 +7,9 @@ import mmap
 import numpy as np
 import pytest
 
+from smsr_plugin.compare.costs import floor_seconds, peak_flops
 from smsr_plugin.compare.difference import difference
-from smsr_plugin.compare.floor import MATMUL_SIDE, floor_seconds, peak_flops
+from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.machine import peak_mib, reset_peak, resident_mib
 from smsr_plugin.timing import Summary, summarise
 

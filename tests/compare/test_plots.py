@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.compare.frontier import frontier
+from smsr_plugin.compare.plots import frontier
 
 VALUES = st.integers(-5, 5).map(float)
 

@@ -11,7 +11,7 @@ from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.compare.networks.argument import NetworkError, parse_network
-from smsr_plugin.compare.networks.resolve import resolve
+from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.sparse import SparseSMSR
 from smsr_plugin.training.errors import OptionError
 
@@ -25,7 +25,7 @@ def found(*texts, scale=2, engine="pytorch"):
 
 def output(network, precision="fp32"):
     with torch.no_grad():
-        return network.source.build("", precision, network.spec.backend)(X)
+        return network.source.build(precision, network.spec.backend)(X)
 
 
 def test_forms_of_an_smsr(smsr_file):
@@ -34,8 +34,8 @@ def test_forms_of_an_smsr(smsr_file):
     assert [network.label for network in networks] == [
         *("SMSR sparse", "SMSR masked dense", "SMSR dense twin", "SMSR sparse t=1e+09")
     ]
-    assert isinstance(sparse.source.build("", "fp32", "reference"), SparseSMSR)
-    assert isinstance(twin.source.build("", "fp32"), DenseTwin)
+    assert isinstance(sparse.source.build("fp32", "reference"), SparseSMSR)
+    assert isinstance(twin.source.build("fp32"), DenseTwin)
     expected = smsr_plugin.load(smsr_file)
     torch.testing.assert_close(output(masked), expected(X).detach())
     torch.testing.assert_close(output(sparse), expected(X).detach(), rtol=0, atol=1e-5)
@@ -129,8 +129,11 @@ def test_a_checkpoint_that_nobody_recognises(pan_file):
         (["SMSR_FILE,form=masked,precision=bf16"], NetworkError, "not measured in bf16"),
         (["SMSR_FILE,form=twin,threshold=1"], NetworkError, "threshold is a number, and for form"),
         (["SMSR_FILE,threshold=nan"], NetworkError, "threshold is a number"),
-        (["PAN,form=twin"], NetworkError, "form and threshold are for SMSR"),
+        (["PAN,form=twin"], NetworkError, "form: only an SMSR has that"),
         (["PAN,engine=onnxruntime,precision=bf16"], NetworkError, "onnxruntime is not measured in"),
+        (["PAN,engine=tensorrt"], NetworkError, "engine must be one of pytorch, .* 'tensorrt'"),
+        (["PAN,threads=0"], NetworkError, "threads is a whole number from 1, got '0'"),
+        (["SMSR_FILE,form=twin,isa=avx2"], NetworkError, "backend and isa are for form=sparse"),
         (["SMSR_FILE", "SMSR_FILE"], NetworkError, "'SMSR sparse' is taken; give it a name by"),
         (["PAN,label=Bicubic"], NetworkError, "'Bicubic' is taken"),
         (["ECBSR,num_in_ch=1,num_out_ch=1"], NetworkError, "takes 1 channels"),

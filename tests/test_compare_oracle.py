@@ -1,18 +1,29 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
-from smsr_plugin.compare.agreement import agreements, read_rows
-
-SCRIPT = Path(__file__).parents[2] / "scripts/compare_oracle.py"
+SCRIPT = Path(__file__).parents[1] / "scripts/compare_oracle.py"
 PUBLISHED = "dataset,image,psnr_y,ssim_y\nA,x,30.0,0.90\nA,y,31.0,0.91\nB,z,32.0,0.92\nB,w,1,0\n"
 OURS = (
     "network,dataset,image,psnr_y,ssim_y\nPAN,A,x,30.0005,0.90\nPAN,A,y,30.9,0.91005\n"
     "Bicubic,A,x,28,0.8\nCARN,A,x,,\nPAN,B,z,32.0,0.9205\n"
 )
+
+
+def _load():
+    spec = importlib.util.spec_from_file_location("compare_oracle", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["compare_oracle"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+oracle = _load()
+agreements, read_rows = oracle.agreements, oracle.read_rows
 
 
 @pytest.fixture
@@ -24,13 +35,9 @@ def files(tmp_path):
 
 @pytest.fixture
 def script(monkeypatch):
-    spec = importlib.util.spec_from_file_location("compare_oracle", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
     def run(*arguments):
         monkeypatch.setattr("sys.argv", ["compare_oracle.py", *arguments])
-        return module.main()
+        return oracle.main()
 
     return run
 

@@ -1,0 +1,131 @@
+"""The images that networks are compared on: HR folders with lq images made from them, lq images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.compare.crops import CROPS
+from smsr_plugin.images.bicubic import downscale, mod_crop
+from smsr_plugin.images.files import DataError, list_images, read_image
+
+#: Folders that do not name a set but say what is in it: datasets/Set5/HR is Set5.
+ROLE_NAMES = ("HR", "GT", "GTmod12", "original")
+#: The sets of images without a ground truth: `CROPS`, and files.
+CROP_SET, LQ_SET = "crops", "lq"
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Where an image comes from.
+
+    Attributes:
+        set_name: What its set is called in tables.
+        name: What it is called: a file's name without its suffix.
+        path: The file; None for one of `CROPS`.
+        is_gt: Whether it is an HR image, from which the lq image is made.
+    """
+
+    set_name: str
+    name: str
+    path: Path | None = None
+    is_gt: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.set_name}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image to measure on.
+
+    Attributes:
+        image: Where it comes from.
+        lq: (B, 3, H, W) RGB, 0…1, contiguous; of an HR image MATLAB's bicubic, 8 bits.
+        gt: (H·s, W·s, 3) RGB, 0…255, the HR image cut to a multiple of the scale; None for images
+            that are taken as lq.
+    """
+
+    image: ImageSource
+    lq: NDArray[np.float32]
+    gt: NDArray[np.uint8] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the lq image."""
+        return self.lq.shape[3], self.lq.shape[2]
+
+
+def list_cases(arguments: Sequence[str]) -> list[ImageSource]:
+    """Return the images that arguments name, sets one after the other, sorted by name in a folder.
+
+    An argument is a folder of HR images, one of `CROPS`, or a file that is taken as lq. The set of
+    a folder is called as the folder, or as the folder above where that is called HR or GT.
+
+    Raises:
+        DataError: If there is nothing of that name, or a folder holds no image, or two sets or two
+            images of a set have the same name.
+    """
+    sets: dict[str, dict[str, ImageSource]] = {}
+    folders: dict[str, Path] = {}
+    for argument in arguments:
+        path = Path(argument)
+        if argument in CROPS:
+            found = [ImageSource(CROP_SET, argument)]
+        elif path.is_file():
+            found = [ImageSource(LQ_SET, path.stem, path)]
+        elif not path.is_dir():
+            known = ", ".join(CROPS)
+            raise DataError(f"{argument} is not a folder, an image file or one of {known}")
+        else:
+            name = _set_name(path)
+            if name in sets:
+                raise DataError(f"{folders.get(name, name)} and {path} would both be called {name}")
+            folders[name] = path
+            found = [ImageSource(name, file.stem, file, is_gt=True) for file in list_images(path)]
+        for image in found:
+            images = sets.setdefault(image.set_name, {})
+            if image.name in images:
+                earlier = images[image.name].path
+                raise DataError(f"{image.path} and {earlier and earlier.name} have the same name")
+            images[image.name] = image
+    return [image for images in sets.values() for image in images.values()]
+
+
+def load_case(image: ImageSource, scale: int) -> Case:
+    """Read an image; shrink it if it is an HR image.
+
+    Raises:
+        DataError: If it cannot be read or is smaller than the scale.
+    """
+    if image.path is None:
+        try:
+            return Case(image, as_lq(CROPS[image.name].cut()))
+        except ValueError as error:
+            raise DataError(f"{image.name}: {error}") from error
+    try:
+        pixels = read_image(image.path)
+        if not image.is_gt:
+            return Case(image, as_lq(pixels))
+        gt = mod_crop(pixels, scale)
+    except OSError as error:
+        raise DataError(f"{image.path}: cannot be read ({error.strerror})") from error
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(f"{image.path}: {error}") from error
+    return Case(image, as_lq(downscale(gt, scale)), gt)
+
+
+def as_lq(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return (H, W, 3) of uint8 as (1, 3, H, W) of float32 in 0…1."""
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+
+
+def _set_name(folder: Path) -> str:
+    place = folder.resolve()
+    return place.parent.name if place.name in ROLE_NAMES else place.name
