@@ -18,7 +18,7 @@ from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.training.errors import MISSING, wrong
 from smsr_plugin.training.network_size import check_network_size
-from smsr_plugin.training.options.extensions import IMAGE_SETS, models
+from smsr_plugin.training.options.extensions import IMAGE_SETS, image_channels, models
 from smsr_plugin.training.options.file import Options
 from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
@@ -72,8 +72,10 @@ def check_names(opt: Options, is_train: bool) -> None:
     """No two data sets have their results in one folder."""
     seen: dict[str, str] = {}
     for phase, dataset in opt["datasets"].items():
+        if phase == "train":  # it has no results
+            continue
         other = seen.setdefault(dataset["name"].casefold(), phase)
-        if phase != "train" and other not in ("train", phase):
+        if other != phase:
             expected = f"another name than that of datasets.{other}"
             advice = "their results would overwrite each other"
             raise wrong(f"datasets.{phase}.name", expected, dataset["name"], advice)
@@ -133,11 +135,11 @@ def check_channels(opt: Options, is_train: bool) -> None:
     name, channels = network_option(opt["network_g"], IN_CHANNEL_OPTIONS)
     for phase, dataset in _image_sets(opt):
         key, color = f"datasets.{phase}.color", dataset.get("color")
-        if color == "y" and channels not in (1, None):
-            advice = f"or write network_g.{name}: 1"
-            raise wrong(key, f"~ for a network of {channels} channels", color, advice)
-        if color is None and channels == 1:
-            raise wrong(key, "`y` for a network of one channel", color, f"or network_g.{name}: 3")
+        if channels not in (None, image_channels(dataset)):
+            fitting = {1: "`y`", 3: "~"}.get(channels, "a data set")
+            expected = f"{fitting} for a network with {name} {channels}"
+            advice = f"or write network_g.{name}: {image_channels(dataset)}"
+            raise wrong(key, expected, color, advice)
         if (dataset.get("mean") is None) != (dataset.get("std") is None):
             absent = "mean" if dataset.get("mean") is None else "std"
             key, advice = f"datasets.{phase}.{absent}", "mean and std go together"

@@ -11,8 +11,9 @@ checked and every other key is let through.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from msgspec import NODEFAULT, defstruct, field
 from msgspec.structs import FieldInfo, fields
@@ -89,6 +90,11 @@ def register_dataset(
 ) -> None:
     """Tell which keys a data set's `type` reads beyond the loader's; all others are refused."""
     _DATASETS[name] = DatasetKeys(training, validation)
+
+
+def image_channels(keys: Mapping[str, Any]) -> int:
+    """Return how many channels the images of a data set have."""
+    return 1 if keys["type"] in IMAGE_SETS and keys.get("color") == "y" else 3
 
 
 def models() -> dict[str, ModelKeys]:

@@ -13,6 +13,7 @@ from yaml.constructor import ConstructorError
 
 from smsr_plugin.staging import open_regular
 from smsr_plugin.training.errors import OptionError, shown, suggestion
+from smsr_plugin.training.options.keys import known_keys
 
 Options = dict[str, Any]
 
@@ -163,25 +164,31 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
 def override(options: Options, entry: str) -> None:
     """Apply one `--force_yml` entry, `section:key=value`, to `options` in place.
 
-    The value is read like a value of the option file, so `~` is none and `[1, 2]` a list.
+    The value is read like a value of the option file, so `~` is none and `[1, 2]` a list. A section
+    that is not there is made.
 
     Raises:
-        OptionError: If the entry has no `=`, or its key does not exist: a mistyped key would
-            otherwise change nothing, silently.
+        OptionError: If the entry has no `=`, or its key is neither in the option file nor known: a
+            mistyped key would otherwise change nothing, silently.
     """
     path, equals, value = entry.partition("=")
     if not equals:
         raise OptionError(f"--force_yml {entry}: expected section:key=value, such as val:pbar=true")
     keys = [key.strip() for key in path.split(":")]
-    section: Any = options
+    sections: list[Options] = [options]
     for depth, key in enumerate(keys):
-        if not isinstance(section, dict) or key not in section:
+        section = sections[-1]
+        known = known_keys(options, keys[:depth])
+        if key not in section and key not in known:
             place = ":".join(keys[:depth]) or "the option file"
-            nearest = suggestion(key, list(section) if isinstance(section, dict) else [])
+            nearest = suggestion(key, [*section, *known.names])
             raise OptionError(
-                f"--force_yml {entry}: {place} has no key {key!r}{nearest}; "
-                "only keys that are in the option file can be changed"
+                f"--force_yml {entry}: {place} has no key {key!r}{nearest}; it is not in the "
+                "option file, and nothing would read it"
             )
-        if depth < len(keys) - 1:
-            section = section[key]
-    section[keys[-1]] = parse_yaml(value, f"--force_yml {entry}")
+        inner = section.get(key)
+        # A value that is no section has no keys, which the next turn tells.
+        sections.append(inner if isinstance(inner, dict) else {})
+    value = parse_yaml(value, f"--force_yml {entry}")
+    for section, key, inner in zip(sections, keys, [*sections[1:-1], value], strict=False):
+        section[key] = inner

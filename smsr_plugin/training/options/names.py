@@ -48,15 +48,26 @@ def _classes(module: types.ModuleType, base: type) -> dict[str, Target]:
     }
 
 
+#: Schedulers that take functions or other schedulers, or a value in each step.
+_NOT_FROM_FILES = {
+    "ChainedScheduler",
+    "LambdaLR",
+    "MultiplicativeLR",
+    "ReduceLROnPlateau",
+    "SequentialLR",
+}
+
+
 def _optimizers() -> Mapping[str, Target]:
     return _classes(torch.optim, torch.optim.Optimizer)
 
 
 def _schedulers() -> Mapping[str, Target]:
     base = torch_schedulers.LRScheduler
-    own = _classes(basicsr_schedulers, base)
+    own, torchs = _classes(basicsr_schedulers, base), _classes(torch_schedulers, base)
     # BasicSR means its own, which can restart, by torch's name.
-    return {**_classes(torch_schedulers, base), **own, "MultiStepLR": own["MultiStepRestartLR"]}
+    known = {**torchs, **own, "MultiStepLR": own["MultiStepRestartLR"]}
+    return {name: item for name, item in known.items() if name not in _NOT_FROM_FILES}
 
 
 KINDS: Mapping[str, Kind] = {

@@ -65,6 +65,14 @@ class Paths(Section, kw_only=True):
     ] = None
 
 
+class Metrics(Section):
+    """`val.metrics`: metrics by names of one's choice."""
+
+    patterns: ClassVar[Mapping[str, Any]] = {
+        r".+": Annotated[Registered, about("A metric.", kind="metric")]
+    }
+
+
 class Validation(Section, kw_only=True):
     """`val`: what is measured and saved in a validation or a test."""
 
@@ -85,11 +93,8 @@ class Validation(Section, kw_only=True):
     ] = None
     pbar: Annotated[Switch, about("Whether a terminal shows a progress bar.")] = False
     metrics: Annotated[
-        dict[str, Registered] | None,
-        about(
-            "What to measure: names of your choice, and below each the `type` of a metric.",
-            each="metric",
-        ),
+        Metrics | None,
+        about("What to measure: names of your choice, and below each the `type` of a metric."),
     ] = None
     converter: Annotated[
         Registered | None,

@@ -64,7 +64,8 @@ def named(path: str, name: object, kind: str) -> str:
     if not isinstance(name, str) or names.find(kind, name) is None:
         known = names.names(kind)
         nearest = suggestion(name, known) or f" ({', '.join(known)})"
-        text = f"the name of a {names.KINDS[kind].text}{nearest}"
+        what = names.KINDS[kind].text
+        text = f"the name of a{'n' * what.startswith('o')} {what}{nearest}"
         raise wrong(path, text, name, "names are case-sensitive")
     return name
 
@@ -127,9 +128,6 @@ def _value(place: Place, value: Any, kind: Any) -> Any:
     extra, section = metadata(kind), section_of(kind)
     if value is None and refusal(kind, None) is None:
         return None
-    if "each" in extra and is_section(value):
-        each = extra["each"]
-        return {name: _registered(place.key(name), keys, each, {}) for name, keys in value.items()}
     if "kind" in extra:
         return _registered(place, value, extra["kind"], extra)
     if section is None:

@@ -69,10 +69,10 @@ def about(text: str, **extra: Any) -> Meta:
         text: What it means: a sentence for the docs and for editors.
         **extra: `advice`, what to do where it is wrong; `expected`, what it should hold, where
             that does not follow from the type; `range`, the same where the type is right; `kind`,
-            what a section `Registered` names, or with `each`, the sections in it; `names`, what a
-            text is the name of; `unknown`, what to expect in place of a key that a section does
-            not have; `whole`, tell the section where its `type` is wrong; `fill`, write the
-            default where the key is absent, because BasicSR reads it without.
+            what a section `Registered` names; `names`, what a text is the name of; `unknown`, what
+            to expect in place of a key that a section does not have; `whole`, tell the section
+            where its `type` is wrong; `fill`, write the default where the key is absent, because
+            BasicSR reads it without.
     """
     return Meta(description=text, extra=extra)
 
@@ -148,8 +148,10 @@ def built(path: str, keys: Mapping[str, Any], section: type[_Section]) -> _Secti
 
 def advice(kind: Any) -> str:
     """Return what to do about a value that is wrong: what is told, or what the key means."""
-    told = metadata(kind).get("advice")
-    return told or description(kind).rstrip(".") or "correct or remove it"
+    told, text = metadata(kind).get("advice"), description(kind).rstrip(".")
+    if text[1:2].islower():  # and not a name such as CPU
+        text = text[0].lower() + text[1:]
+    return told or text or "correct or remove it"
 
 
 def refusal(kind: Any, value: object) -> str | None:

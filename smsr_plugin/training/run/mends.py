@@ -27,6 +27,7 @@ from smsr_plugin.training.data.dataloaders import (
 )
 from smsr_plugin.training.data.prefetch import RaisingPrefetchGenerator
 from smsr_plugin.training.errors import mendable
+from smsr_plugin.training.model.optimizers import get_optimizer, setup_schedulers
 from smsr_plugin.training.options.file import Options
 from smsr_plugin.training.run.distributed import (
     model_to_device,
@@ -71,7 +72,11 @@ def mended_basicsr(args: Namespace) -> Iterator[None]:
             get_root_logger=get_root_logger,
         )
         model_mends = patch.multiple(
-            BaseModel, model_to_device=model_to_device, reduce_loss_dict=reduce_loss_dict
+            BaseModel,
+            model_to_device=model_to_device,
+            reduce_loss_dict=reduce_loss_dict,
+            get_optimizer=get_optimizer,
+            setup_schedulers=setup_schedulers,
         )
         for mend in (
             train_mends,

@@ -14,6 +14,7 @@ from smsr_plugin.processes import current
 from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options, check_weights
 from smsr_plugin.training.options.file import Options, read_option_file
+from smsr_plugin.training.options.trial import try_out
 from smsr_plugin.training.run.distributed import connect
 
 
@@ -36,6 +37,7 @@ def parse_options(
     """
     opt = check_options(read_option_file(Path(args.opt), args.force_yml or ()), is_train)
     check_weights(opt)
+    try_out(opt, is_train)
     if opt.get("manual_seed") is None:  # BasicSR would draw one, and a resumed run another
         opt["manual_seed"] = 0
     if opt.get("val") is None:  # BasicSR's debug mode writes into `val: ~`

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import os
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 
 from smsr_plugin.training.errors import OptionError, wrong
 from smsr_plugin.training.options.file import override, parse_yaml, read_option_file
+from smsr_plugin.training.registration import register_all
 
 
 def test_numbers_are_read_as_they_look():
@@ -124,6 +126,57 @@ def test_override_refuses_what_does_not_fit(entry, message):
         override(options, entry)
     assert message in str(caught.value)
     assert options == {"name": "x", "train": {"total_iter": 1}}
+
+
+SET5 = {"type": "PairedImageDataset"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ("scale=4", {"scale": 4}),
+        ("train:ema_decay=0.9", {"train": {"total_iter": 1, "ema_decay": 0.9}}),
+        ("val:pbar=true", {"val": {"pbar": True}}),
+        ("logger:wandb:project=x", {"logger": {"wandb": {"project": "x"}}}),
+        ("datasets:val_2:color=y", {"datasets": {"val_2": {**SET5, "color": "y"}}}),
+        ("network_g:num_feat=8", {"network_g": {"type": "SMSR", "num_feat": 8}}),
+        ("path:pretrain_network_t=t.pth", {"path": {"pretrain_network_t": "t.pth"}}),
+        ("val:metrics:psnr:type=x", {"val": {"metrics": {"psnr": {"type": "x"}}}}),
+        ("train:masks:density=0.4", {"train": {"total_iter": 1, "masks": {"density": 0.4}}}),
+    ],
+)
+def test_override_takes_every_known_key(entry, expected):
+    register_all()
+    options = {
+        "model_type": "SMSRModel",
+        "network_g": {"type": "SMSR"},
+        "datasets": {"val_2": dict(SET5)},
+        "train": {"total_iter": 1},
+        "val": None,
+    }
+    override(options, entry)
+    assert {key: options[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("network_g:num_fea=8", "network_g has no key 'num_fea' (did you mean num_feat?)"),
+        ("val:pbr=1", "val has no key 'pbr' (did you mean pbar?); it is not in the option file"),
+        ("train:masks:densty=1", "train:masks has no key 'densty' (did you mean density?)"),
+        ("logger:wandb:x:y=1", "logger:wandb has no key 'x'"),
+        ("train:optim_g:lr:x=1", "train:optim_g:lr has no key 'x'"),
+    ],
+)
+def test_override_suggests_the_nearest_known_key(entry, message):
+    register_all()
+    options = {"model_type": "SMSRModel", "network_g": {"type": "SMSR"}}
+    options |= {"train": {"optim_g": {"type": "Adam", "lr": 1}}}
+    before = deepcopy(options)
+    with pytest.raises(OptionError) as caught:
+        override(options, entry)
+    assert message in str(caught.value)
+    assert options == before
 
 
 def test_override_keys_do_not_run_code(tmp_path, monkeypatch):

@@ -212,7 +212,8 @@ def test_log_files_are_closed(run_training, monkeypatch):
 def test_what_the_plugins_own_classes_refuse_is_one_line(run_training, pairs, capsys):
     changes = {"network_g": {"type": "SMSR", "num_feat": 0, "upscale": 2}}
     assert run_training(changes) == 2
-    assert "smsr train: error: SMSR: num_feat must be a whole number" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "smsr train: error: network_g: SMSR: num_feat must be a whole number" in error
     own = {"datasets:train:type": "CheckedPairedImageDataset", "datasets:train:gt_size": None}
     assert run_training(own) == 2
     last = capsys.readouterr().err.splitlines()[-1]
