@@ -27,6 +27,8 @@ from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
 SUFFIX = ".safetensors"
+#: Where BasicSR keeps weights that are not averaged.
+PARAMS = "params"
 #: Entries of a safetensors header that are ours; `format` tells our files from others'.
 FORMAT = {"format": "smsr"}
 RESERVED = ("format", "smsr_plugin", "config")
@@ -41,12 +43,14 @@ class Checkpoint:
         config: Inferred from the shapes and the buffers.
         kind: What the file was, for people to read.
         metadata: The strings of a safetensors header; empty for other files.
+        param_key: The entry that held the state dict, None for the file as a whole.
     """
 
     state_dict: dict[str, Tensor]
     config: SMSRConfig
     kind: str
     metadata: Mapping[str, str]
+    param_key: str | None = None
 
 
 def read(path: str | os.PathLike[str], *, param_key: str | None = None) -> Checkpoint:
@@ -68,21 +72,18 @@ def read(path: str | os.PathLike[str], *, param_key: str | None = None) -> Check
     return _read(path, keys, required=param_key is not None)
 
 
-def read_state_dict(
-    path: str | os.PathLike[str], *, param_key: str | None = None
-) -> tuple[dict[str, Tensor], SMSRConfig]:
+def read_state_dict(path: str | os.PathLike[str], *, param_key: str | None = None) -> Checkpoint:
     """Read a checkpoint's weights and configuration, choosing the entry as BasicSR does.
 
-    Where the file does not hold `param_key`, what `read` would take by default is taken.
+    Where the file does not hold `param_key`, `params` is taken, or else what `read` would take.
     The weights are for the checkpoint's own `config.img_range` (255 for the released ones); to
     load them into a network of another range, pass them through `fold_img_range` first.
 
     Raises:
         CheckpointError: As `read`, but never for an absent `param_key`.
     """
-    keys = CONTAINERS if param_key is None else (param_key, *CONTAINERS)
-    checkpoint = _read(path, keys, required=False)
-    return checkpoint.state_dict, checkpoint.config
+    keys = CONTAINERS if param_key is None else (param_key, PARAMS, *CONTAINERS)
+    return _read(path, keys, required=False)
 
 
 def interpret(
@@ -101,7 +102,8 @@ def interpret(
     found, key = find_state_dict(root, param_keys, required)
     state, released = rename_released(clean_tensors(found))
     kind = "released SMSR weights" if released else "SMSR state dict"
-    return Checkpoint(state, infer_config(state), f"{kind} under {key!r}" if key else kind, {})
+    where = f" under {key!r}" if key else ""
+    return Checkpoint(state, infer_config(state), kind + where, {}, key)
 
 
 def _read(path: str | os.PathLike[str], param_keys: Sequence[str], required: bool) -> Checkpoint:

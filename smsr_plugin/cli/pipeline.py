@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage
@@ -28,6 +29,7 @@ def _add_parser(subparsers: Any, name: str, example: str) -> None:
     parser = subparsers.add_parser(
         name,
         help=f"{name} a network as an option file says",
+        usage="%(prog)s -opt FILE [option ...]",
         description=f"{name.capitalize()} a super-resolution network with BasicSR.",
         epilog=f"example:\n  %(prog)s -opt {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -42,6 +44,12 @@ def _add_parser(subparsers: Any, name: str, example: str) -> None:
     )  # fmt: skip
     add("--auto_resume", action="store_true",
         help="training: go on from the newest usable state")  # fmt: skip
+    if name == "train":
+        add("--override-schedule", action="store_true",
+            help="resume with the learning rate of the option file, not the old one")  # fmt: skip
+    else:
+        add("--skip-missing", action="store_true",
+            help="test without the sets that are not there")  # fmt: skip
     add("--debug", action="store_true",
         help="put debug_ before the name; log, save, validate often")  # fmt: skip
     add("--launcher", choices=["none", "pytorch", "slurm"],
@@ -50,7 +58,7 @@ def _add_parser(subparsers: Any, name: str, example: str) -> None:
         help="only progress and results here; all in the log file")  # fmt: skip
     # Old launchers give it; their environment says it too.
     add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, override_schedule=False, skip_missing=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.processes import LostProcessError
     from smsr_plugin.training.errors import EndedElsewhereError, OptionError, RunError
+    from smsr_plugin.training.run.command import Command
     from smsr_plugin.training.run.pipeline import run_pipeline
 
     def say(text: str, consequence: bool = False) -> None:
@@ -80,7 +89,20 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
             print(f"smsr {args.command}: {text}", file=sys.stderr)
 
     try:
-        run_pipeline(args)
+        run_pipeline(
+            Command(
+                pipeline=args.command,
+                option_file=Path(args.opt),
+                argv=["smsr", *args.argv],
+                root=Path(args.root),
+                force_yml=args.force_yml,
+                auto_resume=args.auto_resume,
+                override_schedule=args.override_schedule,
+                skip_missing=args.skip_missing,
+                debug=args.debug,
+                quiet=args.quiet,
+            )
+        )
     except OptionError as error:
         say(f"error: {error}")
         return BAD_USAGE

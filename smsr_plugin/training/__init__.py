@@ -1,7 +1,13 @@
 """Training and testing in BasicSR: the only folder that knows it.
 
-Importing the package puts the torchvision shim in place, so that the modules inside it may import
-BasicSR.
+Importing the package puts the torchvision shim in place, without which BasicSR cannot be imported,
+and registers the package's networks, models, losses and data sets in BasicSR: after it BasicSR's
+own `train_pipeline` and `test_pipeline` find them in option files.
 """
 
-from smsr_plugin.training import basicsr_compat  # noqa: F401  BasicSR does not import without it
+from smsr_plugin.training import basicsr_compat  # noqa: F401  before all else
+
+# isort: split
+from smsr_plugin.training.registration import register_all
+
+register_all()

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from smsr_plugin.training.errors import OptionError, suggestion
@@ -15,7 +16,6 @@ from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
 )
-from smsr_plugin.training.registration import ARCH_REGISTRY, register_all
 
 #: Options where a constructor has no default, or not that of the published network.
 STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {
@@ -92,7 +92,6 @@ def build_architecture(
 
 
 def _find(name: str) -> type[nn.Module]:
-    register_all()
     registered = VARIANTS.get(name, name)
     for key in (registered, registered + BASICSR_SUFFIX):
         if key in ARCH_REGISTRY:

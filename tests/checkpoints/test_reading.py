@@ -138,7 +138,8 @@ class TestParamKey:
 
     def test_absent_key_falls_back_for_basicsr(self, net, write):
         for content in ({"params": net.state_dict()}, net.state_dict(), released_form(net)):
-            state, config = read_state_dict(write(content), param_key="params_ema")
+            read = read_state_dict(write(content), param_key="params_ema")
+            state, config = read.state_dict, read.config
             assert config.img_range == 255
             assert torch.equal(state["head.0.weight"], net.head[0].weight)
 
@@ -179,7 +180,8 @@ class TestReleasedWeights:
 
     def test_folded_network_is_the_same_function(self, test_data):
         path = test_data / "weights" / "smsr_x2_official.pt"
-        state, config = read_state_dict(path)
+        read = read_state_dict(path)
+        state, config = read.state_dict, read.config
         net = SMSR.from_config(config).double().eval()
         net.load_state_dict(state)
         image = torch.rand(1, 3, 24, 25, generator=torch.Generator().manual_seed(0)).double()

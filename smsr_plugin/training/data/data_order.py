@@ -115,18 +115,12 @@ def seeded(key: tuple[int, ...]) -> Iterator[None]:
             np.random.set_state(before[1])  # noqa: NPY002
 
 
-def seed_each_iteration(model: Any, seed: int, rank: int) -> None:
-    """Seed all generators before each iteration of a BasicSR model that was just built."""
-    update_learning_rate = model.update_learning_rate
-
-    def seed_and_update(current_iter: int, *args: Any, **kwargs: Any) -> None:
-        key = (seed, Draw.STEP, current_iter, rank)
-        torch.manual_seed(seed_of(*key))
-        with _drawing:
-            _seed_python(key)
-        update_learning_rate(current_iter, *args, **kwargs)
-
-    model.update_learning_rate = seed_and_update
+def seed_iteration(seed: int, current_iter: int, rank: int) -> None:
+    """Seed all generators of a process for one iteration of a training."""
+    key = (seed, Draw.STEP, current_iter, rank)
+    torch.manual_seed(seed_of(*key))
+    with _drawing:
+        _seed_python(key)
 
 
 def _seed_python(key: tuple[int, ...]) -> None:

@@ -6,19 +6,34 @@ import hashlib
 import math
 from logging import Logger
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from basicsr.data import build_dataloader
 from basicsr.data import build_dataset as basicsr_build_dataset
-from torch.utils.data import DataLoader
 
 from smsr_plugin.processes import current
 from smsr_plugin.training.data.data_order import IterationSampler, SeededDataset
+from smsr_plugin.training.data.loader import RunLoader, build_dataloader
 from smsr_plugin.training.errors import OptionError, mendable
 from smsr_plugin.training.options.file import Options
 
-#: What BasicSR's pipeline expects: train loader, its sampler, val loaders, epochs, iterations.
-Loaders = tuple[DataLoader[Any], IterationSampler, list[DataLoader[Any]], int, int]
+
+class Loaders(NamedTuple):
+    """What BasicSR's pipeline expects, in this order."""
+
+    train: RunLoader
+    sampler: IterationSampler
+    val: list[RunLoader]
+    epochs: int  #: One less: BasicSR runs one more, which would start the workers in vain.
+    iterations: int
+
+
+class DataFacts(NamedTuple):
+    """What the order of a training's images follows from, beside the seed."""
+
+    name: str
+    images: int
+    digest: str  #: SHA-256 of their names, in order.
+    enlarge_ratio: float
 
 
 def build_dataset(dataset_opt: Options) -> Any:
@@ -44,15 +59,24 @@ def _check_same_images(dataset: Any, name: str) -> None:
 
     A folder lists its files in an order of its own, which may differ on another machine's disk.
     """
-    entries = getattr(dataset, "paths", [])
-    paths = [str(entry["lq_path"] if isinstance(entry, dict) else entry) for entry in entries]
-    names = "\n".join(Path(path).name for path in paths)
-    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
-    if len(set(current().gather((len(dataset), digest)))) > 1:
+    if len(set(current().gather((len(dataset), _names_digest(dataset))))) > 1:
         raise OptionError(
             f"data set {name}: the processes find different images, or in another order; put them "
             "on a disk that all machines share, or make LMDBs (smsr prepare) and copy those"
         )
+
+
+def data_facts(dataset: Any, section: Options) -> DataFacts:
+    """Return the facts of a data set and its section."""
+    ratio = section.get("dataset_enlarge_ratio", 1)
+    return DataFacts(section["name"], len(dataset), _names_digest(dataset), ratio)
+
+
+def _names_digest(dataset: Any) -> str:
+    entries = getattr(dataset, "paths", [])
+    paths = [str(entry["lq_path"] if isinstance(entry, dict) else entry) for entry in entries]
+    names = "\n".join(Path(path).name for path in paths)
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def create_train_val_dataloader(opt: Options, logger: Logger, start_iter: int = 0) -> Loaders:
@@ -100,11 +124,10 @@ def create_train_val_dataloader(opt: Options, logger: Logger, start_iter: int = 
         for phase, section in opt["datasets"].items()
         if phase != "train"
     ]
-    # BasicSR runs one epoch more than this says, which would start the workers in vain.
-    return train_loader, sampler, val_loaders, total_epochs - 1, total_iters
+    return Loaders(train_loader, sampler, val_loaders, total_epochs - 1, total_iters)
 
 
-def _val_loader(section: Options, opt: Options, logger: Logger) -> DataLoader[Any]:
+def _val_loader(section: Options, opt: Options, logger: Logger) -> RunLoader:
     dataset = build_dataset(section)
     logger.info(f"Number of val images/folders in {section['name']}: {len(dataset)}")
     return _loader(dataset, section, opt, sampler=None)
@@ -112,7 +135,7 @@ def _val_loader(section: Options, opt: Options, logger: Logger) -> DataLoader[An
 
 def _loader(
     dataset: Any, section: Options, opt: Options, sampler: IterationSampler | None
-) -> DataLoader[Any]:
+) -> RunLoader:
     return build_dataloader(
         dataset,
         section,

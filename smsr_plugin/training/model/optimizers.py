@@ -32,16 +32,3 @@ def build_scheduler(keys: Mapping[str, Any], optimizer: Optimizer) -> LRSchedule
     """
     arguments = {key: value for key, value in keys.items() if key != "type"}
     return required("scheduler", keys["type"])(optimizer, **arguments)
-
-
-def get_optimizer(
-    model: Any, optim_type: str, params: Iterable[Tensor], lr: float, **kwargs: Any
-) -> Optimizer:
-    """Stand in the place of BasicSR's method, which knows Adam alone."""
-    return build_optimizer({"type": optim_type, "lr": lr, **kwargs}, params)
-
-
-def setup_schedulers(model: Any) -> None:
-    """Stand in the place of BasicSR's method, which knows three schedulers."""
-    keys = model.opt["train"]["scheduler"]
-    model.schedulers.extend(build_scheduler(keys, optimizer) for optimizer in model.optimizers)

@@ -10,6 +10,7 @@ import torch
 from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
+from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from smsr_plugin.archs.density import density_curve
@@ -51,8 +52,16 @@ class SMSRModel(ValidatedModel):
     the noise of the masks follows the sample (`MASK_SEED` of the data) and the iteration.
     """
 
+    finds_nonfinite = True  # before it steps
+
     def __init__(self, opt: dict[str, Any]) -> None:
         self.skipped = 0  # batches in a row without a step
+        network = ARCH_REGISTRY.get(opt["network_g"]["type"])
+        if not (isinstance(network, type) and issubclass(network, SMSR)):
+            raise ValueError(
+                f"network_g.type must be a network with masks, SMSR, for SMSRModel, got "
+                f"{network.__name__}; train it with model_type: SRModel"
+            )
         super().__init__(opt)
 
     def init_training_settings(self) -> None:
@@ -147,12 +156,17 @@ class SMSRModel(ValidatedModel):
     ) -> None:
         """Load any checkpoint that `smsr_plugin.load` reads, whatever its value range.
 
-        As in BasicSR, `param_key` falls back to `params` where the file does not hold it.
+        As in BasicSR, `param_key` falls back to `params` where the file does not hold it; the log
+        says what was loaded.
         """
         bare = self.get_bare_model(net)
-        if not isinstance(bare, SMSR):
-            raise ValueError(f"SMSRModel works with network_g type SMSR, got {type(bare).__name__}")
-        state_dict, config = read_state_dict(load_path, param_key=param_key)
+        assert isinstance(bare, SMSR)  # see __init__
+        checkpoint = read_state_dict(load_path, param_key=param_key)
+        state_dict, config = checkpoint.state_dict, checkpoint.config
+        if checkpoint.param_key != param_key:
+            get_root_logger().warning(
+                f"{load_path} holds no {param_key}: {checkpoint.param_key or 'the whole'} is taken."
+            )
         if not strict:
             self._load_what_fits(bare, state_dict, config.img_range, load_path)
             return
@@ -168,7 +182,7 @@ class SMSRModel(ValidatedModel):
             )
         if config.img_range != bare.config.img_range:
             state_dict = fold_img_range(state_dict, bare.config.img_range)
-        get_root_logger().info(f"Loading SMSR from {load_path} [{param_key}].")
+        get_root_logger().info(f"Loading SMSR from {load_path} [{checkpoint.param_key}].")
         self._print_different_keys_loading(bare, state_dict, strict)
         bare.load_state_dict(state_dict, strict=strict)
 

@@ -104,6 +104,7 @@ class ValidatedModel(SRModel):
             self._log_masks(dataset_name, int(current_iter), images, tb_logger)
         self._report(dataset_name, averages(images), metrics, current_iter, tb_logger)
 
+    shares_validation = True
     dist_validation = nondist_validation
 
     def _metrics(self, sr: Any, metrics: dict[str, Any]) -> dict[str, float]:

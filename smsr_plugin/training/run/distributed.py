@@ -14,11 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from smsr_plugin.processes import current
-from smsr_plugin.training.errors import wrong
-from smsr_plugin.training.model.smsr_model import SMSRModel
+from smsr_plugin.training.errors import VALUE_LENGTH, OptionError, wrong
 from smsr_plugin.training.options.file import Options
-
-basicsr_model_to_device = BaseModel.model_to_device
 
 
 def connect(opt: Options) -> None:
@@ -42,44 +39,53 @@ def connect(opt: Options) -> None:
     current().connect("nccl")
 
 
-def model_to_device(model: BaseModel, net: nn.Module) -> nn.Module:
-    """As BasicSR's method, which asks for a CUDA device in each distributed training."""
-    if not model.opt["dist"] or model.device.type == "cuda":
-        return basicsr_model_to_device(model, net)
-    # With features channels-last the gradients are so too, and PyTorch warns that it copies them.
-    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-    return DistributedDataParallel(net.to(model.device))
+class DistributedModel(BaseModel):
+    """What a BasicSR model of any type does differently, because it may be one of several.
 
-
-def reduce_loss_dict(model: BaseModel, losses: Mapping[str, Tensor]) -> OrderedDict[str, float]:
-    """Average losses over the processes, in all of them; BasicSR's method does so in the first."""
-    means = torch.stack([loss.detach().mean() for loss in losses.values()])
-    if model.opt["dist"]:
-        torch.distributed.all_reduce(means)
-        means /= model.opt["world_size"]
-    return OrderedDict(zip(losses, means.tolist(), strict=True))
-
-
-def validate_in_one_process(model: Any) -> None:
-    """Let a model other than SMSRModel validate in the first process, on the bare network.
-
-    SMSRModel shares out the images. BasicSR's own models do not, and run the network in its
-    distributed wrapping, which would wait for the other processes.
-
-    Args:
-        model: A model that was just built; its method `dist_validation` is replaced.
+    A model whose class says `shares_validation = True` infers its share of the images. Others
+    validate in the first process, on the bare network: in its distributed wrapping it would wait
+    for those of the other processes.
     """
-    if isinstance(model, SMSRModel):
-        return
-    validate: Callable[..., None] = model.nondist_validation
 
-    def dist_validation(*args: Any, **kwargs: Any) -> None:
-        if model.opt["rank"] != 0:
-            return
-        wrapped, model.net_g = model.net_g, model.get_bare_model(model.net_g)
+    nondist_validation: Callable[..., None]
+
+    def model_to_device(self, net: nn.Module) -> nn.Module:
+        """As BasicSR's method, which asks for a CUDA device in each distributed training."""
+        if not self.opt["dist"] or self.device.type == "cuda":
+            return super().model_to_device(net)
+        # With features channels-last the gradients are so too, and PyTorch warns of the copies.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(net.to(self.device))
+
+    def load_network(
+        self, net: nn.Module, load_path: str, strict: bool = True, param_key: Any = "params"
+    ) -> None:
+        """As the model's method; BasicSR's tells of weights that do not fit on many lines."""
         try:
-            validate(*args, **kwargs)
-        finally:
-            model.net_g = wrapped
+            super().load_network(net, load_path, strict, param_key)
+        except (KeyError, RuntimeError) as error:
+            reason = f"no entry {param_key}" if isinstance(error, KeyError) else _joined(error)
+            network = type(self.get_bare_model(net)).__name__
+            raise OptionError(f"{load_path} does not fit {network}: {reason}") from error
 
-    model.dist_validation = dist_validation
+    def reduce_loss_dict(self, loss_dict: Mapping[str, Tensor]) -> OrderedDict[str, float]:
+        """Average losses over the processes, in all of them; BasicSR does so in the first."""
+        means = torch.stack([loss.detach().mean() for loss in loss_dict.values()])
+        if self.opt["dist"]:
+            torch.distributed.all_reduce(means)
+            means /= self.opt["world_size"]
+        return OrderedDict(zip(loss_dict, means.tolist(), strict=True))
+
+    def dist_validation(self, *args: Any, **kwargs: Any) -> None:
+        if getattr(self, "shares_validation", False):
+            super().dist_validation(*args, **kwargs)  # type: ignore[misc]
+        elif self.opt["rank"] == 0:
+            wrapped, self.net_g = self.net_g, self.get_bare_model(self.net_g)
+            try:
+                self.nondist_validation(*args, **kwargs)
+            finally:
+                self.net_g = wrapped
+
+
+def _joined(error: Exception) -> str:
+    return " ".join(str(error).split())[:VALUE_LENGTH]

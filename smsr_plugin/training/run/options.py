@@ -1,64 +1,106 @@
-"""BasicSR's `parse_options`, given options that were read and checked before."""
+"""The options of a run: read, checked, and completed as BasicSR's `parse_options` does."""
 
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
+from typing import Any
 
-from basicsr.utils import options as basicsr_options
+import torch
+from basicsr.utils import set_random_seed
+from basicsr.utils.dist_util import get_dist_info
 
 from smsr_plugin.processes import current
 from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options, check_weights
 from smsr_plugin.training.options.file import Options, read_option_file
 from smsr_plugin.training.options.trial import try_out
+from smsr_plugin.training.run.command import Command
 from smsr_plugin.training.run.distributed import connect
+from smsr_plugin.training.run.missing_sets import skip_missing_sets
+from smsr_plugin.training.run.wandb_run import check_wandb
+
+#: What BasicSR's debug mode logs, saves and validates after, in iterations.
+DEBUG_PRINT_FREQ, DEBUG_FREQ = 1, 8
 
 
-def parse_options(
-    args: Namespace, root_path: str, is_train: bool = True
-) -> tuple[Options, Namespace]:
-    """Return the options of a run and the arguments, as BasicSR's function does.
+def parse_options(command: Command, root: Path, is_train: bool) -> tuple[Options, Any]:
+    """Return the options of a run, and what BasicSR reads of the command line.
 
-    BasicSR's own reading of the option file and of `--force_yml` can run code, so it is handed
-    the finished options in their place; the rest of its work (distributed set-up, seed, debug
-    mode, paths) stays.
+    Takes the place of BasicSR's function, which runs code that is in option files and in
+    `--force_yml`, and draws a seed that a resumed run would not have.
 
     Args:
-        args: The command line as `smsr_plugin.cli.pipeline` parses it.
-        root_path: Where experiments/ and results/ are.
+        command: The command line.
+        root: Where experiments/ and results/ are.
         is_train: Whether to train or to test.
 
     Raises:
         OptionError: If the options cannot be read or cannot work.
     """
-    opt = check_options(read_option_file(Path(args.opt), args.force_yml or ()), is_train)
+    opt = read_option_file(command.option_file, command.force_yml)
+    if not is_train:
+        skip_missing_sets(opt, command.skip_missing)
+    opt = check_options(opt, is_train)
     check_weights(opt)
     try_out(opt, is_train)
-    if opt.get("manual_seed") is None:  # BasicSR would draw one, and a resumed run another
-        opt["manual_seed"] = 0
-    if opt.get("val") is None:  # BasicSR's debug mode writes into `val: ~`
-        opt.pop("val", None)
-    launcher = "pytorch" if current().launched else "none"  # whoever it was
-    arguments = ["-opt", args.opt, "--launcher", launcher]
-    arguments += ["--debug"] * args.debug + ["--auto_resume"] * args.auto_resume
-    finished = SimpleNamespace(load=lambda stream, Loader: opt)
-    with (
-        patch.object(sys, "argv", [sys.argv[0], *map(str, arguments)]),
-        patch.multiple(
-            basicsr_options,
-            yaml=finished,
-            ordered_yaml=lambda: (None, None),
-            init_dist=lambda launcher: connect(opt),
-        ),
-    ):
-        opt, basicsr_args = basicsr_options.parse_options(root_path, is_train)
     if is_train:
-        _check_place(Path(args.opt), opt)
-    return opt, basicsr_args
+        check_wandb(opt)
+    _complete(opt, command, is_train)
+    _complete_paths(opt, root, is_train)
+    if is_train:
+        _check_place(command.option_file, opt)
+    return opt, SimpleNamespace(opt=str(command.option_file))
+
+
+def _complete(opt: Options, command: Command, is_train: bool) -> None:
+    """Add what follows from the command line and the machine."""
+    opt["is_train"], opt["auto_resume"] = is_train, command.auto_resume
+    opt["override_schedule"] = command.override_schedule
+    opt["dist"] = current().launched
+    if opt["dist"]:
+        connect(opt)
+    opt["rank"], opt["world_size"] = get_dist_info()
+    if opt["num_gpu"] == "auto":
+        opt["num_gpu"] = torch.cuda.device_count()
+    if opt.get("manual_seed") is None:
+        opt["manual_seed"] = 0
+    set_random_seed(opt["manual_seed"] + opt["rank"])
+    if opt.get("val") is None:
+        opt.pop("val", None)
+    elif not sys.stderr.isatty():
+        opt["val"]["pbar"] = False  # a log is no place for a bar
+    if command.debug and not opt["name"].startswith("debug"):
+        opt["name"] = f"debug_{opt['name']}"
+    if is_train and "debug" in opt["name"]:
+        opt["logger"] |= {"print_freq": DEBUG_PRINT_FREQ, "save_checkpoint_freq": DEBUG_FREQ}
+        if "val" in opt:
+            opt["val"]["val_freq"] = DEBUG_FREQ
+
+
+def _complete_paths(opt: Options, root: Path, is_train: bool) -> None:
+    """Add phases and scale to the data sets, and to `path` the folders that the run writes."""
+    for phase, section in opt["datasets"].items():
+        section["phase"] = phase.split("_")[0]
+        if "scale" in opt:
+            section["scale"] = opt["scale"]
+        _expand(section, "dataroot", "meta_info_file")
+    path = opt["path"]
+    _expand(path, "resume_state", "pretrain_network")
+    folder = root / ("experiments" if is_train else "results") / opt["name"]
+    made = {"experiments_root" if is_train else "results_root": "", "log": ""}
+    if is_train:
+        made |= {"models": "models", "training_states": "training_states"}
+    made["visualization"] = "visualization"
+    path |= {key: str(folder / below) for key, below in made.items()}
+
+
+def _expand(section: Options, *prefixes: str) -> None:
+    """Replace `~` in the paths of a section whose keys begin so."""
+    for key, value in section.items():
+        if key.startswith(prefixes) and isinstance(value, str):
+            section[key] = str(Path(value).expanduser())
 
 
 def _check_place(option_file: Path, opt: Options) -> None:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import traceback
+from contextlib import ExitStack
 from pathlib import Path
-from unittest.mock import patch
 
-from basicsr.test import test_pipeline
-from basicsr.train import train_pipeline
+import basicsr.test
+import basicsr.train
 
 from smsr_plugin.machine import keep_freed_memory
 from smsr_plugin.processes import LOST, LostProcessError, current, is_lost
-from smsr_plugin.training.errors import (
-    EndedElsewhereError,
-    OptionError,
-    RunError,
-    is_own_error,
-    one_line,
-)
-from smsr_plugin.training.registration import register_all
+from smsr_plugin.training.errors import OptionError, RunError, is_own_error, one_line
+from smsr_plugin.training.run.command import Command
 from smsr_plugin.training.run.interrupt import stop_together
-from smsr_plugin.training.run.mends import mended_basicsr
+from smsr_plugin.training.run.log import fresh_logger
+from smsr_plugin.training.run.replacements import replaced, replacements
+from smsr_plugin.training.run.stages import Stages
 
-PIPELINES = {"train": train_pipeline, "test": test_pipeline}
+PIPELINES = {"train": basicsr.train.train_pipeline, "test": basicsr.test.test_pipeline}
 
 
-def run_pipeline(args: argparse.Namespace) -> None:
-    """Run BasicSR's training or test pipeline, mended.
+def run_pipeline(command: Command) -> None:
+    """Run BasicSR's training or test pipeline, with what has to be replaced around it.
 
     Args:
-        args: The command line as `smsr train` and `smsr test` parse it; `command` says which.
+        command: Which, and its arguments.
 
     Raises:
         OptionError: In one line, what the user can mend in options or data.
@@ -42,32 +36,36 @@ def run_pipeline(args: argparse.Namespace) -> None:
             traceback.
     """
     try:
-        root = _make_root(args.root)
-        register_all()
-        if args.command == "train":
+        root = _make_root(command.root)
+        if command.pipeline == "train":
             keep_freed_memory()
-        # BasicSR notes the command line in its copy of the option file.
-        with patch.object(sys, "argv", ["smsr", *args.argv]), mended_basicsr(args):
-            PIPELINES[args.command](str(root))
+        with ExitStack() as stack:
+            stack.enter_context(fresh_logger())
+            stack.enter_context(replaced(replacements(Stages(command, stack))))
+            PIPELINES[command.pipeline](str(root))
             stop_together()
-    except KeyboardInterrupt as interruption:
-        traceback.clear_frames(interruption.__traceback__)  # as below
-        raise
-    except EndedElsewhereError:
-        raise
-    except (ValueError, RuntimeError) as error:
-        if current().launched and is_lost(error):
-            raise LostProcessError(LOST) from error
-        if not isinstance(error, RunError) and not is_own_error(error):
-            raise
+    except BaseException as error:
         # The error may be in a cycle with its frames; they hold the run's model and workers.
         traceback.clear_frames(error.__traceback__)
-        kind = RunError if isinstance(error, RunError) else OptionError
-        raise kind(one_line(error)) from None
+        _raise_in_one_line(error)
+        raise
 
 
-def _make_root(folder: str) -> Path:
-    root = Path(folder).expanduser().resolve()
+def _raise_in_one_line(error: BaseException) -> None:
+    """Raise what ends the command in one line in place of an error that is no bug."""
+    if isinstance(error, RunError):  # EndedElsewhereError too
+        raise type(error)(one_line(error)) from None
+    if current().launched and is_lost(error):
+        raise LostProcessError(LOST) from error
+    if is_own_error(error):
+        raise OptionError(one_line(error)) from None
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        raise RunError(f"{where}{error.strerror}") from None
+
+
+def _make_root(folder: Path) -> Path:
+    root = folder.expanduser().resolve()
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

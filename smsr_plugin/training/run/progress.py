@@ -3,40 +3,47 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 
-@contextmanager
-def progress_bar(model: Any, total_iter: int, start_iter: int = 0) -> Iterator[None]:
-    """Show a bar on stderr while `model` trains; without a terminal, do nothing at all.
-
-    BasicSR calls `update_learning_rate` first in each iteration, for every type of model: it is
-    wrapped on the instance, so that the training step stays untouched. Log lines go above the bar.
+class Progress:
+    """A bar on stderr, as a context; without a terminal nothing at all. Log lines go above it.
 
     Args:
-        model: A BasicSR model that was just built.
         total_iter: The iterations of the whole training.
         start_iter: Those done before.
+        shown: False for no bar.
     """
-    with tqdm(total=total_iter, initial=start_iter, unit="iter", disable=None) as bar:
-        if bar.disable:
-            yield
+
+    def __init__(self, total_iter: int, start_iter: int = 0, shown: bool = True) -> None:
+        self._total, self._start, self._shown = total_iter, start_iter, shown
+        self._bar: tqdm[Any] | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        if not self._shown:
             return
-        update_learning_rate = model.update_learning_rate
+        # None: on a terminal
+        bar = tqdm(total=self._total, initial=self._start, unit="iter", disable=None)
+        if bar.disable:
+            return
+        self._bar = bar
+        self._stack.enter_context(bar)
+        self._stack.enter_context(logging_redirect_tqdm(loggers=[logging.getLogger("basicsr")]))
 
-        def update_and_tick(current_iter: int, *args: Any, **kwargs: Any) -> None:
-            losses = getattr(model, "log_dict", {})
-            shown = {name: f"{losses[name]:.3g}" for name in losses if name.startswith("l_")}
-            bar.set_postfix(shown, refresh=False)
-            bar.update(current_iter - 1 - bar.n)
-            update_learning_rate(current_iter, *args, **kwargs)
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if self._bar is not None and kind is None:
+            self._bar.update(self._total - self._bar.n)  # no next iteration tells of the last
+        self._stack.close()
 
-        model.update_learning_rate = update_and_tick
-        with logging_redirect_tqdm(loggers=[logging.getLogger("basicsr")]):
-            yield
-        bar.update(bar.total - bar.n)  # the last iteration has no next one to tick it
+    def begin(self, current_iter: int, losses: Mapping[str, float]) -> None:
+        """Show that an iteration begins, and the losses of the one before."""
+        if self._bar is not None:
+            shown = {name: f"{value:.3g}" for name, value in losses.items()}
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(current_iter - 1 - self._bar.n)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from basicsr.utils import check_resume
+from basicsr.utils import check_resume, get_root_logger
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
@@ -17,7 +17,9 @@ from smsr_plugin.processes import current
 from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.training.errors import OptionError, one_line, wrong
 from smsr_plugin.training.options.file import Options
-from smsr_plugin.training.run.saving import BATCH_KEY, NETWORKS_KEY, SEED_KEY, batch_size
+from smsr_plugin.training.run import schedule
+from smsr_plugin.training.run.saving import NETWORKS_KEY
+from smsr_plugin.training.run.schedule import FLAG
 
 STATE_KEYS = frozenset({"epoch", "iter", "optimizers", "schedulers"})
 
@@ -48,7 +50,7 @@ def load_resume_state(opt: Options) -> dict[str, Any] | None:
     opt["path"]["resume_state"] = str(path)
     if opt["rank"] == 0:
         check_resume(opt, state["iter"])
-        _tell(path, state, opt)
+        _say(f"Resuming from {path}, iteration {state['iter']}.")
     else:
         with redirect_stdout(io.StringIO()):  # the first has said it
             check_resume(opt, state["iter"])
@@ -77,20 +79,6 @@ def _read_chosen(path: Path, opt: Options) -> dict[str, Any]:
             f"process {opt['rank']} cannot resume from {path} as the first one does: {error}; "
             "all machines need the same --root, on a disk that they share"
         ) from error
-
-
-def _tell(path: Path, state: dict[str, Any], opt: Options) -> None:
-    _say(f"Resuming from {path}, iteration {state['iter']}.")
-    seed = state.get(SEED_KEY, opt["manual_seed"])
-    if seed != opt["manual_seed"]:
-        _say(f"manual_seed was {seed} and is {opt['manual_seed']}: the order of the data changes.")
-    images = batch_size(opt)
-    before = state.get(BATCH_KEY, images)
-    if before != images:
-        _say(
-            f"An iteration took {before} images and takes {images} (batch_size_per_gpu times "
-            f"{images // opt['datasets']['train']['batch_size_per_gpu']}): the training changes."
-        )
 
 
 def _sweep(opt: Options) -> None:
@@ -146,22 +134,43 @@ def _is_state(state: object) -> bool:
     )
 
 
-def explain_unfit_state(model: Any) -> None:
-    """Let `resume_training` of a BasicSR model say in one line that a state is not the model's."""
-    resume_training = model.resume_training
+def take_state(
+    model: Any,
+    state: dict[str, Any],
+    load: Callable[[dict[str, Any]], None],
+    update_learning_rate: Callable[[int, int], None],
+) -> None:
+    """Give a model the optimizers and schedulers of a state, and say what stays of the old options.
 
-    def resume_or_explain(state: dict[str, Any]) -> None:
-        try:
-            resume_training(state)
-        except Exception as error:  # optimizers meet anything in a state of any content
-            raise wrong(
-                "path.resume_state",
-                f"a state of this model ({one_line(error) or type(error).__name__})",
-                model.opt["path"]["resume_state"],
-                "name another state, or start afresh without --auto_resume",
-            ) from error
+    Args:
+        model: A BasicSR model that was just built; `override_schedule` of its options lets it keep
+            the learning rate of the option file.
+        state: The training state.
+        load: BasicSR's `resume_training` of the model.
+        update_learning_rate: BasicSR's method of the model.
 
-    model.resume_training = resume_or_explain
+    Raises:
+        OptionError: If the state is not the model's.
+    """
+    override = model.opt["override_schedule"]
+    whose = f"taken ({FLAG})" if override else f"not taken: the old value stays ({FLAG} changes it)"
+    try:
+        for difference in schedule.differences(model, state):
+            get_root_logger().warning(f"{difference}, which is {whose}.")
+        if override:
+            schedule.override(model, state, update_learning_rate)
+        else:
+            schedule.check_kinds(model, state)
+            load(state)
+    except OptionError:
+        raise
+    except Exception as error:  # optimizers meet anything in a state of any content
+        raise wrong(
+            "path.resume_state",
+            f"a state of this model ({one_line(error) or type(error).__name__})",
+            model.opt["path"]["resume_state"],
+            "name another state, or start afresh without --auto_resume",
+        ) from error
 
 
 def _network_files(opt: Options, iteration: int) -> Iterator[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -19,59 +19,46 @@ from smsr_plugin.training.run.validation_history import ValidationHistory
 
 #: In a training state: the SHA-256 of each network's file that belongs to it, by file name.
 NETWORKS_KEY = "networks"
-#: In a training state: the `manual_seed` of the run.
-SEED_KEY = "manual_seed"
-#: In a training state: how many images one iteration took, in all processes.
-BATCH_KEY = "batch_size"
 
 _NETWORK_FILE = re.compile(r"net_.+_(\d+)\.pth")
 
 
 class Saver:
-    """Takes the place of `save_network` and `save_training_state` of one BasicSR model.
+    """Writes the networks and training states of a run, in its first process.
 
     A state is written after its networks and names them by checksum: where there is a state that
     fits its networks, the pair is whole. Where writing fails, the run ends and the last pair
     stays.
 
     Args:
-        model: A BasicSR model that was just built.
+        opt: The options of the run.
         start_iter: The iteration of the pair that the run resumed from, 0 for none.
         history: Tells which iterations were best.
     """
 
-    def __init__(self, model: Any, start_iter: int, history: ValidationHistory) -> None:
-        self.model, self.history = model, history
-        opt: Options = model.opt
-        self.is_writer, self.seed = opt["rank"] == 0, opt["manual_seed"]
+    def __init__(self, opt: Options, start_iter: int, history: ValidationHistory) -> None:
+        self.history, self.is_writer = history, opt["rank"] == 0
         self.models = Path(opt["path"]["models"])
         self.states = Path(opt["path"]["training_states"])
         self.keep: int | None = opt["logger"].get("keep_checkpoints")
         self.last_iter = start_iter
         self._checksums: dict[str, str] = {}
-        model.save_network, model.save_training_state = self.save_network, self.save_training_state
 
-    def save_network(
-        self,
-        net: nn.Module | Sequence[nn.Module],
-        net_label: str,
-        current_iter: int,
-        param_key: str | Sequence[str] = "params",
-    ) -> None:
-        """Save networks into one file, as BasicSR's method of this name does.
+    def save_networks(self, nets: Mapping[str, nn.Module], label: str, current_iter: int) -> None:
+        """Save networks into one file, as BasicSR's `save_network` does.
+
+        Args:
+            nets: Without distributed wrapping, by the key that each gets in the file.
+            label: The file is `LABEL_ITERATION.pth`.
+            current_iter: The iteration; −1 is `latest`.
 
         Raises:
             RunError: If it cannot be written, or the weights are not finite.
         """
         if not self.is_writer:
             return
-        nets = [net] if isinstance(net, nn.Module) else list(net)
-        keys = [param_key] if isinstance(param_key, str) else list(param_key)
-        content = {
-            key: _state_dict(self.model.get_bare_model(part))
-            for key, part in zip(keys, nets, strict=True)
-        }
-        name = f"{net_label}_{'latest' if current_iter == -1 else current_iter}.pth"
+        content = {key: _state_dict(net) for key, net in nets.items()}
+        name = f"{label}_{'latest' if current_iter == -1 else current_iter}.pth"
         for key, tensors in content.items():
             if not all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point()):
                 raise RunError(
@@ -80,32 +67,20 @@ class Saver:
                 )
         self._checksums[name] = self._write(self.models / name, content)
 
-    def save_training_state(self, epoch: int, current_iter: int) -> None:
-        """Save what goes with the networks of `current_iter`; −1, the end, needs no state.
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Save what goes with the networks that were saved before; `iter` is the iteration.
 
         Raises:
             RunError: If it cannot be written.
         """
-        if current_iter == -1:
-            return
+        current_iter = state["iter"]
         if self.is_writer:
-            self._write_state(epoch, current_iter)
+            path = self.states / f"{current_iter}.state"
+            self._write(path, {**state, NETWORKS_KEY: self._checksums})
+            self._checksums = {}
+            if self.keep is not None:
+                self._prune(self.keep, current_iter)
         self.last_iter = current_iter
-
-    def _write_state(self, epoch: int, current_iter: int) -> None:
-        state = {
-            "epoch": epoch,
-            "iter": current_iter,
-            "optimizers": [optimizer.state_dict() for optimizer in self.model.optimizers],
-            "schedulers": [scheduler.state_dict() for scheduler in self.model.schedulers],
-            NETWORKS_KEY: self._checksums,
-            SEED_KEY: self.seed,
-            BATCH_KEY: batch_size(self.model.opt),
-        }
-        self._write(self.states / f"{current_iter}.state", state)
-        self._checksums = {}
-        if self.keep is not None:
-            self._prune(self.keep, current_iter)
 
     def last_usable(self) -> str:
         """Say which pair a resumed run would start from."""
@@ -137,12 +112,6 @@ class Saver:
             for match, path in networks:
                 if int(match[1]) == iteration:
                     path.unlink(missing_ok=True)
-
-
-def batch_size(opt: Options) -> int:
-    """Return how many images one iteration of a training takes, in all processes."""
-    loaders = opt["world_size"] if opt["dist"] else max(opt["num_gpu"], 1)
-    return opt["datasets"]["train"]["batch_size_per_gpu"] * loaders
 
 
 def _state_dict(net: nn.Module) -> dict[str, Tensor]:

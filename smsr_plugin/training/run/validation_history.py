@@ -37,35 +37,23 @@ class ValidationHistory:
         except (OSError, ValueError, AttributeError) as error:
             get_root_logger().warning(f"{path} cannot be used and starts anew: {error}")
 
-    def watch(self, model: Any, total_iter: int) -> None:
-        """Add what `model.validation` measures from now on, and tell it the best so far.
-
-        Args:
-            model: A BasicSR model that was just built.
-            total_iter: BasicSR counts one more at the end.
-        """
+    def tell_best(self, model: Any) -> None:
+        """Tell a BasicSR model that goes on the best so far."""
         for dataset, rows in self.values.items():
             model._initialize_best_metric_results(dataset)
             for iteration, results in sorted(rows.items()):
                 for name in self.metrics.keys() & results.keys():
                     model._update_best_metric_result(dataset, name, results[name], iteration)
-        validation = model.validation
 
-        def validate(dataloader: Any, current_iter: int, *args: Any, **kwargs: Any) -> None:
-            validation(dataloader, current_iter, *args, **kwargs)
-            measured = getattr(model, "metric_results", {})
-            results = {name: float(measured[name]) for name in self.metrics if name in measured}
-            if results and model.opt["rank"] == 0:
-                self.add(dataloader.dataset.opt["name"], min(current_iter, total_iter), results)
-
-        model.validation = validate
-
-    def add(self, dataset: str, iteration: int, results: dict[str, float]) -> None:
-        """Add the metrics of one validation and write the file.
+    def add(self, dataset: str, iteration: int, measured: Mapping[str, float]) -> None:
+        """Add what a validation has measured, if that is one of the metrics, and write the file.
 
         Raises:
             RunError: If it cannot be written.
         """
+        results = {name: float(measured[name]) for name in self.metrics if name in measured}
+        if not results:
+            return
         self.values.setdefault(dataset, {})[iteration] = results
         try:
             replace_file(self.path, (json.dumps(self.values, indent=1) + "\n").encode())

@@ -5,22 +5,17 @@ import queue
 import random
 import signal
 import threading
-from argparse import Namespace
 
 import numpy as np
 import pytest
 import torch
-from basicsr.data import build_dataloader
-from basicsr.data.prefetch_dataloader import PrefetchDataLoader
 from hypothesis import given
 from hypothesis import strategies as st
 from option_files import train_options
 
 from smsr_plugin.training.data import dataloaders
+from smsr_plugin.training.data.loader import RunLoader, build_dataloader
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
-from smsr_plugin.training.run.mends import mended_basicsr
-
-ARGS = Namespace(quiet=False)
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -83,11 +78,10 @@ def fetch_all(loader, results: queue.Queue) -> None:
 
 def test_a_prefetching_thread_hands_over_its_error():
     results = queue.Queue()
-    with mended_basicsr(ARGS):
-        loader = PrefetchDataLoader(1, dataset=Numbers(4), batch_size=1)
-        # In a thread, because without the mend the loop waits forever.
-        threading.Thread(target=fetch_all, args=(loader, results), daemon=True).start()
-        assert [results.get(timeout=10) for _ in range(3)] == [0, 1, "two is damaged"]
+    loader = RunLoader(Numbers(4), ahead=1, batch_size=1)
+    # In a thread, because with BasicSR's loader the loop waits forever.
+    threading.Thread(target=fetch_all, args=(loader, results), daemon=True).start()
+    assert [results.get(timeout=10) for _ in range(3)] == [0, 1, "two is damaged"]
 
 
 class WorkerState(torch.utils.data.Dataset):
@@ -104,10 +98,9 @@ class WorkerState(torch.utils.data.Dataset):
 def test_workers_ignore_ctrl_c_and_are_seeded_as_basicsr_does(pairs):
     section = train_options(pairs, {"datasets:train:batch_size_per_gpu": 1})["datasets"]["train"]
     section |= {"phase": "train", "num_worker_per_gpu": 1}
-    with mended_basicsr(ARGS):
-        ((ignored, number, fraction),) = build_dataloader(
-            WorkerState(), section, num_gpu=0, sampler=[0], seed=5
-        )
+    ((ignored, number, fraction),) = build_dataloader(
+        WorkerState(), section, num_gpu=0, sampler=[0], seed=5
+    )
     assert ignored
     assert number == np.random.RandomState(5).randint(2**31)
     assert fraction == random.Random(5).random()
@@ -119,8 +112,7 @@ def test_spawned_workers_load_the_plugins_data_set(pairs, monkeypatch):
     section = train_options(pairs)["datasets"]["train"]
     section |= {"phase": "train", "scale": 2, "num_worker_per_gpu": 1}
     dataset = CheckedPairedImageDataset(section)
-    with mended_basicsr(ARGS):
-        loader = build_dataloader(dataset, section, num_gpu=0, seed=0)
+    loader = build_dataloader(dataset, section, num_gpu=0, seed=0)
     loader.multiprocessing_context = "spawn"
     batch = next(iter(loader))
     assert batch["lq"].shape == (4, 3, 4, 4)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from basicsr.models.sr_model import SRModel
 
-from smsr_plugin.training.run.interrupt import SIGNALS, save_on_interrupt
+from smsr_plugin.training.run.interrupt import SIGNALS, Watch
 
 
 @pytest.fixture
@@ -73,13 +73,11 @@ def test_ctrl_c_before_the_first_iteration_saves_nothing(run_training, experimen
 
 
 def test_outside_the_main_thread_signals_are_left_alone():
-    step = dict.fromkeys(("update_learning_rate", "optimize_parameters", "validation"), print)
-    model = type("Model", (), step)
     handlers = [signal.getsignal(signum) for signum in SIGNALS]
     seen = []
 
     def run():
-        with save_on_interrupt(model, sampler=None, saver=SimpleNamespace(last_iter=0)):
+        with Watch(print, saver=SimpleNamespace(last_iter=0)):
             seen.extend(signal.getsignal(signum) for signum in SIGNALS)
 
     thread = threading.Thread(target=run)

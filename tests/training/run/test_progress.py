@@ -3,11 +3,10 @@ from __future__ import annotations
 import io
 import re
 import sys
-from types import SimpleNamespace
 
 import pytest
 
-from smsr_plugin.training.run.progress import progress_bar
+from smsr_plugin.training.run.progress import Progress
 
 
 class Terminal(io.StringIO):
@@ -59,32 +58,37 @@ def test_without_a_terminal_there_is_no_bar(run_training, capsys):
     assert bars(capsys.readouterr().err) == []
 
 
-def test_without_a_terminal_the_model_is_not_touched():
-    model = SimpleNamespace(update_learning_rate=print)
-    with progress_bar(model, 2):
-        assert model.update_learning_rate is print
+def test_without_a_terminal_it_draws_nothing(capsys):
+    progress = Progress(2)
+    with progress:
+        progress.begin(1, {"l_pix": 0.5})
+    assert capsys.readouterr() == ("", "")
 
 
-def test_the_bar_works_for_models_without_losses(monkeypatch):
+def test_the_bar_shows_where_the_training_is(monkeypatch):
     terminal = use_terminal(monkeypatch)
-    calls = []
-    model = SimpleNamespace(
-        update_learning_rate=lambda *args, **kwargs: calls.append((args, kwargs))
-    )
-    with progress_bar(model, 2):
-        for current_iter in (1, 2):
-            model.update_learning_rate(current_iter, warmup_iter=-1)
-    assert calls == [((1,), {"warmup_iter": -1}), ((2,), {"warmup_iter": -1})]
+    progress = Progress(2)
+    with progress:
+        progress.begin(1, {})
+        progress.begin(2, {"l_pix": 0.1234567})
     assert bars(terminal.getvalue())[-1] == "2/2"
+    assert "l_pix=0.123" in terminal.getvalue()
+
+
+def test_only_the_first_process_shows_it(monkeypatch):
+    terminal = use_terminal(monkeypatch)
+    with Progress(2, shown=False):
+        pass
+    assert terminal.getvalue() == ""
 
 
 def test_an_error_leaves_the_bar_where_it_was(monkeypatch):
     terminal = use_terminal(monkeypatch)
-    model = SimpleNamespace(update_learning_rate=lambda current_iter: None)
+    progress = Progress(9)
 
     def fail():
-        with progress_bar(model, 9):
-            model.update_learning_rate(1)
+        with progress:
+            progress.begin(1, {})
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

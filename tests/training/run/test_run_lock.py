@@ -16,8 +16,9 @@ from commands import train
 from option_files import train_options, write_options
 
 from smsr_plugin.training.errors import OptionError
-from smsr_plugin.training.run.mends import Training
+from smsr_plugin.training.run.command import Command
 from smsr_plugin.training.run.run_lock import only_training_in
+from smsr_plugin.training.run.stages import Stages
 
 #: Takes the lock, says so, and stays; with a child that outlives it, as a loader's worker may.
 HOLDER = """
@@ -115,7 +116,8 @@ def test_of_several_processes_only_the_first_takes_it(holder, rank):
     _, folder = holder
     opt = {"rank": rank, "auto_resume": False, "num_gpu": 0, "manual_seed": 0}
     opt["path"] = {"experiments_root": str(folder), "models": "", "training_states": ""}
+    command = Command("train", Path("x.yml"), [])
     with ExitStack() as stack:
-        assert Training(stack).load_resume_state(opt) is None
+        assert Stages(command, stack).load_resume_state(opt) is None
         with pytest.raises(OptionError, match="in use"):
-            Training(stack).load_resume_state({**opt, "rank": 0})
+            Stages(command, stack).load_resume_state({**opt, "rank": 0})

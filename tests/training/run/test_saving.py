@@ -38,7 +38,7 @@ def test_all_are_kept_if_nothing_is_said(run_training, experiment):
 
 
 def test_the_last_and_the_best_are_kept(run_training, experiment, pairs, psnr_of):
-    psnr_of(30, 32, 31, 29.5, 29)
+    psnr_of(30, 32, 31, 29.5)
     changes = {**validation(pairs), "val:val_freq": 5, "logger:keep_checkpoints": 1}
     assert run_training(changes) == 0
     assert saved(experiment) == [10, 20]
@@ -48,7 +48,7 @@ def test_the_last_and_the_best_are_kept(run_training, experiment, pairs, psnr_of
             "5": {"psnr": 30},
             "10": {"psnr": 32},
             "15": {"psnr": 31},
-            "20": {"psnr": pytest.approx(29)},  # at the end it is measured again
+            "20": {"psnr": 29.5},  # at the end it is not measured again
         }
     }
 
@@ -126,7 +126,9 @@ def test_states_of_basicsr_are_resumed(run_training, experiment, capsys):
     assert list(experiment.learning_rates) == [21, 22]
 
 
-def test_a_changed_seed_is_said(run_training, capsys):
+def test_a_changed_seed_is_said(run_training, experiment, capsys):
     assert run_training() == 0
     assert run_training({"manual_seed": 3}, "--auto_resume") == 0
-    assert "manual_seed was 0 and is 3: the order of the data changes." in capsys.readouterr().out
+    said = "manual_seed was 0 and is 3: the order of the data changes."
+    assert said in capsys.readouterr().err
+    assert said in experiment.log

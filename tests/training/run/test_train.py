@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from pathlib import Path
 
 import basicsr.data
@@ -10,24 +11,27 @@ import basicsr.test
 import basicsr.train
 import pytest
 import torch
-from basicsr.data import prefetch_dataloader
+from basicsr.models.base_model import BaseModel
+from basicsr.models.sr_model import SRModel
 from basicsr.utils import get_root_logger
 from basicsr.utils import logger as basicsr_logger
 from basicsr.utils import options as basicsr_options
 from commands import train
 from option_files import train_options, validation, write_options, write_pairs
 
-from smsr_plugin.training.run.root_logger import fresh_root_logger
+from smsr_plugin.training.run.log import fresh_logger
 
-PATCHED = (basicsr.train, basicsr.test, basicsr.data, basicsr_options, prefetch_dataloader)
+PLACES = (basicsr.train, basicsr.test, basicsr.data, basicsr_options, basicsr_logger)
+CLASSES = (BaseModel, SRModel)
 
 
 def basicsr_as_it_is() -> tuple[object, ...]:
     """Return everything that a run changes for its time."""
     logger = logging.getLogger("basicsr")
     return (
-        [dict(vars(module)) for module in PATCHED],
+        [dict(vars(place)) for place in (*PLACES, *CLASSES)],
         list(sys.argv),
+        threading.excepthook,
         dict(basicsr_logger.initialized_logger),
         (list(logger.handlers), logger.level, logger.propagate),
     )
@@ -40,9 +44,9 @@ def test_training_does_all_iterations_although_the_last_batch_is_dropped(
     assert list(experiment.learning_rates) == list(range(1, 21))
     assert experiment.states == [5, 10, 15, 20]
     assert "Iterations per epoch: 2\n\tTotal epochs: 10; iters: 20." in experiment.log
-    # Validated after 10, 20 and at the end; BasicSR calls the end iteration 21.
-    assert experiment.log.count("Validation pairs") == 3
-    assert "@ 21 iter" not in experiment.log
+    # BasicSR validates at the end what it has just validated, and calls it iteration 21.
+    assert experiment.log.count("Validation pairs") == 2
+    assert re.findall(r"@ (\d+) iter", experiment.log) == ["10", "20"]
     models = experiment.folder / "models"
     last, latest = (
         torch.load(models / f"net_g_{name}.pth", weights_only=True)["params"]
@@ -101,7 +105,7 @@ def test_options_can_be_forced(run_training, experiment):
     force = ["--force_yml", "train:total_iter=3", "logger:save_checkpoint_freq=2", "scale = 2"]
     assert run_training(None, *force) == 0
     assert list(experiment.learning_rates) == [1, 2, 3]
-    assert experiment.states == [2]
+    assert experiment.states == [2, 3]
     copied = (experiment.folder / "tiny.yml").read_text()
     assert "# smsr train -opt" in copied
     assert "--force_yml train:total_iter=3" in copied
@@ -157,7 +161,7 @@ def test_runs_in_one_process_have_their_own_logs(run_training, tmp_path, experim
 
 
 def test_a_run_has_its_log_although_the_logger_was_used_before(run_training, experiment):
-    with fresh_root_logger():
+    with fresh_logger():
         get_root_logger()  # as any of BasicSR's builders does
         assert run_training({"train:total_iter": 1}) == 0
     assert "End of training" in experiment.log
@@ -199,12 +203,13 @@ def test_everything_is_restored_however_the_run_ends(
 def test_log_files_are_closed(run_training, monkeypatch):
     opened = []
 
-    class Handler(logging.FileHandler):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **kwargs)
-            opened.append(self)
+    init = logging.FileHandler.__init__
 
-    monkeypatch.setattr(logging, "FileHandler", Handler)
+    def note(handler, *args, **kwargs):
+        init(handler, *args, **kwargs)
+        opened.append(handler)
+
+    monkeypatch.setattr(logging.FileHandler, "__init__", note)
     assert run_training({"train:total_iter": 1}) == 0
     assert [handler.stream for handler in opened] == [None]
 

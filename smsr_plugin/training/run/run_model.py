@@ -1,0 +1,168 @@
+"""A BasicSR model of any type with what a training needs around each of its methods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from basicsr.models.base_model import BaseModel
+from basicsr.utils import get_root_logger
+from basicsr.utils.registry import MODEL_REGISTRY
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from smsr_plugin.training.data.data_order import IterationSampler, seed_iteration
+from smsr_plugin.training.data.dataloaders import DataFacts
+from smsr_plugin.training.errors import mendable
+from smsr_plugin.training.model.optimizers import build_optimizer, build_scheduler
+from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.run.distributed import DistributedModel
+from smsr_plugin.training.run.facts import differences, run_facts
+from smsr_plugin.training.run.finite import check_losses, nonfinite_explained
+from smsr_plugin.training.run.interrupt import Watch
+from smsr_plugin.training.run.progress import Progress
+from smsr_plugin.training.run.resume import take_state
+from smsr_plugin.training.run.saving import Saver
+from smsr_plugin.training.run.schedule import parts
+from smsr_plugin.training.run.validation_history import FILE, ValidationHistory
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Start(NamedTuple):
+    """Where a training starts."""
+
+    iteration: int  #: The last that was done before.
+    sampler: IterationSampler  #: Knows the epoch.
+    data: DataFacts  #: What a state notes of the data set.
+
+
+class RunModel(DistributedModel):
+    """What a training adds to a model; each method says in which order.
+
+    `build` makes one class of this one and the model's own, which every `super()` leads to. A model
+    whose class says `finds_nonfinite = True` raises NonFiniteError before it steps; of others the
+    losses that they log are looked at.
+
+    Args:
+        opt: The options, as BasicSR's models take them.
+        start: Where the training starts.
+    """
+
+    def __init__(self, opt: Options, start: Start) -> None:
+        super().__init__(opt)
+        path, total_iter = opt["path"], int(opt["train"]["total_iter"])
+        metrics = (opt.get("val") or {}).get("metrics") or {}
+        self.sampler, self.total_iter = start.sampler, total_iter
+        self.facts = run_facts(opt, start.data)
+        self.history = ValidationHistory(
+            Path(path["experiments_root"]) / FILE, metrics, start.iteration
+        )
+        self.saver = Saver(opt, start.iteration, self.history)
+        self.progress = Progress(total_iter, start.iteration, shown=opt["rank"] == 0)
+        self.watch = Watch(self.save_iteration, self.saver)
+        self.batch: Sequence[str] = ()
+        self.validated: dict[Any, int] = {}  # when, by loader
+
+    def get_optimizer(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, optim_type: str, params: Iterable[Tensor], lr: float, **kwargs: Any
+    ) -> Optimizer:
+        """Build any optimizer of torch; BasicSR's method knows Adam alone."""
+        return build_optimizer({"type": optim_type, "lr": lr, **kwargs}, params)
+
+    def setup_schedulers(self) -> None:
+        """Build any scheduler of torch; BasicSR's method knows three of its own."""
+        keys = self.opt["train"]["scheduler"]
+        self.schedulers.extend(build_scheduler(keys, optimizer) for optimizer in self.optimizers)
+
+    def resume_training(self, resume_state: dict[str, Any]) -> None:
+        """Say what differs from the run that the state is from, and take the state."""
+        for line in differences(resume_state, self.facts):
+            get_root_logger().warning(line)
+        self.history.tell_best(self)
+        take_state(self, resume_state, super().resume_training, super().update_learning_rate)
+
+    def update_learning_rate(self, current_iter: int, warmup_iter: int = -1) -> None:
+        """Begin an iteration, unless the run has to stop."""
+        self.watch.begin(current_iter)
+        self.progress.begin(current_iter, self.losses())
+        seed_iteration(self.opt["manual_seed"], current_iter, self.opt["rank"])
+        super().update_learning_rate(current_iter, warmup_iter)
+
+    def feed_data(self, data: dict[str, Any]) -> None:
+        self.batch = data.get("lq_path") or ()
+        super().feed_data(data)
+
+    def optimize_parameters(self, current_iter: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Take a step; a loss that is no number ends the run."""
+        with self.watch.step(), nonfinite_explained(self.saver):
+            super().optimize_parameters(current_iter)  # pyright: ignore[reportCallIssue]
+            if not getattr(self, "finds_nonfinite", False):
+                check_losses(current_iter, self.losses(), self.batch)
+
+    def losses(self) -> dict[str, float]:
+        """Return what the last step logged as losses."""
+        logged: Mapping[str, float] = getattr(self, "log_dict", {})
+        return {name: value for name, value in logged.items() if name.startswith("l_")}
+
+    def validation(
+        self, dataloader: Any, current_iter: int, tb_logger: Any, save_img: bool = False
+    ) -> None:
+        """Validate and note the metrics, once per iteration: BasicSR does it again at the end."""
+        iteration = min(current_iter, self.total_iter)  # it counts one more there
+        if self.validated.get(dataloader) == iteration:
+            return
+        with self.watch.validation():
+            super().validation(dataloader, iteration, tb_logger, save_img)
+            self.validated[dataloader] = iteration
+            if self.opt["rank"] == 0:
+                name = dataloader.dataset.opt["name"]
+                self.history.add(name, iteration, getattr(self, "metric_results", {}))
+
+    def save_iteration(self, current_iter: int) -> None:
+        """Save networks and state after an iteration, whichever it is."""
+        super().save(self.sampler.epoch, current_iter)
+
+    def save(self, epoch: int, current_iter: int) -> None:
+        """Save networks and state; at the end, −1, also those of the last iteration."""
+        if current_iter == -1 and self.watch.current_iter > self.saver.last_iter:
+            self.save_iteration(self.watch.current_iter)
+        super().save(epoch, current_iter)
+
+    def save_network(
+        self,
+        net: nn.Module | Sequence[nn.Module],
+        net_label: str,
+        current_iter: int,
+        param_key: str | Sequence[str] = "params",
+    ) -> None:
+        nets = [net] if isinstance(net, nn.Module) else net
+        keys = [param_key] if isinstance(param_key, str) else param_key
+        bare = {key: self.get_bare_model(part) for key, part in zip(keys, nets, strict=True)}
+        self.saver.save_networks(bare, net_label, current_iter)
+
+    def save_training_state(self, epoch: int, current_iter: int) -> None:
+        if current_iter != -1:  # the end needs no state of its own
+            state = {"epoch": epoch, "iter": current_iter, **parts(self), **self.facts}
+            self.saver.save_state(state)
+
+
+def build(kind: type[Model], opt: Options, *args: Any) -> Model:
+    """Build the model of `model_type` as a `kind` of it.
+
+    Args:
+        kind: What is added: the methods of this class come first.
+        opt: The options; the model gets a copy, as from BasicSR.
+        args: Of the class that is added.
+
+    Raises:
+        OptionError: If the plugin's own model or network refuses its options.
+    """
+    name = opt["model_type"]
+    both = type(name, (kind, MODEL_REGISTRY.get(name)), {"__doc__": kind.__doc__})
+    with mendable():
+        model = both(deepcopy(opt), *args)
+    get_root_logger().info(f"Model [{name}] is created.")
+    return model

@@ -1,0 +1,103 @@
+"""Optimizer and learning rate of a resumed training: the state's, or those of the option file."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from smsr_plugin.training.errors import shown, wrong
+
+#: In a training state: the classes of its optimizers and schedulers, by name.
+KINDS = "kinds"
+#: In a group of parameters: the parameters themselves, and where the schedule is just now.
+_NO_SETTINGS = ("params", "lr")
+FLAG = "--override-schedule"
+
+
+def parts(model: Any) -> dict[str, Any]:
+    """Return what a state holds of a model's optimizers and schedulers."""
+    both = {"optimizers": model.optimizers, "schedulers": model.schedulers}
+    states = {name: [part.state_dict() for part in parts] for name, parts in both.items()}
+    return {**states, KINDS: {name: [*map(_kind, parts)] for name, parts in both.items()}}
+
+
+def differences(model: Any, state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `KEY was … and is …` for each setting of optimizer and schedule that has changed.
+
+    Args:
+        model: A BasicSR model that was just built from the option file.
+        state: The training state that it will resume from.
+    """
+    names = [key for key in model.opt["train"] if key.startswith("optim_")]
+    for name, saved, optimizer in zip(names, state["optimizers"], model.optimizers, strict=False):
+        for before, group in zip(saved["param_groups"], optimizer.param_groups, strict=False):
+            settings = {key: value for key, value in group.items() if key not in _NO_SETTINGS}
+            yield from _compared(f"train.{name}", before, settings)
+    for saved, scheduler in zip(state["schedulers"], model.schedulers, strict=False):
+        now = scheduler.state_dict()
+        arguments = inspect.signature(type(scheduler)).parameters
+        settings = {key: now[key] for key in arguments if key in now and key != "last_epoch"}
+        yield from _compared("train.scheduler", saved, settings)
+
+
+def check_kinds(model: Any, state: Mapping[str, Any]) -> None:
+    """Raise OptionError if the state is of other optimizers or schedulers than the model's.
+
+    BasicSR's own states do not say of which.
+    """
+    keys = {"optimizers": "train.optim_g.type", "schedulers": "train.scheduler.type"}
+    for part, key in keys.items():
+        now = [_kind(one) for one in getattr(model, part)]
+        before = state.get(KINDS, {}).get(part, now)
+        if before != now:
+            expected = f"that of the state, {', '.join(before)}"
+            advice = f"restore it, or give {FLAG}"
+            raise wrong(key, expected, ", ".join(now), advice)
+
+
+def override(
+    model: Any, state: Mapping[str, Any], update_learning_rate: Callable[[int, int], None]
+) -> None:
+    """Take the moments of the state, and the learning rate as if the option file had always been.
+
+    The moments of an optimizer of another kind are left out.
+
+    Args:
+        model: A BasicSR model that was just built.
+        state: The training state.
+        update_learning_rate: BasicSR's method, with the iteration and `warmup_iter`.
+    """
+    kinds = state.get(KINDS, {}).get("optimizers", map(_kind, model.optimizers))
+    for optimizer, kind, saved in zip(model.optimizers, kinds, state["optimizers"], strict=True):
+        now = optimizer.state_dict()
+        sizes = [[len(group["params"]) for group in s["param_groups"]] for s in (saved, now)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"it has {sizes[0]} parameters, the model {sizes[1]}")
+        if kind == _kind(optimizer):
+            optimizer.load_state_dict({**now, "state": saved["state"]})
+    warmup_iter = model.opt["train"].get("warmup_iter", -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the schedulers step, the optimizers do not
+        for iteration in range(1, state["iter"] + 1):
+            update_learning_rate(iteration, warmup_iter)
+
+
+def _compared(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in now.items():
+        old, new = _plain(before.get(key, value)), _plain(value)
+        if old != new:
+            option = "lr" if key == "initial_lr" else key
+            yield f"{name}.{option} was {shown(old)} and is {shown(new)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Counter):  # MultiStepLR's milestones
+        return sorted(value.elements())
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _kind(part: Any) -> str:
+    return type(part).__name__

@@ -1,0 +1,80 @@
+"""What BasicSR's pipelines call in place of their own functions, in the order of the calls."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from logging import Logger
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.training.data.dataloaders import (
+    Loaders,
+    build_dataset,
+    create_train_val_dataloader,
+    data_facts,
+)
+from smsr_plugin.training.data.loader import RunLoader, build_dataloader
+from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.run.distributed import DistributedModel
+from smsr_plugin.training.run.log import start_log
+from smsr_plugin.training.run.options import parse_options
+from smsr_plugin.training.run.resume import load_resume_state
+from smsr_plugin.training.run.run_lock import only_training_in
+from smsr_plugin.training.run.run_model import RunModel, Start, build
+
+
+class Stages:
+    """The stages of one run; each tells the next.
+
+    Args:
+        command: What was asked for.
+        stack: Holds what lasts until the end of the run.
+    """
+
+    def __init__(self, command: Command, stack: ExitStack) -> None:
+        self.command, self.stack = command, stack
+        self.state: dict[str, Any] | None = None
+        self.start: Start | None = None
+
+    def parse_options(self, root_path: str, is_train: bool = True) -> tuple[Options, Any]:
+        return parse_options(self.command, Path(root_path), is_train)
+
+    def load_resume_state(self, opt: Options) -> dict[str, Any] | None:
+        if opt["rank"] == 0:  # before anything in the folder is swept away or archived
+            self.stack.enter_context(only_training_in(Path(opt["path"]["experiments_root"])))
+        self.state = load_resume_state(opt)
+        return self.state
+
+    def get_root_logger(self, log_file: str, **settings: Any) -> Logger:
+        return start_log(log_file, self.command.quiet, **settings)
+
+    def create_loaders(self, opt: Options, logger: Logger) -> Loaders:
+        iteration = 0 if self.state is None else self.state["iter"]
+        loaders = create_train_val_dataloader(opt, logger, iteration)
+        for loader in (loaders.train, *loaders.val):
+            self.stack.callback(loader.close)
+        ordered: Any = loaders.train.dataset
+        facts = data_facts(ordered.dataset, opt["datasets"]["train"])
+        self.start = Start(iteration, loaders.sampler, facts)
+        if self.state is not None:  # batch size or data set may have changed since it was saved
+            self.state["epoch"] = loaders.sampler.epoch
+        return loaders
+
+    def build_model(self, opt: Options) -> RunModel:
+        assert self.start is not None, "the loaders come before the model"
+        model = build(RunModel, opt, self.start)
+        self.stack.enter_context(model.progress)
+        self.stack.enter_context(model.watch)
+        return model
+
+    def build_dataset(self, section: Options) -> Any:
+        return build_dataset(section)
+
+    def build_dataloader(self, *args: Any, **settings: Any) -> RunLoader:
+        loader = build_dataloader(*args, **settings)
+        self.stack.callback(loader.close)
+        return loader
+
+    def build_tested_model(self, opt: Options) -> DistributedModel:
+        return build(DistributedModel, opt)
