@@ -91,10 +91,10 @@ def run(args: argparse.Namespace) -> int:
 def _finish(args: argparse.Namespace, result: Comparison) -> int:
     """Write and print the results; return the exit code."""
     from smsr_plugin.compare import outputs
-    from smsr_plugin.compare.report import failure_texts, printed
+    from smsr_plugin.compare.report import doubts, failure_texts, printed
 
     without_plots = outputs.write(result, args.out)
-    for line in filter(None, (without_plots, *failure_texts(result)[1:])):
+    for line in filter(None, (without_plots, *doubts(result), *failure_texts(result)[1:])):
         print(line, file=sys.stderr)
     print(result.to_json() if args.json else printed(result))
     return FAILED if any(network.failures for network in result.networks) else 0

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from smsr_plugin.compare.image_report import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
-from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
+from smsr_plugin.compare.tables import UNKNOWN, escaped, optional_text, seconds_text, table
 
 #: What the plots show.
 CAPTIONS = {
@@ -27,13 +27,14 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
         comparison: What was measured.
         plots: Files of plots, relative to the report.
     """
-    sets = ", ".join(f"{name} ({count})" for name, count in comparison.sets.items())
+    sets = ", ".join(f"{escaped(name)} ({count})" for name, count in comparison.sets.items())
     parts = [f"# Comparison, x{comparison.scale}"]
     if comparison.quality_sets:
         parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
         parts += [TIME_NOTES] if comparison.timed else []
     parts += image_parts(comparison)
     parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in plots]
+    parts += [f"- {escaped(line)}" for line in doubts(comparison)]
     parts += failure_texts(comparison)
     parts += ["## Conditions", f"- images: {sets}\n{machine_text(comparison)}"]
     return "\n\n".join(parts) + "\n"
@@ -114,6 +115,20 @@ def quality_text(network: NetworkResult, set_name: str) -> str:
     return f"{'∞' if math.isinf(psnr) else f'{psnr:.2f}'}/{ssim:.4f}"
 
 
+def doubts(comparison: Comparison) -> list[str]:
+    """Return a line on each network whose images are worse than bicubic interpolation's."""
+    lines = []
+    for network in comparison.networks:
+        for name in comparison.quality_sets:
+            found, bicubic = network.psnr_y(name), comparison.networks[0].psnr_y(name)
+            if found is not None and bicubic is not None and found < bicubic:
+                lines.append(
+                    f"{network.label}: {found:.2f} dB on {name} is below bicubic's {bicubic:.2f}: "
+                    "a training that failed, or values of another range (,img_range=255)"
+                )
+    return lines
+
+
 def failure_texts(comparison: Comparison) -> list[str]:
     """Return a paragraph on what could not be measured, or none."""
     lines = []
@@ -122,9 +137,8 @@ def failure_texts(comparison: Comparison) -> list[str]:
             images = [image for image, given in network.failures.items() if given == reason]
             shown = ", ".join(images[:REASONS_SHOWN])
             more = len(images) - REASONS_SHOWN
-            lines.append(
-                f"- {network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
-            )
+            text = f"{network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
+            lines.append(f"- {escaped(text)}")
     return ["## Not measured", "\n".join(lines)] if lines else []
 
 
@@ -141,6 +155,6 @@ def machine_text(comparison: Comparison) -> str:
         f"{comparison.date}, {comparison.threads} threads, {schedule['rounds']:g} rounds of "
         f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
         f"{machine['load_average'][0]:.2f} before",
-        f"`{' '.join(comparison.command)}`",
+        f"`{escaped(' '.join(comparison.command))}`",
     ]
     return "\n".join(f"- {line}" for line in lines)

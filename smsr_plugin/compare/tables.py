@@ -9,6 +9,7 @@ UNKNOWN = "–"
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Return a table with aligned columns, the first `left` of them to the left."""
+    head, *rows = [list(map(escaped, row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -20,6 +21,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
 
     rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join([line(head), line(rule), *map(line, rows)])
+
+
+def escaped(text: str) -> str:
+    """Return a name so that no cell, tag or code of Markdown begins or ends in it."""
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
 def known_columns(

@@ -14,7 +14,7 @@ from PIL import Image
 
 from smsr_plugin.compare.outputs import write
 from smsr_plugin.compare.plots import plots
-from smsr_plugin.compare.report import markdown, quality_table, run_table
+from smsr_plugin.compare.report import doubts, markdown, quality_table, run_table
 from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.images.quality import Quality
 
@@ -129,6 +129,35 @@ def test_plots_of_what_there_is(comparison):
     assert set(plots(comparison)) == {"quality_macs.png"}
     comparison.networks = comparison.networks[:1]
     assert plots(comparison) == {}
+
+
+def test_names_are_neither_markdown_nor_formulas(comparison, tmp_path):
+    smsr = comparison.networks[1]
+    smsr.label = "=HYPERLINK(A1)|`x`<b>"
+    comparison.command = ["smsr", "`ls`"]
+    smsr.failures = {"A/<i>|": "no | luck"}
+    write(comparison, tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| =HYPERLINK"))
+    assert row.replace("\\|", "").count("|") == 6  # five columns
+    assert "<" not in text
+    assert text.count("`") == 2
+    for name in ("networks.csv", "images.csv"):
+        rows = list(csv.reader(io.StringIO((tmp_path / name).read_text())))
+        assert not any(cell.startswith(("=", "@")) for row in rows for cell in row)
+
+
+def test_a_network_below_bicubic_is_doubted(comparison):
+    comparison.networks[0].measurements[2] = measurement("Bicubic", "B", "z", 32.0)
+    assert doubts(comparison) == []
+    smsr = comparison.networks[1]
+    smsr.measurements = [
+        measurement("SMSR sparse", "A", name, 30.0, (0.1,)) for name in ("x", "y")
+    ] + smsr.measurements[2:]
+    (line,) = doubts(comparison)
+    assert line.startswith("SMSR sparse: 30.00 dB on A is below bicubic's 30.50: ")
+    assert "img_range=255" in line
+    assert line in markdown(comparison)
 
 
 def test_without_matplotlib_the_rest_is_written(comparison, tmp_path, monkeypatch):
