@@ -3,14 +3,16 @@
 usage: python scripts/model_card.py EXPERIMENT SETS [--density D] [--note TEXT]   (needs matplotlib)
 
 EXPERIMENT is the folder of a training with `train.masks` (experiments/SMSR_x2_cpu), SETS holds
-Set5/HR, Set14/HR, B100/HR. Writes smsr_plugin/weights/smsr_xN.safetensors (weights as float16) and
-docs/models/smsr_xN.{md,json,jpg} with the pictures of the curves.
+Set5/HR, Set14/HR, B100/HR; run it where the training's option file finds its data. Writes
+smsr_plugin/weights/smsr_xN.safetensors (weights as float16) and docs/models/smsr_xN.{md,json} with
+pictures of the curves and of masks.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import re
 import subprocess
 from collections.abc import Iterator
@@ -27,17 +29,22 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
+from smsr_plugin.archs.density import density_curve
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import load, save
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
 from smsr_plugin.images.files import list_images, read_image
 from smsr_plugin.images.mask_figures import mask_figures
 from smsr_plugin.images.mask_overlay import mask_overlay
-from smsr_plugin.images.quality import compare, to_image
+from smsr_plugin.images.quality import compare, luma, psnr_inside, to_image
 from smsr_plugin.sparse import to_sparse
+from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 
 mpl.use("Agg")
 ROOT = Path(__file__).parents[1]
 SETS = ("Set5", "Set14", "B100")
+#: Of the training, for the curves.
+PATCHES = 1200
 DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TEACHERS = {
     "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output. Copyright 2022 "
@@ -66,10 +73,11 @@ def measure(weights: Path, sets: Path, density: float | None) -> dict[str, dict[
         rows = []
         for _, gt, lq in pairs(sets / name / "HR", scale):
             sr, stats = sparse(as_tensor(lq), return_stats=True)
-            quality = compare(to_image(sr.numpy()), gt, scale)
-            row = {"psnr": quality.psnr_y, "ssim": quality.ssim_y}
+            image = to_image(sr.numpy())
+            row = {"psnr": psnr_inside(luma(image), luma(gt), scale)}
             row |= {"density": stats.spa_density.mean().item(), "kept": stats.kept}
             if density is None:
+                row["ssim"] = compare(image, gt, scale).ssim_y
                 masks = mask_figures(lq, stats.spa_mask[0].numpy())
                 row["deviation"] = masks.deviation.tolist()
                 row["correlation"] = masks.correlation.tolist()
@@ -203,6 +211,21 @@ def markdown(card: dict[str, Any], name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def calibrate(net: SMSR, options: dict[str, Any], density: float) -> None:
+    """Set the curves by many patches like those of the training, and threshold 0 to a density."""
+    section = options["datasets"]["train"] | {"phase": "train", "scale": options["scale"]}
+    dataset = CheckedPairedImageDataset(section)
+    random.seed(0)
+    logits = []
+    for start in range(0, PATCHES, 8):
+        places = [random.randrange(len(dataset)) for _ in range(start, start + 8)]
+        lq = torch.stack([dataset[place]["lq"] for place in places])
+        with torch.no_grad():
+            logits.append(net(lq, return_masks=True).logits[..., ::2, ::2])
+    net.density_curve = density_curve(torch.cat(logits))
+    net.set_density(density)
+
+
 def about(options: dict[str, Any]) -> dict[str, str]:
     """Return what the header of the weights and the card say of a training."""
     train, loaded = options["train"], options["datasets"]["train"]
@@ -243,8 +266,7 @@ def main() -> None:
     trained = args.experiment / "models" / "net_g_latest.pth"
     options = yaml.safe_load(next(args.experiment.glob("*.yml")).read_text().replace("!!float", ""))
     net = load(trained)
-    if args.density is not None:
-        net.set_density(args.density)
+    calibrate(net, options, args.density or options["train"]["masks"]["density"])
     scale = net.config.upscale
     name = f"smsr_x{scale}"
     weights, cards = ROOT / f"smsr_plugin/weights/{name}.safetensors", ROOT / "docs/models"

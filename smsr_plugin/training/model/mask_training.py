@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from smsr_plugin.archs.density import BEYOND, logits_at
 from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 
-#: Weight of a batch in the running curves.
-MOMENTUM = 0.05
+#: Least weight of a batch in the running curves: a few patches say little of all.
+MOMENTUM = 0.01
 #: Of the first weights, against Kaiming's: hundreds of iterations have no time to shrink them.
 CONV_GAIN, FUSE_GAIN, TAIL_GAIN, PREDICTOR_GAIN = 0.7, 0.3, 0.05, 0.5
 
@@ -64,12 +64,20 @@ def begin_masks(net: SMSR) -> None:
         block.spa_mask.deconv.bias.zero_()
 
 
-def follow_density(net: SMSR, curve: Tensor, density: float) -> None:
-    """Take a batch's `density_curve` into the running ones; threshold 0 then keeps `density`."""
+def follow_density(net: SMSR, curve: Tensor, density: float, batches: int) -> None:
+    """Take a batch's `density_curve` into the running ones; threshold 0 then keeps `density`.
+
+    Args:
+        net: The network.
+        curve: That of the batch.
+        density: The share of pixels to compute.
+        batches: How many batches the masks have seen, this one included: as long as they are few,
+            all weigh the same.
+    """
     if net.density_curve is None:
         net.density_curve = curve.clone()
     else:
-        net.density_curve.lerp_(curve, MOMENTUM)
+        net.density_curve.lerp_(curve, max(MOMENTUM, 1 / batches))
     net.shift_logits(logits_at(net.density_curve, density))
 
 

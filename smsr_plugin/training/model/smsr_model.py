@@ -316,7 +316,8 @@ class SMSRModel(ValidatedModel):
         if self.opt["dist"]:
             torch.distributed.all_reduce(self.curve)
             self.curve /= self.opt["world_size"]
-        follow_density(net, self.curve, masks.density_at(current_iter))
+        density, batches = masks.density_at(current_iter), current_iter - masks.dense_iters
+        follow_density(net, self.curve, density, batches)
 
     def model_ema(self, decay: float = 0.999) -> None:
         """Average the parameters, and keep the curves of the network itself with them."""
