@@ -8,9 +8,12 @@ import pytest
 import torch
 from option_files import train_options, validation, write_options, write_pairs
 
+from smsr_plugin.archs.density import POINTS
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import load, read
 from smsr_plugin.cli.main import main
 from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.training.model.mask_training import follow_density
 from smsr_plugin.training.options.masks import MaskOptions
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
@@ -180,3 +183,23 @@ def test_options_that_do_not_go_together_are_refused(capsys, pairs, tmp_path, ch
     path = write_options(tmp_path / "train.yml", options)
     assert main(["train", "-opt", str(path), "--root", str(tmp_path)]) == 2
     assert error in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_running_curves_weigh_few_batches_alike_and_many_slowly():
+    torch.manual_seed(0)
+    curves = [torch.randn(2, POINTS).sort(1, descending=True).values for _ in range(3)]
+    net = SMSR(num_feat=4, num_layer=1, num_block=2)
+    biases = [block.spa_mask.deconv.bias.detach() for block in net.blocks]
+    first = [float(bias[1]) for bias in biases]
+
+    def moved():
+        """Return how far the logits have been lowered, which those of a batch follow."""
+        return torch.tensor([[a - float(b[1])] for a, b in zip(first, biases, strict=True)])
+
+    for batch, curve in enumerate(curves, 1):
+        follow_density(net, curve - moved(), 0.5, batch)
+        assert net.density_curve[:, POINTS // 2].abs().max() < 1e-6  # threshold 0 keeps a half
+    mean = torch.stack(curves).mean(0)
+    torch.testing.assert_close(net.density_curve + moved(), mean, rtol=0, atol=1e-5)
+    follow_density(net, net.density_curve + 1, 0.5, batches=10_000)
+    torch.testing.assert_close(net.density_curve + moved(), mean + 0.01, rtol=0, atol=1e-5)
