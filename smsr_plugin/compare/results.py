@@ -229,8 +229,8 @@ class Comparison:
     def images(self) -> list[tuple[str, str]]:
         """Return set and name of each image of the other sets, in their order."""
         every = (m for network in self.networks for m in network.measurements)
-        places = dict.fromkeys((m.set_name, m.image) for m in every)
-        return [place for place in places if place[0] not in self.quality_sets]
+        others = self.sets.keys() - self.quality_sets
+        return list(dict.fromkeys((m.set_name, m.image) for m in every if m.set_name in others))
 
     def on(self, set_name: str, image: str) -> Iterator[tuple[NetworkResult, Measurement]]:
         """Yield every measurement of an image with its network."""
