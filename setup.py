@@ -21,20 +21,20 @@ CSRC = Path("smsr_plugin", "sparse", "csrc")
 FLAGS = [
     *("-std=c++17", "-O3", "-fvisibility=hidden"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    "-pthread",
     *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12's own immintrin.h
 ]
 
 
 class BuildKernels(build_ext):
-    """Builds the kernels with OpenMP, else without; if neither works, the package does without."""
+    """Builds the kernels; where that does not work, the package does without."""
 
     def build_extension(self, ext):
-        for openmp in (["-fopenmp"], []):
-            ext.extra_compile_args, ext.extra_link_args = FLAGS + openmp, openmp
-            try:
-                return super().build_extension(ext)
-            except Exception as error:
-                reason = error
+        ext.extra_compile_args, ext.extra_link_args = FLAGS, ["-pthread"]
+        try:
+            return super().build_extension(ext)
+        except Exception as error:
+            reason = error
         message = (
             f"smsr_plugin: the native kernels were not built ({reason}). Sparse inference will run "
             "in plain PyTorch. They need a C++17 compiler (GCC or Clang) and Python's headers."

@@ -2,11 +2,11 @@
 # Build the native kernels with sanitizers under build/, and run their tests on that build. The
 # installed kernels are not touched. The first error ends the run. Minutes; Linux only.
 #
-#   bash scripts/sanitize.sh address   memory errors and undefined behaviour; needs GCC
-#   bash scripts/sanitize.sh thread    data races; needs Clang, LLVM's OpenMP and its tool Archer
+#   bash scripts/sanitize.sh address   memory errors and undefined behaviour
+#   bash scripts/sanitize.sh thread    data races
 #
 # Further arguments go to pytest, in place of tests/sparse/native. PYTHON and CXX name another
-# interpreter or compiler.
+# interpreter or another GCC.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -20,51 +20,31 @@ file_of_compiler() {
   if [ -e "$path" ]; then realpath "$path"; fi
 }
 
-newest_clang() {
-  local name
-  for name in clang++ clang++-{30..14}; do
-    if command -v "$name" >/dev/null && [ -n "$(compiler=$name file_of_compiler libarcher.so)" ]; then
-      echo "$name"
-      return
-    fi
-  done
-}
-
-# Sets what the rest needs: compiler, flags, link, marks (symbols of the runtimes), runtime (what is
-# loaded before Python) and archer.
+# Sets what the rest needs: flags, link, marks (symbols of the runtime) and runtime (what is loaded
+# before Python).
 choose_address() {
-  compiler=${CXX:-g++}
-  command -v "$compiler" >/dev/null || fail "there is no $compiler; on Debian: apt install g++"
-  case $("$compiler" --version) in *clang*) fail "address needs GCC; $compiler is Clang" ;; esac
   flags="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-wrapv"
   link="-fsanitize=address,undefined"
-  marks="__asan_init __ubsan_handle GOMP_parallel"
+  marks="__asan_init __ubsan_handle"
   runtime=$(file_of_compiler libasan.so)
   [ -n "$runtime" ] || fail "$compiler has no libasan.so; install GCC's libasan and libubsan"
   # Python is not linked with libstdc++, which must be there when AddressSanitizer starts.
   runtime+=" $(file_of_compiler libstdc++.so)"
-  archer=
 }
 
-# GCC's OpenMP does not tell ThreadSanitizer how its threads wait for each other; LLVM's does, by
-# Archer.
 choose_thread() {
-  local needs="Clang with libomp, libarcher and compiler-rt"
-  needs+="; on Debian: apt install clang-19 libomp-19-dev libclang-rt-19-dev"
-  compiler=${CXX:-$(newest_clang)}
-  command -v "${compiler:-none}" >/dev/null || fail "there is no ${compiler:-$needs}"
   flags="-fsanitize=thread"
-  link="-fsanitize=thread -shared-libsan"
-  marks="__tsan_init __kmpc_fork_call"
-  runtime=$(file_of_compiler "libclang_rt.tsan-$(uname -m).so")
-  runtime=${runtime:-$(file_of_compiler libclang_rt.tsan.so)}
-  archer=$(file_of_compiler libarcher.so)
-  if [ -z "$runtime" ] || [ -z "$archer" ]; then
-    fail "$compiler is not enough: thread needs $needs"
-  fi
+  link="-fsanitize=thread"
+  marks="__tsan_init"
+  runtime=$(file_of_compiler libtsan.so)
+  [ -n "$runtime" ] || fail "$compiler has no libtsan.so; install GCC's libtsan"
+  runtime+=" $(file_of_compiler libstdc++.so)"
   [ "$(nproc)" -gt 1 ] || fail "thread needs two processors: one thread has nobody to race with"
 }
 
+compiler=${CXX:-g++}
+command -v "$compiler" >/dev/null || fail "there is no $compiler; on Debian: apt install g++"
+case $("$compiler" --version) in *clang*) fail "GCC is needed; $compiler is Clang" ;; esac
 kind=${1:-}
 case $kind in
   address | thread) "choose_$kind" ;;
@@ -104,13 +84,13 @@ done
 # From another folder, so that the source tree does not provide smsr_plugin.
 cd "$build/lib"
 sanitized_python() {
-  LD_PRELOAD=$runtime PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 OMP_TOOL_LIBRARIES=$archer \
+  LD_PRELOAD=$runtime PYTHONPATH=$PWD PYTHONDONTWRITEBYTECODE=1 \
     ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
     UBSAN_OPTIONS=print_stacktrace=1 \
-    TSAN_OPTIONS=ignore_noninstrumented_modules=1:halt_on_error=1 \
+    TSAN_OPTIONS=halt_on_error=1 \
     "$python" "$@"
 }
-probe=$(ARCHER_OPTIONS=verbose=1 sanitized_python - "$kernels" <<'PYTHON'
+probe=$(sanitized_python - "$kernels" <<'PYTHON'
 import sys
 
 import numpy as np
@@ -123,9 +103,6 @@ print("Testing", _kernels.__file__, "on", *_kernels.available())
 PYTHON
 ) || fail "the sanitized kernels cannot be used"
 echo "$probe"
-[ "$kind" = address ] || grep -q "Archer detected OpenMP application with TSan" <<<"$probe" ||
-  fail "Archer does not see the threads"
-
 # Left out: what limits the address space, of which sanitizers reserve more; and, for threads, a test
 # whose random lists name pixels twice, which two threads may then write at once.
 checks=tests/sparse/native/test_checks.py

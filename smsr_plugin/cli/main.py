@@ -34,6 +34,10 @@ COMMANDS = {
 }
 
 
+#: How often a thread looks for work before it sleeps: about a quarter of a millisecond.
+SPIN_COUNT = "5000"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit code: 0, 2 on wrong usage, 130 after Ctrl-C, or its own.
 
@@ -56,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_command(parser, arguments[0])
     args = parser.parse_args(arguments)
     args.argv = arguments
+    _share_cores()
     wrong = _wrong_environment()
     if wrong:
         return bad_usage(args, wrong)
@@ -83,6 +88,15 @@ def _check_command(parser: Parser, word: str) -> None:
     if not word.startswith("-") and word not in COMMANDS:
         advice = did_you_mean(word, COMMANDS) or f": there are {', '.join(COMMANDS)}"
         parser.error(f"unknown command {printable(word)}{advice}")
+
+
+def _share_cores() -> None:
+    """Let PyTorch's threads wait without keeping the cores from other processes for long.
+
+    Figures: docs/kernels.md. GNU's OpenMP reads it when it is loaded, which PyTorch's import does.
+    """
+    if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def _wrong_environment() -> str | None:

@@ -12,7 +12,7 @@ import torch
 
 import smsr_plugin
 from smsr_plugin.cli import completion, convert
-from smsr_plugin.cli.main import COMMANDS, main, make_parser
+from smsr_plugin.cli.main import COMMANDS, SPIN_COUNT, main, make_parser
 from smsr_plugin.sparse.native.kernels import load_kernels
 
 SCREEN = 40
@@ -195,6 +195,19 @@ def test_processes_of_a_command_find_nothing_in_the_current_folder(tmp_path):
     result = run("completion", "bash", code=code, cwd=tmp_path)
     assert "No module named 'decoy'" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("chosen", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_threads_wait_briefly_unless_the_user_says_otherwise(chosen):
+    code = (
+        "import os; from smsr_plugin.cli import completion as c; "
+        "c.run = lambda args: print(os.environ.get('GOMP_SPINCOUNT')) or 0; "
+    )
+    names = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    environment = {key: value for key, value in os.environ.items() if key not in names}
+    done = run("completion", "bash", code=code, env=environment | chosen)
+    expected = chosen.get("GOMP_SPINCOUNT") if chosen else SPIN_COUNT
+    assert done.stdout.split() == [str(expected)]
 
 
 @pytest.mark.parametrize("shell", completion.SHELLS)

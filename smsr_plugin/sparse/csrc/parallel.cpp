@@ -1,16 +1,16 @@
 #include "parallel.h"
 
 #include <pthread.h>
-#if defined(_OPENMP)
-#include <omp.h>
+#if defined(__linux__)
+#include <sched.h>
 #endif
 
 #include <atomic>
-#include <cstdlib>
-#include <cstring>
 #include <new>
+#include <thread>
 
-#include "watch.h"
+#include "scratch.h"
+#include "team.h"
 
 namespace smsr {
 
@@ -20,39 +20,55 @@ std::atomic<bool> forked{false};
 
 const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
-class Scratch {
- public:
-  ~Scratch() { std::free(data_); }
-  // Zeroed when it grows: what a kernel reads beyond the work at hand is finite.
-  float* reserve(int64_t bytes) {
-    if (bytes > size_ || !data_) {
-      std::free(data_);
-      size_ = (bytes / 4096 + 1) * 4096;
-      data_ = std::aligned_alloc(4096, size_);
-      if (!data_) size_ = 0;
-      if (data_) std::memset(data_, 0, size_);
-    }
-    if (data_) SMSR_WATCH_END(data_, bytes, size_);
-    return static_cast<float*>(data_);
-  }
-
- private:
-  void* data_ = nullptr;
-  int64_t size_ = 0;
-};
-
-thread_local Scratch scratch_of_thread;
+thread_local Scratch scratch_of_thread;  // of a thread that calls; those of the team have their own
 
 constexpr int kPiecesPerThread = 8;  // enough for threads that are held up to be helped
 
 // More threads would only wait for each other, and could be more than the system can start.
 int processors() {
-#if defined(_OPENMP)
-  return omp_get_num_procs();
-#else
-  return 1;
+#if defined(__linux__)
+  cpu_set_t usable;
+  if (sched_getaffinity(0, sizeof usable, &usable) == 0) return CPU_COUNT(&usable);
 #endif
+  const int count = std::thread::hardware_concurrency();
+  return count > 0 ? count : 1;
 }
+
+// Never destroyed: its threads use it until the process ends.
+Team& team() {
+  static Team* const only = new Team;
+  return *only;
+}
+
+// A loop, of which each thread takes the next piece until there is none.
+struct Loop {
+  int items, grain, pieces;
+  int64_t bytes;
+  void (*body)(const void*, int, int, float*);
+  const void* context;
+  std::atomic<int> next{0};
+  std::atomic<bool> failed{false};
+
+  // No exception may leave a thread of the team.
+  void work(Scratch& memory) noexcept {
+    float* scratch = nullptr;
+    for (;;) {
+      const int piece = next++;
+      if (piece >= pieces) return;
+      if (!scratch) scratch = memory.reserve(bytes);
+      if (!scratch) {
+        failed = true;
+        return;
+      }
+      const int first = piece * grain, last = items - first < grain ? items : first + grain;
+      try {
+        body(context, first, last, scratch);
+      } catch (const std::bad_alloc&) {
+        failed = true;
+      }
+    }
+  }
+};
 
 }  // namespace
 
@@ -71,23 +87,12 @@ void parallel_for(int items, int grain, int threads, int64_t bytes,
     body(context, 0, items, scratch);
     return;
   }
-  // No exception may leave a parallel region.
-  std::atomic<bool> failed{false};
-#pragma omp parallel num_threads(threads)
-  {
-    float* const scratch = scratch_of_thread.reserve(bytes);
-    if (!scratch) failed = true;
-#pragma omp for schedule(dynamic, 1)
-    for (int piece = 0; piece < pieces; ++piece) {
-      const int first = piece * grain, last = items - first < grain ? items : first + grain;
-      try {
-        if (scratch) body(context, first, last, scratch);
-      } catch (const std::bad_alloc&) {
-        failed = true;
-      }
-    }
-  }
-  if (failed) throw std::bad_alloc();
+  Loop loop{items, grain, pieces, bytes, body, context};
+  team().help(
+      threads - 1,
+      [](void* given, Scratch& scratch) { static_cast<Loop*>(given)->work(scratch); }, &loop,
+      scratch_of_thread);
+  if (loop.failed) throw std::bad_alloc();
 }
 
 }  // namespace smsr

@@ -1,0 +1,148 @@
+"""Write the tables of README.md and docs/benchmarks/README.md anew from the files of results.
+
+    python scripts/docs_tables.py           # write
+    python scripts/docs_tables.py --check   # exit code 1 if a page is not what would be written
+
+A table lies between `<!-- table: NAME -->` and `<!-- end -->`; NAME is one of TABLES.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from smsr_plugin.compare.ratios import ratios
+from smsr_plugin.compare.results import Comparison, Measurement
+from smsr_plugin.compare.tables import seconds_text, table
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "docs/benchmarks/README.md")
+BLOCK = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+CROPS = ("rocket", "china", "flower", "small")
+
+#: Rows of the times: what it is called, and the label of its engine.
+ENGINES = {
+    "PyTorch, dense twin, fp32": "pytorch",
+    "ncnn (Winograd), dense twin, fp32": "ncnn",
+    "OpenVINO, dense twin, fp32": "openvino",
+    "**SMSR sparse, fp32**": "ours",
+    "PyTorch, dense twin, bf16": "pytorch-bf16",
+    "OpenVINO, dense twin, bf16": "openvino-bf16",
+    "**SMSR sparse, bf16**": "ours-bf16",
+}
+#: Rows of the ratios: what it is called, and the question that it answers.
+QUESTIONS = {
+    "fp32, times faster than PyTorch": "ours fp32 against PyTorch, dense twin fp32",
+    "fp32, than the fastest dense engine in fp32": (
+        "ours fp32 against the fastest dense twin in fp32"
+    ),
+    "the faster of fp32 and bf16, than the fastest dense engine of any precision": (
+        "our best against the fastest dense twin of any precision"
+    ),
+}
+LIBRARIES = {
+    "openvino": "OpenVINO",
+    "ncnn": "ncnn",
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+}
+
+
+def comparisons(processor: str) -> Iterator[Comparison]:
+    """Yield what was measured on a processor."""
+    for name in ("rocket", "china_flower_small"):
+        path = ROOT / "docs/benchmarks" / processor / name / "results.json"
+        yield Comparison.from_json(path.read_text("utf-8"))
+
+
+def on_crop(processor: str, image: str) -> tuple[Comparison, dict[str, Measurement]]:
+    """Return the comparison that has an image, and its measurements by the label of the engine."""
+    for comparison in comparisons(processor):
+        found = {network.label: m for network, m in comparison.on("crops", image)}
+        if found:
+            return comparison, found
+    raise ValueError(f"no results of {image} on {processor}")
+
+
+def times(processor: str) -> str:
+    """Return the seconds of the engines on the photographs."""
+    images = CROPS[:3]
+    found = [on_crop(processor, image)[1] for image in images]
+    rows = [["density of the masks", *(f"{each['ours'].density:.2f}" for each in found)]]
+    for name, label in ENGINES.items():
+        bold = "**" if name.startswith("**") else ""
+        medians = [each[label].median for each in found]
+        if None in medians:
+            raise ValueError(f"{label} was not timed on every photograph")
+        rows.append([name, *(f"{bold}{seconds_text(median or 0)}{bold}" for median in medians)])
+    return f"{table(['', *images], rows)}\n"
+
+
+def factors(processor: str) -> str:
+    """Return how many times as fast sparse inference is on each crop."""
+    rows = []
+    for name, question in QUESTIONS.items():
+        answers = []
+        for image in CROPS:
+            comparison, _ = on_crop(processor, image)
+            answers += [r for r in ratios(comparison, "crops", image) if r.question == question]
+        engines = [_library(answer.baseline) for answer in answers]
+        which = "" if "PyTorch" in name else f" ({', '.join(dict.fromkeys(engines))})"
+        rows.append([name + which, *(f"{answer.ratio:.1f}" for answer in answers)])
+    return f"{table(['', *CROPS], rows)}\n"
+
+
+def _library(label: str) -> str:
+    library, _, precision = label.partition("-")
+    return LIBRARIES[library] + (f" {precision}" if precision else "")
+
+
+def gains(processor: str) -> str:
+    """Return the range of the factors over the photographs, as a sentence."""
+    spans = []
+    for question in list(QUESTIONS.values())[1:]:
+        found = []
+        for image in CROPS[:3]:
+            comparison, _ = on_crop(processor, image)
+            found += [r.ratio for r in ratios(comparison, "crops", image) if r.question == question]
+        spans.append(f"{min(found):.1f} to {max(found):.1f}")
+    return (
+        f"Sparse inference is {spans[0]} times as fast as the fastest dense engine in float32,\n"
+        f"and {spans[1]} times where both may use bfloat16.\n"
+    )
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "seconds, EPYC": lambda: times("epyc"),
+    "gain, EPYC": lambda: gains("epyc"),
+    "times as fast, EPYC": lambda: factors("epyc"),
+    "times as fast, Xeon": lambda: factors("xeon"),
+}
+
+
+def renewed(text: str) -> str:
+    """Return a page with its tables as the results have them."""
+    return BLOCK.sub(lambda block: block[1] + TABLES[block[2]]() + block[3], text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    check = parser.parse_args().check
+    changed = []
+    for page in PAGES:
+        text = (ROOT / page).read_text("utf-8")
+        if renewed(text) != text:
+            changed.append(page)
+            if not check:
+                (ROOT / page).write_text(renewed(text), "utf-8")
+    for page in changed:
+        print(f"{page}: {'not as the results have it' if check else 'written'}")
+    return 1 if check and changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
