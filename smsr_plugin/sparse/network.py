@@ -11,7 +11,7 @@ from smsr_plugin.complexity import SMSRCost
 from smsr_plugin.sparse import operator
 from smsr_plugin.sparse.block import SparseBlock
 from smsr_plugin.sparse.native.arithmetic import DTYPES, arithmetic_for
-from smsr_plugin.sparse.native.kernels import load_kernels
+from smsr_plugin.sparse.native.kernels import load_kernels, say_slow
 from smsr_plugin.sparse.native.network import NativeNetwork
 from smsr_plugin.sparse.native.packing import HALF_LINE
 from smsr_plugin.sparse.stats import SparseStats
@@ -167,6 +167,8 @@ class SparseSMSR(nn.Module):
                 return self._packed_weights()
         if self.backend == "native":
             raise RuntimeError(f'backend="native" cannot be used: {obstacle}')
+        if self.backend != "reference" and load_kernels() is not None:  # else that has been said
+            say_slow(obstacle)
         return None
 
     def _native_obstacle(self, x: Tensor) -> str:

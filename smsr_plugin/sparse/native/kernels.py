@@ -20,3 +20,11 @@ def load_kernels() -> ModuleType | None:
         )
         return None
     return _kernels
+
+
+@cache
+def say_slow(obstacle: str) -> None:
+    """Log once for each reason that sparse inference takes the slow path although it is built."""
+    logging.getLogger(__name__).warning(
+        "sparse inference runs in plain PyTorch, which is slower: %s", obstacle
+    )
