@@ -40,8 +40,8 @@ def differences(state: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[st
         yield f"manual_seed was {seed} and is {now[SEED]}: the order of the data changes."
     if images != now[BATCH]:
         yield (
-            f"An iteration took {images} images and takes {now[BATCH]} (batch_size_per_gpu times "
-            f"the processes, {now[PROCESSES]}): the training changes."
+            f"An iteration took {images} images and takes {now[BATCH]}, in all processes: the "
+            "training changes."
         )
     if processes != now[PROCESSES]:
         yield (

@@ -13,7 +13,7 @@ import basicsr.train
 import basicsr.utils.logger
 
 from smsr_plugin.training.run.stages import Stages
-from smsr_plugin.training.run.tensorboard import TrainingLog, open_writer, say_no_thread_of_ours
+from smsr_plugin.training.run.tensorboard import TrainingLog, open_writer, thread_failed
 from smsr_plugin.training.run.wandb_run import init_wandb_logger
 
 
@@ -35,7 +35,7 @@ def replacements(stages: Stages) -> tuple[Replacement, ...]:
     rows = (
         (sys, "argv", stages.command.argv, "the copy of the option file notes the command line"),
         (basicsr.utils.logger, "initialized_logger", {}, "a second run would log to the first's"),
-        (threading, "excepthook", say_no_thread_of_ours, "TensorBoard's thread prints tracebacks"),
+        (threading, "excepthook", thread_failed, "TensorBoard's thread prints tracebacks"),
         (train, "parse_options", stages.parse_options, "option files run code, nothing is checked"),
         (train, "load_resume_state", stages.load_resume_state, "needs CUDA, takes damaged states"),
         (train, "get_root_logger", stages.get_root_logger, "a full disk prints a page a line"),

@@ -75,7 +75,7 @@ def open_writer(log_dir: str) -> Writer:
     return Writer(log_dir)
 
 
-def say_no_thread_of_ours(failed: threading.ExceptHookArgs) -> None:
+def thread_failed(failed: threading.ExceptHookArgs) -> None:
     """Say what has ended a thread, but for TensorBoard's: its writer raises that again."""
     if not type(failed.thread).__module__.startswith("tensorboard."):
         threading.__excepthook__(failed)

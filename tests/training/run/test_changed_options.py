@@ -108,8 +108,7 @@ def test_states_that_note_nothing_are_resumed_with_both(run_training, experiment
     [
         (
             {"datasets:train:batch_size_per_gpu": 3},
-            "An iteration took 4 images and takes 3 (batch_size_per_gpu times the processes, 1): "
-            "the training changes.",
+            "An iteration took 4 images and takes 3, in all processes: the training changes.",
         ),
         (
             {"datasets:train:dataset_enlarge_ratio": 2},

@@ -284,15 +284,18 @@ class TestEndings:
         for world_size in (3, 1):
             for path in experiment.folder.glob("*/*latest*"):
                 path.unlink()
+            (experiment.folder / "training_states/12.state").unlink()
             changes["datasets:train:batch_size_per_gpu"] = 6 // world_size
             endings = run(world_size, changes)
             assert codes(endings) == [0] * world_size
             assert "10.state, iteration 10." in endings[0].out
-            assert "An iteration took" not in endings[0].out
+            assert "An iteration took" not in endings[0].err
+            processes = f"The training ran in 2 processes and runs in {world_size}: "
+            assert processes in endings[0].err
             assert distance(weights(experiment.folder), straight) < SAME
         changes["datasets:train:batch_size_per_gpu"] = 3
-        said = "An iteration took 6 images and takes 3 (batch_size_per_gpu times 1): "
-        assert said in run(1, changes)[0].out
+        said = "An iteration took 6 images and takes 3, in all processes: the training changes."
+        assert said in run(1, changes)[0].err
 
     def test_a_full_disk_at_the_first_ends_the_others(self, run, experiment):
         assert codes(run(2, {"train:total_iter": 10})) == [0, 0]

@@ -66,7 +66,8 @@ def test_a_signal_to_torchrun_saves_and_another_number_goes_on(start, experiment
     text = run.communicate(timeout=100)[0]
     assert run.returncode == 0, text
     assert f"{last}.state, iteration {last}." in text
-    assert "An iteration took 4 images and takes 6 (batch_size_per_gpu times 3)" in text
+    assert "An iteration took 4 images and takes 6, in all processes: the training changes." in text
+    assert "The training ran in 2 processes and runs in 3: " in text
     assert "Warning" not in text
     assert experiment.states[-1] // 5 == (last + 5) // 5
 
