@@ -90,6 +90,20 @@ class TestRefusals:
         assert "No such file" in error_of(tmp_path / "none.pth")
         assert "directory" in error_of(tmp_path)
 
+    def test_a_byte_that_has_changed_is_noticed(self, net, write):
+        """PyTorch does not compare the checksums of the zip that it writes."""
+        stream = io.BytesIO()
+        torch.save(net.state_dict(), stream)
+        content = stream.getvalue()
+        values = net.state_dict()["collect.0.weight"].numpy().tobytes()
+        start = content.index(values)
+        assert write(content)
+        for place in (start, start + len(values) // 2, start + len(values) - 1):
+            changed = bytearray(content)
+            changed[place] ^= 1 << (place % 8)
+            assert torch.load(io.BytesIO(changed), weights_only=True)
+            assert "have changed since it was written" in error_of(write(bytes(changed), "b.pth"))
+
     @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
     def test_files_cut_short_are_refused(self, form, net, tmp_path, write):
         path = tmp_path / "whole"

@@ -266,3 +266,41 @@ def test_fast_modes_train_alike(pairs, run, options):
     fast = logged(run(pairs, {"name": "fast", **options}), "l_pix")
     assert len(fast) == 20
     assert fast == pytest.approx(plain, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "taken"),
+    [
+        (("params",), "params", None),
+        (("params",), "params_ema", "params"),
+        (("params", "params_ema"), "params_ema", None),
+        (("params", "params_ema"), "parms", "params"),
+        (("state_dict",), "params", "state_dict"),
+        ((), "params_ema", "the whole"),
+    ],
+)
+def test_the_log_says_which_entry_was_loaded(pairs, tmp_path, held, asked, taken):
+    nets = [tiny_smsr(num_feat=4, num_layer=2, num_block=2, seed=seed).float() for seed in (1, 2)]
+    content = {key: net.state_dict() for key, net in zip(held, nets, strict=False)}
+    file = tmp_path / "net.pth"
+    torch.save(content or nets[0].state_dict(), file)
+    results = evaluate(pairs, file, tmp_path, {"path:param_key_g": asked})
+    (log,) = (tmp_path / "results" / "tiny").glob("test_tiny_*.log")
+    text = log.read_text()
+    loaded = asked if taken is None else taken
+    assert f"[{'None' if loaded == 'the whole' else loaded}]" in text
+    assert (f"WARNING: {file} holds no {asked}: {taken} is taken." in text) == (taken is not None)
+    right = nets[held.index(loaded) if loaded in held else 0]
+    save(right, tmp_path / "right.safetensors")
+    expected = evaluate(pairs, tmp_path / "right.safetensors", tmp_path, {})
+    assert results["psnr"] == pytest.approx(expected["psnr"], abs=1e-9)
+
+
+def test_a_network_without_masks_is_refused(run_training, capsys):
+    changes = {"model_type": "SMSRModel", "train:iters_per_epoch": 2}
+    changes["train:sparsity_opt"] = {"type": "SparsityLoss", "loss_weight": 0.001}
+    assert run_training(changes) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "smsr train: error: network_g.type must be a network with masks, SMSR, for SMSRModel, got "
+        "MSRResNet; train it with model_type: SRModel"
+    )
