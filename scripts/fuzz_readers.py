@@ -5,9 +5,10 @@
 Whole files are damaged at random: bytes changed, cut out, repeated; inside a zip or a PNG also with
 the checksums made right again, so that the damage gets further in. A reader may return or raise
 its documented error. Anything else is a finding: another exception, a process that dies, more than
-20 s of CPU, 1 GiB of memory beyond what it has when it begins, or a file that it made. A case
-depends on the seed and its number alone; `--keep DIR` keeps the files of the findings. The exit
-code is 0 without findings.
+5 s of CPU, 256 MiB of resident memory beyond what was there when the case began, or a file that it
+made; at 20 s and at 1 GiB of addresses a case is ended. The most that any case of a format took is
+printed. A case depends on the seed and its number alone; `--keep DIR` keeps the files of the
+findings. The exit code is 0 without findings.
 """
 
 from __future__ import annotations
@@ -31,6 +32,27 @@ CPU_SECONDS = 20
 #: Of silence; others may stop the process for a while.
 WALL_SECONDS = 300
 MEMORY = 1 << 30
+#: What a case may take: seconds of CPU, MiB.
+SECONDS, MEBIBYTES = 5.0, 256.0
+
+
+class Tally:
+    """What happened, and the most that a case of each format took."""
+
+    def __init__(self) -> None:
+        self.outcomes, self.findings = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+        self.seconds, self.mebibytes = Counter[str](), Counter[str]()
+
+    def cost(self, kind: str, seconds: float, mebibytes: float) -> str:
+        """Take account of a case; return what is wrong with that, or nothing."""
+        self.seconds[kind] = max(self.seconds[kind], seconds)
+        self.mebibytes[kind] = max(self.mebibytes[kind], mebibytes)
+        if seconds > SECONDS:
+            return f"took more than {SECONDS:g} s of CPU"
+        return f"took more than {MEBIBYTES:g} MiB" if mebibytes > MEBIBYTES else ""
+
+    def line(self, kind: str) -> str:
+        return f"longest {self.seconds[kind]:.2f} s, most {self.mebibytes[kind]:.0f} MiB"
 
 
 def main() -> int:
@@ -48,7 +70,7 @@ def main() -> int:
 
 def supervise(args: argparse.Namespace) -> int:
     """Run worker after worker, count what they tell, and notice how they die."""
-    outcomes, findings = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    tally = Tally()
     end, case = time.monotonic() + args.minutes * 60, 0
     with tempfile.TemporaryDirectory() as folder:
         while time.monotonic() < end and case < args.cases:
@@ -56,18 +78,20 @@ def supervise(args: argparse.Namespace) -> int:
             shutil.rmtree(inside, ignore_errors=True)
             inside.mkdir()
             last = min(case + CASES_PER_PROCESS, args.cases)
-            case = run_worker(args, case, last, end, inside, outcomes, findings)
+            case = run_worker(args, case, last, end, inside, tally)
             if {path.name for path in Path(folder).iterdir()} != {"inside"}:
-                findings["any", "wrote outside its folder"] += 1
-    for (kind, outcome), count in sorted(outcomes.items()):
+                tally.findings["any", "wrote outside its folder"] += 1
+    for (kind, outcome), count in sorted(tally.outcomes.items()):
         print(f"{kind:<12} {outcome:<16} {count:8,}")
-    print(f"{case:,} cases, seed {args.seed}, {sum(findings.values())} findings")
-    for (kind, what), count in findings.items():
+    for kind in sorted(tally.seconds):
+        print(f"{kind:<12} {tally.line(kind)}")
+    print(f"{case:,} cases, seed {args.seed}, {sum(tally.findings.values())} findings")
+    for (kind, what), count in tally.findings.items():
         print(f"FINDING {kind}, {count} times: {what}")
-    return 1 if findings else 0
+    return 1 if tally.findings else 0
 
 
-def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, findings) -> int:
+def run_worker(args, case: int, last: int, end: float, inside: Path, tally: Tally) -> int:
     """Run cases in a process of their own; return the number of the next one."""
     command = [sys.executable, __file__, "--seed", str(args.seed), "--worker", str(case), str(last)]
     if args.keep is not None:
@@ -85,10 +109,12 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, f
         if what == "begin":
             number, kind = int(rest[0]), rest[1]
         elif what == "end":
-            outcomes[kind, rest[0]] += 1
+            tally.outcomes[kind, rest[0]] += 1
         else:
-            findings[kind, rest[0]] += 1
-            print(f"case {number}, {kind}: {rest[0]}", flush=True)
+            wrong = tally.cost(kind, *map(float, rest)) if what == "cost" else rest[0]
+            if wrong:
+                tally.findings[kind, wrong] += 1
+                print(f"case {number}, {kind}: {wrong}", flush=True)
         if time.monotonic() > end and what == "end":
             stopped = True
             break
@@ -97,7 +123,7 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, outcomes, f
     if not stopped and number + 1 < last:
         death = "hung" if code == -signal.SIGKILL else f"died, code {code}"
         keep(args.keep, inside / "case", number, kind)
-        findings[kind, death] += 1
+        tally.findings[kind, death] += 1
         print(f"case {number}, {kind}: {death}", flush=True)
     return number + 1
 
@@ -110,6 +136,8 @@ def keep(folder: Path | None, case: Path, number: int, kind: str) -> None:
 def work(seed: int, first: int, last: int, kept: Path | None) -> int:
     """Do cases `first` … `last` − 1 in the current folder, telling of each on stdout."""
     from fuzzed_formats import FORMATS, damaged
+
+    from smsr_plugin.machine import peak_mib, reset_peak, resident_mib
 
     tell = os.fdopen(os.dup(1), "w", buffering=1)  # readers may write to stdout as well
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -129,6 +157,8 @@ def work(seed: int, first: int, last: int, kept: Path | None) -> int:
             Path("case", file).write_bytes(content)
         tell.write(f"begin\t{number}\t{name}\n")
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+        before = (resident_mib() or 0) if reset_peak() else None
+        start = time.process_time()
         try:
             form.read(Path("case"))
             outcome = "end\tread"
@@ -139,6 +169,11 @@ def work(seed: int, first: int, last: int, kept: Path | None) -> int:
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             outcome = f"finding\t{type(error).__name__} at {where}: {' '.join(str(error).split())}"
         signal.setitimer(signal.ITIMER_PROF, 0)
+        seconds = time.process_time() - start
+        taken = 0 if before is None else (peak_mib() or 0) - before
+        tell.write(f"cost\t{seconds}\t{max(0, taken)}\n")
+        if seconds > SECONDS or taken > MEBIBYTES:
+            keep(kept, Path("case"), number, name)
         made = {str(path) for place in (".", "case") for path in Path(place).iterdir()}
         if made := made - {"case", *(f"case/{file}" for file in files)}:
             keep(kept, Path("case"), number, name)

@@ -28,10 +28,21 @@ def refuse(folder):
 def take_memory(folder):
     bytearray(4 << 30)
 
+def fill(folder):
+    bytearray(b"x" * (300 << 20))
+
+def work(folder):
+    import time
+    end = time.process_time() + 6
+    while time.process_time() < end:
+        pass
+
 def damaged(files, seed):
     return files
 
 FORMATS = {
+    "busy": Format({"x": b""}, work),
+    "fills": Format({"x": b""}, fill),
     "good": Format({"x": b""}, refuse),
     "lines": Format({"x": b"lines"}, refuse),
     "memory": Format({"x": b""}, take_memory),
@@ -58,19 +69,29 @@ def test_damaged_files_are_refused_and_nothing_else_happens():
     read = re.findall(r"^(\w+) +read +\d+$", out, re.MULTILINE)
     assert len(refused) == 17  # every format
     assert len(read) > 9  # much of the damage does no harm
+    assert len(re.findall(r"^\w+ +longest \d+\.\d\d s, most \d+ MiB$", out, re.MULTILINE)) == 17
 
 
 def test_the_fuzz_notices_what_readers_may_not_do(tmp_path):
     script = Path(shutil.copy(SCRIPT, tmp_path))
     (tmp_path / "fuzzed_formats.py").write_text(BAD_FORMATS)
-    code, out = fuzz(script, "--cases", "7", "--keep", str(tmp_path / "kept"))
+    code, out = fuzz(script, "--cases", "9", "--keep", str(tmp_path / "kept"))
     assert code == 1
     found = re.findall(r"^case \d+, (\w+): (.*)$", out, re.MULTILINE)
-    assert [kind for kind, _ in found] == ["lines", "memory", "other", "signal", "writes"]
+    assert [kind for kind, _ in found] == [
+        "busy",
+        "fills",
+        *("lines", "memory", "other", "signal", "writes"),
+    ]
     texts = [text.partition(" at ")[0] for _, text in found]
-    assert texts[:4] == ["more than one line", "MemoryError", "KeyError", "died, code -11"]
+    assert texts[:2] == ["took more than 5 s of CPU", "took more than 256 MiB"]
+    assert texts[2:6] == ["more than one line", "MemoryError", "KeyError", "died, code -11"]
     assert "wrote outside its folder" in out
-    assert "7 cases" in out
+    assert "9 cases" in out
     kept = sorted(path.name for path in (tmp_path / "kept").iterdir())
-    assert kept == ["1-lines", "2-memory", "3-other", "5-signal", "6-writes"]
-    assert (tmp_path / "kept" / "1-lines" / "x").read_bytes() == b"lines"
+    assert kept == [
+        "0-busy",
+        "1-fills",
+        *("3-lines", "4-memory", "5-other", "7-signal", "8-writes"),
+    ]
+    assert (tmp_path / "kept" / "3-lines" / "x").read_bytes() == b"lines"
