@@ -85,8 +85,6 @@ setup(
         "pyyaml",
         "safetensors",
         "scikit-image",
-        "setuptools; python_version >= '3.12'",  # thop imports distutils
-        "thop",
         "tifffile",
         "torch>=2.6",
         "torchvision>=0.21",
@@ -94,12 +92,15 @@ setup(
     ],
     extras_require={
         "test": [
+            "fvcore",
             "hypothesis>=6",
             "import-linter>=2",
             "jsonschema>=4",
             "matplotlib",
             "pytest>=8",
             "selenium>=4.11",
+            "setuptools; python_version >= '3.12'",  # thop imports distutils
+            "thop",
         ],
         "bench": [
             "matplotlib",

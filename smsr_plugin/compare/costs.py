@@ -18,7 +18,7 @@ from typing import NamedTuple
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.compare.networks.source import NetworkSource
-from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels, lq_size, profile
+from smsr_plugin.complexity import SMSRCost, dense_channels, lq_size, profile
 
 #: (H, W) of the output for which the field quotes multiply-adds.
 OUTPUT_SIZE = (720, 1280)
@@ -73,7 +73,8 @@ class CostCounter:
     def _count(self, size: tuple[int, int]) -> Cost:
         if size not in self._known:
             try:
-                cost = Cost(profile(self._net, size).macs, count_activations(self._net, size))
+                counted = profile(self._net, size)
+                cost = Cost(counted.macs, counted.activations)
             except ValueError:
                 cost = Cost(None, None)
             self._known[size] = cost

@@ -7,8 +7,7 @@ normalisation, pooling, interpolation and mean shifts do not. Taps on the zero p
 
 from __future__ import annotations
 
-from smsr_plugin.complexity.activations import count_activations
-from smsr_plugin.complexity.layers import Complexity, profile
+from smsr_plugin.complexity.counter import Complexity, profile
 from smsr_plugin.complexity.measured import Measured, dense_channels, measured
 from smsr_plugin.complexity.smsr_cost import SMSRCost, lq_size
 
@@ -16,7 +15,6 @@ __all__ = [
     "Complexity",
     "Measured",
     "SMSRCost",
-    "count_activations",
     "dense_channels",
     "lq_size",
     "measured",

@@ -6,7 +6,7 @@ from torch import nn
 
 from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.networks.source import NetworkSource
-from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels, profile
+from smsr_plugin.complexity import SMSRCost, dense_channels, profile
 
 HD = (360, 640)
 
@@ -15,9 +15,9 @@ def test_a_dense_network_costs_the_same_whatever_the_masks():
     source = NetworkSource("registry", "PAN", 2, options={"num_block": 1})
     counter, net = CostCounter(source), source.load()
     assert counter.params == sum(p.numel() for p in net.parameters())
-    assert counter.dense == (profile(net, HD).macs, count_activations(net, HD))
-    assert counter.of_image((9, 10), None) == (profile(net, (9, 10)).macs,
-                                              count_activations(net, (9, 10)))  # fmt: skip
+    for size, cost in ((HD, counter.dense), ((9, 10), counter.of_image((9, 10), None))):
+        counted = profile(net, size)
+        assert cost == (counted.macs, counted.activations)
 
 
 def test_a_sparse_smsr_costs_what_its_masks_keep(smsr_file):

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import split_channels, tiny_smsr
+from opinions import thop_itself
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -19,6 +20,7 @@ from smsr_plugin.complexity import (
     profile,
 )
 from smsr_plugin.config import SMSRConfig
+from smsr_plugin.training.architectures import build_architecture
 
 #: The released x2 weights' dense channels, and what they cost at 640×360 in G.
 RELEASED_COUNTS = [[24, 9, 3, 0], [16, 4, 1, 0], [16, 7, 1, 0], [3, 0, 0, 0], [14, 5, 0, 0]]
@@ -191,10 +193,12 @@ class TestProfile:
 
     def test_transposed_convolution_counts_at_its_input(self):
         net = nn.Sequential(nn.ConvTranspose2d(3, 2, 3, stride=2))
-        assert profile(net, (5, 7)) == Complexity(params=3 * 2 * 9 + 2, macs=5 * 7 * 3 * 2 * 9)
+        expected = Complexity(3 * 2 * 9 + 2, macs=5 * 7 * 3 * 2 * 9, activations=2 * 11 * 15)
+        assert profile(net, (5, 7)) == expected
 
     def test_a_single_layer_is_a_network(self):
-        assert profile(nn.Conv2d(1, 2, 3, padding=1), (5, 7), 1) == Complexity(20, 5 * 7 * 18)
+        expected = Complexity(20, macs=5 * 7 * 18, activations=5 * 7 * 2)
+        assert profile(nn.Conv2d(1, 2, 3, padding=1), (5, 7), 1) == expected
 
     def test_products_alone_are_counted(self):
         class Product(nn.Module):
@@ -202,6 +206,48 @@ class TestProfile:
                 return F.linear(x, torch.ones(3, x.shape[-1], device=x.device))
 
         assert profile(Product(), (5, 7)).macs == 3 * 5 * 7 * 3
+
+    @pytest.mark.parametrize(
+        ("layer", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)], ids=lambda x: str(x)
+    )
+    def test_recurrent_layers_are_the_products_of_their_gates(self, layer, gates):
+        class Recurrent(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = layer(7, 4, batch_first=True)
+
+            def forward(self, x):
+                return self.layer(x.flatten(0, 1))[0]
+
+        # Each of 3 sequences of 5 steps: every gate meets 7 inputs and 4 of the step before.
+        assert profile(Recurrent(), (5, 7)).macs == 3 * 5 * gates * 4 * (7 + 4)
+
+    @pytest.mark.parametrize("heads", [1, 2])
+    def test_attention_is_its_products(self, heads):
+        class Attention(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.MultiheadAttention(6, heads, batch_first=True)
+
+            def forward(self, x):
+                x = x.flatten(0, 1)
+                return self.layer(x, x, x)[0] + F.scaled_dot_product_attention(x, x, x)
+
+        # 3 sequences of 5 tokens: four 6×6 layers; then tokens with tokens, twice, and once more.
+        products = 3 * 2 * 5 * 5 * 6
+        assert profile(Attention(), (5, 6)).macs == 3 * 5 * 4 * 6 * 6 + 2 * products
+
+    @pytest.mark.parametrize("name", ["RLFN", "IMDN", "PAN", "CARN", "EDSR"])
+    def test_thop_is_of_the_same_opinion(self, name):
+        thop = thop_itself()
+        net = build_architecture(name, {}, 2).net.eval()
+        counted = (nn.Conv2d, nn.Linear)
+        from thop.profile import register_hooks
+        from thop.vision.basic_hooks import zero_ops
+
+        rules = {kind: zero_ops for kind in register_hooks if not issubclass(kind, counted)}
+        theirs, _ = thop.profile(net, (torch.zeros(1, 3, 16, 18),), rules, verbose=False)
+        assert profile(net, (16, 18)).macs == theirs
 
     def test_network_is_left_as_it_was(self, capsys):
         net = tiny_smsr().float().train()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from networks import split_channels, tiny_smsr
 from torch import nn
 
-from smsr_plugin.complexity import SMSRCost, count_activations, dense_channels
+from smsr_plugin.complexity import SMSRCost, dense_channels, profile
 from smsr_plugin.training.architectures import build_architecture
 
 
@@ -33,7 +33,7 @@ def hooked(net: nn.Module, x: torch.Tensor) -> int:
 def test_networks_of_modules(name):
     options = {"num_in_ch": 3, "num_out_ch": 3, "num_group": 1} if name == "RCAN" else {}
     net = build_architecture(name, options, 3).net.eval()
-    assert count_activations(net, (16, 18)) == hooked(net, torch.zeros(1, 3, 16, 18))
+    assert profile(net, (16, 18)).activations == hooked(net, torch.zeros(1, 3, 16, 18))
 
 
 def test_only_convolutions_count_also_without_a_module():
@@ -42,9 +42,9 @@ def test_only_convolutions_count_also_without_a_module():
             x = F.conv2d(x, torch.ones(5, 3, 1, 1, device=x.device), stride=2)
             return F.relu(x) * x
 
-    assert count_activations(Net(), (6, 7)) == 5 * 3 * 4
+    assert profile(Net(), (6, 7)).activations == 5 * 3 * 4
     up = nn.Sequential(nn.ConvTranspose2d(3, 2, 2, stride=2), nn.Linear(14, 1))
-    assert count_activations(up, (6, 7)) == 2 * 12 * 14
+    assert profile(up, (6, 7)).activations == 2 * 12 * 14
 
 
 def test_inference_mode_makes_no_difference():
@@ -53,13 +53,13 @@ def test_inference_mode_makes_no_difference():
         def forward(self, x):
             return super().forward(x)
 
-    assert count_activations(Net(3, 2, 3), (6, 7)) == 2 * 4 * 5
+    assert profile(Net(3, 2, 3), (6, 7)).activations == 2 * 4 * 5
 
 
 def test_ecbsr_counts_as_deployed():
     options = {"num_block": 2, "num_channel": 8}
     net = build_architecture("ECBSR", options, 2).net
-    assert count_activations(net, (5, 6)) == 30 * (3 * 8 + 12)
+    assert profile(net, (5, 6)).activations == 30 * (3 * 8 + 12)
 
 
 @pytest.mark.parametrize("options", [{}, {"upscale": 3, "num_feat": 12}, {"num_layer": 1}])
@@ -72,7 +72,7 @@ def test_dense_smsr_is_the_sum_of_its_layers(options):
     for block in net.blocks:
         expected += hooked(block.spa_mask, feature) + hooked(block.attention, feature)
         expected += (layers + 1) * c * 48  # the layers and the fuse
-    assert count_activations(net, (6, 8)) == expected
+    assert profile(net, (6, 8)).activations == expected
 
 
 def test_masked_smsr_counts_what_is_computed():
@@ -89,5 +89,7 @@ def test_masked_smsr_counts_what_is_computed():
 
 
 def test_input_that_does_not_fit_is_told():
-    with pytest.raises(ValueError, match=r"Conv2d cannot be run on \(1, 4, 5, 5\)"):
-        count_activations(nn.Conv2d(3, 1, 1), (5, 5), 4)
+    with pytest.raises(
+        ValueError, match=r"Conv2d cannot be run on an input of shape \(1, 4, 5, 5\)"
+    ):
+        profile(nn.Conv2d(3, 1, 1), (5, 5), 4)

@@ -1,0 +1,135 @@
+"""Parameters, multiply-adds and activations of any network, counted operation by operation.
+
+A network is run once without its values, on torch's meta device, where every composite operation
+(a recurrent layer, an attention, a linear layer in inference mode) falls apart into the products
+and convolutions that it consists of. torch's `FlopCounterMode` has their formulas.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.complexity.smsr_cost import SMSRCost
+
+CONVOLUTION = torch.ops.aten.convolution.default
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """The size and the cost of a network.
+
+    Attributes:
+        params: Parameters as deployed, without buffers.
+        macs: Multiply-adds of one forward pass.
+        activations: The values that its convolutions put out, as the NTIRE challenges count. They
+            predict the time of small networks better than multiply-adds do, because each value has
+            to be written and read again. Transposed convolutions count like others; no other
+            layers count.
+        mask_params: Those of `params` that are SMSR's channel mask logits. The paper's count
+            leaves them out.
+    """
+
+    params: int
+    macs: int
+    activations: int
+    mask_params: int = 0
+
+
+def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Complexity:
+    """Count a network's parameters, multiply-adds and activations in evaluation mode.
+
+    Nothing is computed and `net` stays as it is. SMSR counts as dense, by its formula: every
+    channel and pixel computed once, where its masked-dense evaluation executes more than the
+    network defines. ECBSR counts as deployed, with each block merged into one 3×3 convolution (its
+    parameters too).
+
+    Args:
+        net: Any network that maps (1, num_in_ch, H, W) to a tensor.
+        lq_size: (H, W) of its input.
+        num_in_ch: Channels of its input.
+
+    Raises:
+        ValueError: If the network cannot take such an input.
+    """
+    if isinstance(net, SMSR):
+        return _smsr(net, lq_size)
+    # Deferred: it imports triton, which those who use the formula alone need not wait for.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    net = deployed(copy.deepcopy(net).to("meta")).eval()
+    lq = torch.zeros(1, num_in_ch, *lq_size, device="meta")
+    operations, outputs = FlopCounterMode(display=False), _ConvolutionOutputs()
+    try:
+        with torch.no_grad(), operations, outputs:
+            net(lq)
+    except Exception as error:  # whatever the network meets in an input that it was not made for
+        raise ValueError(
+            f"{type(net).__name__} cannot be run on an input of shape {tuple(lq.shape)}: {error}"
+        ) from error
+    params = sum(parameter.numel() for parameter in net.parameters())
+    return Complexity(params, operations.get_total_flops() // 2, outputs.total)
+
+
+def _smsr(net: SMSR, lq_size: tuple[int, int]) -> Complexity:
+    cost, pixels = SMSRCost(net.config), lq_size[0] * lq_size[1]
+    return Complexity(
+        params=sum(parameter.numel() for parameter in net.parameters()),
+        macs=cost.dense_macs(pixels),
+        activations=cost.activations([1] * net.config.num_block, pixels),
+        mask_params=sum(p.numel() for n, p in net.named_parameters() if n.endswith(".ch_mask")),
+    )
+
+
+class _ConvolutionOutputs(TorchDispatchMode):
+    """Adds up the sizes of what convolutions return, also those that no module stands for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is not CONVOLUTION:
+            # In inference mode other operators arrive whole, with convolutions inside them.
+            with self:
+                output = func.decompose(*args, **kwargs)
+            return func(*args, **kwargs) if output is NotImplemented else output
+        output = func(*args, **kwargs)
+        self.total += output.numel()
+        return output
+
+
+def deployed(net: nn.Module) -> nn.Module:
+    """Replace, in place, the blocks that have a simpler form for inference."""
+    for name, child in net.named_children():
+        kind = f"{type(child).__module__}.{type(child).__name__}"
+        if kind in DEPLOYED_FORMS:
+            setattr(net, name, DEPLOYED_FORMS[kind](child))
+        else:
+            deployed(child)
+    return net
+
+
+def _deployed_ecb(block: Any) -> nn.Module:
+    conv = nn.Conv2d(block.in_channels, block.out_channels, 3, padding=1, device="meta")
+    return nn.Sequential(conv, block.act) if hasattr(block, "act") else conv
+
+
+#: By qualified name, because this package does not import BasicSR.
+DEPLOYED_FORMS: dict[str, Callable[[Any], nn.Module]] = {
+    "basicsr.archs.ecbsr_arch.ECB": _deployed_ecb
+}
