@@ -68,7 +68,11 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["smsr_plugin", "smsr_plugin.*"]),
-    package_data={"smsr_plugin.report": ["templates/*"], "smsr_plugin": ["weights/*"]},
+    package_data={
+        "smsr_plugin": ["weights/*"],
+        "smsr_plugin.report": ["templates/*"],
+        "smsr_plugin.training.options": ["schema.json", "templates/*"],
+    },
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
     python_requires=">=3.10",

@@ -33,7 +33,7 @@ from smsr_plugin.training.run.resume import UnreadableError, read_state
 from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.reading import read_picture
 
-OPTION_FILE = Path(__file__).parents[1] / "options/train/SMSR/train_SMSR_x2.yml"
+OPTION_FILE = Path(__file__).parents[1] / "smsr_plugin/training/options/templates/x2.yml"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Bytes that mean something in one format or another.
 TELLING = (

@@ -233,7 +233,7 @@ def about(options: dict[str, Any]) -> dict[str, str]:
     images = f"{loaded['batch_size_per_gpu']} lq patches of {side}²"
     teacher = options.get("network_t")
     facts = {
-        "options": f"options/train/SMSR/train_SMSR_x{options['scale']}_cpu.yml",
+        "options": f"smsr options x{options['scale']}_cpu",
         "iterations": f"{train['total_iter']:,} of {images}, "
         f"the first {train['masks'].get('dense_iters', 0):,} with every pixel",
         "data": "55 photographs under free licences (CC0, CC-BY, CC-BY-SA, Unsplash, Pexels; "

@@ -6,9 +6,11 @@ cd "$(dirname "$0")/.."
 source scripts/setup_env.sh
 
 out=quickstart
-options=options/train/SMSR/train_SMSR_x2_demo.yml
-test_options=options/test/SMSR/test_SMSR_x2_demo.yml
+options=$out/x2_demo.yml
+test_options=$out/test_x2_demo.yml
 mkdir -p $out
+smsr options x2_demo > $options
+smsr options test_x2_demo > $test_options
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 
 say "1/6  Photographs and LMDBs"

@@ -18,13 +18,14 @@ from basicsr.metrics import calculate_metric
 from basicsr.utils.registry import DATASET_REGISTRY, MODEL_REGISTRY
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "options").rglob("*.yml"))
+FOLDER = ROOT / "smsr_plugin/training/options/templates"
+FILES = sorted(FOLDER.glob("*.yml"))
 register_all()
 
 
 def test_there_is_a_file_for_each_scale():
     names = {path.name for path in FILES}
-    assert {f"{kind}_SMSR_x{s}.yml" for kind in ("train", "test") for s in (2, 3, 4)} <= names
+    assert {f"{kind}x{s}.yml" for kind in ("", "test_") for s in (2, 3, 4)} <= names
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -46,7 +47,7 @@ def test_option_file_builds(path):
 
 
 @pytest.mark.parametrize(
-    "path", [f for f in FILES if f.parent.parent.name == "train"], ids=lambda path: path.stem
+    "path", [f for f in FILES if not f.stem.startswith("test")], ids=lambda path: path.stem
 )
 def test_training_schedules(path):
     opt = read_option_file(path)
@@ -76,14 +77,14 @@ def test_training_schedules(path):
 
 
 def test_the_demo_draws_masks_in_tensorboard():
-    logger = read_option_file(ROOT / "options/train/SMSR/train_SMSR_x2_demo.yml")["logger"]
+    logger = read_option_file(FOLDER / "x2_demo.yml")["logger"]
     assert logger["use_tb_logger"]
     assert mask_images(logger)
 
 
 def test_the_full_files_hold_the_papers_settings():
     for scale in (2, 3, 4):
-        opt = read_option_file(ROOT / f"options/train/SMSR/train_SMSR_x{scale}.yml")
+        opt = read_option_file(FOLDER / f"x{scale}.yml")
         train, data = opt["train"], opt["datasets"]["train"]
         assert train["optim_g"] == {
             "type": "Adam", "lr": 2e-4, "weight_decay": 0, "betas": [0.9, 0.999]

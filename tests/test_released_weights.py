@@ -9,7 +9,7 @@ from option_files import write_options
 
 from smsr_plugin.training.options.file import read_option_file
 
-TEST_FILE = Path(__file__).parents[1] / "options/test/SMSR/test_SMSR_x2.yml"
+TEST_FILE = Path(__file__).parents[1] / "smsr_plugin/training/options/templates/test_x2.yml"
 
 
 @pytest.mark.reference

@@ -27,6 +27,7 @@ COMMANDS = {
     "flops": "flops",
     "train": "pipeline",
     "test": "pipeline",
+    "options": "options",
     "prepare": "prepare",
     "convert": "convert",
     "export": "export",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Add `smsr train` and `smsr test`: BasicSR's arguments, `--root` and `--quiet`."""
     examples = {
-        "train": "options/train/SMSR/train_SMSR_x2.yml --auto_resume",
-        "test": "options/test/SMSR/test_SMSR_x2.yml",
+        "train": "x2.yml --auto_resume",
+        "test": "test_x2.yml",
     }
     for name, example in examples.items():
         _add_parser(subparsers, name, example)

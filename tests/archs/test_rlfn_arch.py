@@ -18,7 +18,7 @@ from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options.file import read_option_file
 
-TEST_FILE = Path(__file__).parents[2] / "options/test/SMSR/test_SMSR_x2.yml"
+TEST_FILE = Path(__file__).parents[2] / "smsr_plugin/training/options/templates/test_x2.yml"
 #: (published weights, features, upscale, parameters)
 PUBLISHED = [
     ("rlfn_x2.pth", 52, 2, 526_856),

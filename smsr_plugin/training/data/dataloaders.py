@@ -13,6 +13,8 @@ from basicsr.data import build_dataset as basicsr_build_dataset
 from smsr_plugin.processes import current
 from smsr_plugin.training.data.data_order import IterationSampler, SeededDataset
 from smsr_plugin.training.data.loader import RunLoader, build_dataloader
+from smsr_plugin.training.data.named import NAMED
+from smsr_plugin.training.data.validation_sets import check_together, check_validation_set
 from smsr_plugin.training.errors import OptionError, mendable
 from smsr_plugin.training.options.file import Options
 
@@ -43,7 +45,8 @@ def build_dataset(dataset_opt: Options) -> Any:
         OptionError: If it has no images, or the plugin's own data set refuses its options.
     """
     with mendable():
-        dataset = basicsr_build_dataset(dataset_opt)
+        named = NAMED.get(dataset_opt["type"])
+        dataset = basicsr_build_dataset(dataset_opt) if named is None else named(dataset_opt)
     if len(dataset) == 0:
         roots = [str(v) for k, v in dataset_opt.items() if k.startswith("dataroot") and v]
         raise OptionError(
@@ -51,6 +54,23 @@ def build_dataset(dataset_opt: Options) -> Any:
             "check the dataroot options"
         )
     _check_same_images(dataset, dataset_opt["name"])
+    return dataset
+
+
+def build_validation_set(section: Options, opt: Options) -> Any:
+    """Build a data set to validate or test with.
+
+    Args:
+        section: Its options.
+        opt: The options of the run.
+
+    Raises:
+        OptionError: As `build_dataset`; if an image is none, if two results would have one name,
+            or if a metric cannot be measured on the smallest.
+    """
+    dataset = build_dataset(section)
+    if opt.get("val") is not None:
+        check_validation_set(dataset, opt)
     return dataset
 
 
@@ -124,11 +144,12 @@ def create_train_val_dataloader(opt: Options, logger: Logger, start_iter: int = 
         for phase, section in opt["datasets"].items()
         if phase != "train"
     ]
+    check_together([loader.dataset for loader in val_loaders], opt)
     return Loaders(train_loader, sampler, val_loaders, total_epochs - 1, total_iters)
 
 
 def _val_loader(section: Options, opt: Options, logger: Logger) -> RunLoader:
-    dataset = build_dataset(section)
+    dataset = build_validation_set(section, opt)
     logger.info(f"Number of val images/folders in {section['name']}: {len(dataset)}")
     return _loader(dataset, section, opt, sampler=None)
 

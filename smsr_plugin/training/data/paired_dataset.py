@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
 from smsr_plugin.images.files import DataError, check_complete, read_header
 from smsr_plugin.staging import open_regular
+from smsr_plugin.training.data.pairs import pair_paths
 from smsr_plugin.training.options.datasets import MAX_DRAWS
 
 Patch = NDArray[np.float32]
@@ -52,11 +53,20 @@ class CheckedPairedImageDataset(PairedImageDataset):
         try:
             _check_options(opt)
             opt |= {option: str(Path(opt[option])) for option in _ROOTS.values()}
-            super().__init__(opt)
+            self._set_up(opt)
             if not self.paths:
                 raise DataError(f"there are no image pairs in {self.gt_folder}")
         except (AssertionError, ValueError, OSError) as error:
             raise DataError(f"data set {opt.get('name', '(unnamed)')}: {error}") from error
+
+    def _set_up(self, opt: dict[str, Any]) -> None:
+        """Do what the parent's constructor does, but search for pairs by `pair_paths`."""
+        self.file_client: Any = None
+        self.opt, self.io_backend_opt = opt, opt["io_backend"]
+        self.mean, self.std = opt.get("mean"), opt.get("std")
+        self.gt_folder, self.lq_folder = opt["dataroot_gt"], opt["dataroot_lq"]
+        self.filename_tmpl = opt.get("filename_tmpl") or "{}"
+        self.paths = pair_paths(opt)
 
     def __getstate__(self) -> dict[str, Any]:
         # An open LMDB does not cross into another process.

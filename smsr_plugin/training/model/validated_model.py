@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from basicsr.metrics import calculate_metric
@@ -37,6 +38,9 @@ from smsr_plugin.training.options.train import TrainOptions
 
 class ValidatedModel(SRModel):
     """What `SMSRModel` does besides training; it says which options there are."""
+
+    #: Whether images of several validation sets are saved apart in a training.
+    saves_by_set: ClassVar[bool] = True
 
     train_options: TrainOptions
     schedules: Callable[[int], dict[str, float]]
@@ -151,9 +155,11 @@ class ValidatedModel(SRModel):
         return metrics
 
     def _image_path(self, dataset_name: str, img_name: str, current_iter: int | str) -> Path:
-        """Return where BasicSR puts a validation image."""
+        """Return where BasicSR puts a validation image; several sets of a training lie apart."""
         folder = Path(self.opt["path"]["visualization"])
         if self.opt["is_train"]:
+            if len(self.opt["datasets"]) > 2:  # beside `train`
+                folder /= dataset_name
             return folder / img_name / f"{img_name}_{current_iter}.png"
         suffix = self.opt["val"].get("suffix") or self.opt["name"]
         return folder / dataset_name / f"{img_name}_{suffix}.png"
@@ -181,5 +187,10 @@ class ValidatedModel(SRModel):
         get_root_logger().info("\n".join(lines) + "\n")
         if not self.opt["is_train"] and current().rank == 0:
             self.test_results[dataset_name] = results
-            text = json.dumps(self.test_results, indent=2)
+            # Images that are equal have an infinite PSNR, which JSON cannot hold.
+            told = {
+                name: {key: value if math.isfinite(value) else None for key, value in of.items()}
+                for name, of in self.test_results.items()
+            }
+            text = json.dumps(told, indent=2, allow_nan=False)
             (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")

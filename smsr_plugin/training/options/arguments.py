@@ -47,8 +47,8 @@ _Weights = Annotated[
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "loss": {
         "loss_weight": _Weight,
-        "perceptual_weight": _Weight,
-        "style_weight": _Weight,
+        "perceptual_weight": Annotated[NotNegative, about("Weight of the loss of features.")],
+        "style_weight": Annotated[NotNegative, about("Weight of the loss of their Gram matrices.")],
         "reduction": Annotated[
             Literal["mean", "sum"], about("Over the values of a batch; a step needs one number.")
         ],
@@ -85,6 +85,26 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "network": {},
     "converter": {},
 }
+#: What arguments mean that BasicSR's classes, or the options of SMSR as a whole, tell elsewhere.
+_TEXTS: Mapping[str, str] = {
+    "num_in_ch": "Channels of the lq image.",
+    "num_out_ch": "Channels of the output.",
+    "num_feat": "Feature channels.",
+    "num_layer": "Convolutions with masks in each block.",
+    "num_block": "Blocks.",
+    "upscale": "How many times larger the output is, in height and in width.",
+    "scale": "How many times larger the output is, in height and in width.",
+    "img_range": "Images of 0…1 are multiplied by it inside, and the output is divided by it.",
+    "rgb_mean": "Subtracted from images of 0…1 inside, and added again.",
+    "eps": "Added inside, against a division by 0.",
+    "layer_weights": "Layers of VGG, such as `conv5_4`, each with its weight.",
+    "vgg_type": "Which VGG; torchvision downloads its weights.",
+    "use_input_norm": "Whether images are normalised as VGG's were.",
+    "range_norm": "Whether images are in -1…1.",
+    "criterion": "Difference of features: `l1`, `l2` or `fro`.",
+    "convert_to": "What is measured: `y` (luma) or `gray`.",
+    "end_weight": "The weight that it falls to.",
+}
 #: Arguments that are not keys: the pipeline passes them.
 _GIVEN: Mapping[str, Sequence[str]] = {
     "metric": ("img", "img2"),
@@ -96,6 +116,11 @@ _GIVEN: Mapping[str, Sequence[str]] = {
 _REQUIRED = {("optimizer", "lr")}
 #: Read from the same section, but not by what it names.
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"metric": {"better": "higher"}}
+
+
+def common_arguments(kind: str) -> Mapping[str, Any]:
+    """Return the types of the arguments that mean the same in all of a kind."""
+    return _ARGUMENTS[kind]
 
 
 def arguments(kind: str, target: Target) -> Arguments:
@@ -116,7 +141,7 @@ def _arguments(kind: str, target: Target) -> Arguments:
             told = _ARGUMENTS[kind].get(name)
             if told is None:
                 found = _type(hints.get(name, parameter.empty), parameter.default)
-                told = Annotated[found, about(texts.get(name, ""))]
+                told = Annotated[found, about(texts.get(name) or _TEXTS.get(name, ""))]
             required = parameter.default is parameter.empty or (kind, name) in _REQUIRED
             fields[name] = (name, told) if required else (name, told, _default(parameter))
     for name, default in _BESIDE.get(kind, {}).items():

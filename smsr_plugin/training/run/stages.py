@@ -9,7 +9,7 @@ from typing import Any
 
 from smsr_plugin.training.data.dataloaders import (
     Loaders,
-    build_dataset,
+    build_validation_set,
     create_train_val_dataloader,
     data_facts,
 )
@@ -34,11 +34,13 @@ class Stages:
 
     def __init__(self, command: Command, stack: ExitStack) -> None:
         self.command, self.stack = command, stack
+        self.opt: Options = {}
         self.state: dict[str, Any] | None = None
         self.start: Start | None = None
 
     def parse_options(self, root_path: str, is_train: bool = True) -> tuple[Options, Any]:
-        return parse_options(self.command, Path(root_path), is_train)
+        self.opt, arguments = parse_options(self.command, Path(root_path), is_train)
+        return self.opt, arguments
 
     def load_resume_state(self, opt: Options) -> dict[str, Any] | None:
         if opt["rank"] == 0:  # before anything in the folder is swept away or archived
@@ -69,7 +71,7 @@ class Stages:
         return model
 
     def build_dataset(self, section: Options) -> Any:
-        return build_dataset(section)
+        return build_validation_set(section, self.opt)
 
     def build_dataloader(self, *args: Any, **settings: Any) -> RunLoader:
         loader = build_dataloader(*args, **settings)

@@ -326,7 +326,7 @@ def with_empty_list(root: Path) -> dict[str, Any]:
         (with_cut_data, r"DIV2K_train_HR_sub\.lmdb: data\.mdb is cut short"),
         (with_no_meta_info, "meta_info.txt"),
         (with_empty_folder, "dataroot_gt: .*empty holds no files"),
-        (with_missing_lq, "different number of images"),
+        (with_missing_lq, r"X2_sub holds no b_s001\.png for the gt image b_s001\.png"),
         (with_empty_list, "no image pairs"),
         (lambda r: train_folder(r, meta_info_file="nowhere.txt"), "nowhere.txt"),
     ],

@@ -7,7 +7,9 @@ import pytest
 from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.network import OptionNetwork, read_option_network
 
-SHIPPED = sorted((Path(__file__).parents[3] / "options").glob("*/SMSR/*.yml"))
+SHIPPED = sorted(
+    (Path(__file__).parents[3] / "smsr_plugin/training/options/templates").glob("*.yml")
+)
 
 
 @pytest.fixture

@@ -248,7 +248,7 @@ def test_help_fits_a_screen_and_shows_an_example(capsys, monkeypatch):
         train(["--help"])
     text = capsys.readouterr().out
     assert len(text.splitlines()) <= 24
-    assert "smsr train -opt options/train/" in text
+    assert "smsr train -opt x2.yml --auto_resume" in text
 
 
 def test_quiet_shows_iterations_and_keeps_the_log_whole(run_training, experiment, capfd):

@@ -1,0 +1,106 @@
+"""Which lq image belongs to which gt image, and what to say where there is none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from smsr_plugin.data.lmdb_store import read_keys
+from smsr_plugin.images.files import DataError
+
+#: As many file names an error shows of a folder.
+SHOWN = 3
+
+
+def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return `lq_path` and `gt_path` of each pair, in BasicSR's order.
+
+    BasicSR's own search takes the square of the number of images, and says only which file it does
+    not find.
+
+    Args:
+        opt: The options of the data set: `dataroot_gt`, `dataroot_lq`, `io_backend`, and, if they
+            are there, `meta_info_file` and `filename_tmpl`.
+
+    Raises:
+        DataError: If an image has no counterpart.
+    """
+    gt_root, lq_root = Path(opt["dataroot_gt"]), Path(opt["dataroot_lq"])
+    if opt["io_backend"]["type"] == "lmdb":
+        return [{"lq_path": key, "gt_path": key} for key in sorted(read_keys(lq_root))]
+    listed = opt.get("meta_info_file")
+    gt_names = _listed(Path(listed)) if listed is not None else _files(gt_root)
+    template = opt.get("filename_tmpl") or "{}"
+    lq_names = [_lq_name(name, template) for name in gt_names]
+    lq_files = _files(lq_root)
+    there = set(lq_files)
+    absent = [pair for pair in zip(gt_names, lq_names, strict=True) if pair[1] not in there]
+    if absent:
+        raise DataError(_absent(absent, len(gt_names), lq_root, lq_files))
+    if listed is not None:
+        missing = next((name for name in gt_names if not (gt_root / name).is_file()), None)
+        if missing is not None:
+            raise DataError(f"{listed} lists {missing}, which is not in {gt_root}")
+    elif more := sorted(there - set(lq_names)):
+        raise DataError(
+            f"{lq_root} holds {_some(more)} without a gt image in {gt_root}; remove what does not "
+            "belong there"
+        )
+    return [
+        {"lq_path": str(lq_root / lq), "gt_path": str(gt_root / gt)}
+        for lq, gt in zip(lq_names, gt_names, strict=True)
+    ]
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of a folder's files, without hidden ones, in the order of the disk."""
+    with os.scandir(folder) as entries:
+        return [e.name for e in entries if not e.name.startswith(".") and e.is_file()]
+
+
+def _listed(file: Path) -> list[str]:
+    lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [line.split(" ")[0] for line in map(str.strip, lines) if line]
+
+
+def _lq_name(gt_name: str, template: str) -> str:
+    path = Path(gt_name)
+    return f"{template.format(path.stem)}{path.suffix}"
+
+
+def _absent(
+    absent: Sequence[tuple[str, str]], count: int, lq_root: Path, lq_files: Sequence[str]
+) -> str:
+    """Say which lq image is not there, and what may be meant instead.
+
+    Args:
+        absent: Names of gt images, each with that of its lq image.
+        count: Of all gt images.
+        lq_root: Where the lq images are.
+        lq_files: What is there.
+    """
+    gt_name, lq_name = min(absent)
+    text = f"{lq_root} holds no {lq_name} for the gt image {gt_name}"
+    if len(absent) > 1:
+        text += f", and so for {len(absent):,} of {count:,}"
+    if not lq_files:
+        return f"{text}; it holds no files"
+    gt = Path(gt_name)
+    same_stem = [name for name in lq_files if Path(name).stem == Path(lq_name).stem]
+    alike = [
+        name for name in lq_files if gt.stem in Path(name).stem and Path(name).suffix == gt.suffix
+    ]
+    if same_stem:
+        return f"{text}; it holds {same_stem[0]}: lq and gt images need the same extension"
+    if alike:
+        found = min(alike, key=len)
+        template = Path(found).stem.replace(gt.stem, "{}", 1)
+        return f"{text}; it holds {found}: write filename_tmpl: '{template}'"
+    return f"{text}; it holds {_some(sorted(lq_files))}"
+
+
+def _some(names: Sequence[str]) -> str:
+    text = ", ".join(names[:SHOWN])
+    return f"{text} and {len(names) - SHOWN:,} more" if len(names) > SHOWN else text
