@@ -20,7 +20,7 @@ from PIL import Image
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.data.lmdb_store import LmdbWriter
-from smsr_plugin.images.files import encode_png
+from smsr_plugin.images.rgb import encode_png
 
 SMSR_COMMAND = (sys.executable, "-m", "smsr_plugin.cli.main")
 TRAIN, TEST = "train -opt train.yml", "test -opt test.yml"

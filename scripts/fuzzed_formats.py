@@ -22,16 +22,16 @@ from PIL import Image
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import CheckpointError, load, save
 from smsr_plugin.data import lmdb_store
-from smsr_plugin.images import files as image_files
+from smsr_plugin.images import rgb
+from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError
+from smsr_plugin.images.reading import read_picture
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.registration import register_all
 from smsr_plugin.training.run.resume import UnreadableError, read_state
-from smsr_plugin.upscale.errors import ImageError
-from smsr_plugin.upscale.reading import read_picture
 
 OPTION_FILE = Path(__file__).parents[1] / "smsr_plugin/training/options/templates/x2.yml"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -136,7 +136,7 @@ def _image(pixels: np.ndarray, form: str, **options: object) -> bytes:
 def _read_image(folder: Path) -> None:
     (path,) = folder.iterdir()
     with contextlib.suppress(DataError):  # as of 16 bits and transparency, for the other reader
-        image_files.read_image(path)
+        rgb.read_rgb(path)
     read_picture(path)
 
 
@@ -149,7 +149,7 @@ def _lmdb() -> dict[str, bytes]:
             for number in range(150):
                 image = rng.integers(0, 256, (8 + number % 30, 20, 3), np.uint8)
                 shape = (image.shape[0], image.shape[1], 3)
-                writer.put([(f"{number:04}", image_files.encode_png(image), shape)])
+                writer.put([(f"{number:04}", rgb.encode_png(image), shape)])
         return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 

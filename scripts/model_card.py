@@ -33,10 +33,12 @@ from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import load, save
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
-from smsr_plugin.images.files import list_images, read_image
+from smsr_plugin.images.files import list_images
 from smsr_plugin.images.mask_figures import mask_figures
 from smsr_plugin.images.mask_overlay import mask_overlay
-from smsr_plugin.images.quality import compare, luma, psnr_inside, to_image
+from smsr_plugin.images.pixels import as_lq, luma, to_image
+from smsr_plugin.images.quality import compare, psnr_inside
+from smsr_plugin.images.rgb import read_rgb
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 
@@ -54,14 +56,14 @@ TEACHERS = {
 
 def pairs(folder: Path, scale: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
     """Yield name, gt and lq of the images of a set; grey ones as three equal channels."""
-    for path in list_images(folder):
-        gt = read_image(path)
+    for path in list_images(folder).paths:
+        gt = read_rgb(path)
         gt = mod_crop(np.repeat(gt[..., None], 3, 2) if gt.ndim == 2 else gt, scale)
         yield path.stem, gt, downscale(gt, scale)
 
 
 def as_tensor(lq: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(lq)).permute(2, 0, 1)[None] / 255
+    return torch.from_numpy(as_lq(lq))
 
 
 def measure(weights: Path, sets: Path, density: float | None) -> dict[str, dict[str, float]]:

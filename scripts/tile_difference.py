@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from smsr_plugin.checkpoints import load
 from smsr_plugin.images.bicubic import downscale
-from smsr_plugin.images.files import decode, list_images
+from smsr_plugin.images.files import list_images
+from smsr_plugin.images.pixels import as_lq, luma, to_image
+from smsr_plugin.images.rgb import read_rgb
 from smsr_plugin.upscale.network import Network
-
-#: Y of ITU-R BT.601 in 16…235, as the field measures it.
-LUMINANCE = (65.481, 128.553, 24.966)
 
 
 def main(weights: Path, folder: Path, tile: int = 128, overlap: int = 32) -> None:
@@ -26,10 +25,10 @@ def main(weights: Path, folder: Path, tile: int = 128, overlap: int = 32) -> Non
     scale = net.config.upscale
     whole, tiled = Network(net, tile=0), Network(net, tile=tile, overlap=overlap)
     rows = []
-    for path in list_images(folder):
-        hr = decode(path.read_bytes(), path.name)
+    for path in list_images(folder).paths:
+        hr = read_rgb(path)
         hr = hr[: hr.shape[0] // scale * scale, : hr.shape[1] // scale * scale]
-        lq = np.ascontiguousarray(downscale(hr, scale).transpose(2, 0, 1), np.float32) / 255
+        lq = as_lq(downscale(hr, scale))[0]
         once, parts = enlarged(whole, lq), enlarged(tiled, lq)
         inner = np.s_[scale:-scale, scale:-scale]
         apart, most = cv2.PSNR(once, parts), float(cv2.absdiff(once, parts).max())
@@ -49,11 +48,11 @@ def main(weights: Path, folder: Path, tile: int = 128, overlap: int = 32) -> Non
 
 def enlarged(network: Network, lq: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return (H, W, 3), 0…255."""
-    return np.rint(network(lq).sr.clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0).copy()
+    return to_image(network(lq).sr[None])
 
 
 def psnr_y(sr: NDArray[np.uint8], hr: NDArray[np.uint8]) -> float:
-    error = (sr.astype(float) - hr) @ LUMINANCE / 255
+    error = luma(sr) - luma(hr)
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 

@@ -13,6 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None
+
 #: Names of files that are being written.
 _HIDDEN = re.compile(r"\.[0-9a-f]{16}\.tmp")
 
@@ -63,12 +68,9 @@ def staged_file(final: Path) -> Iterator[Path]:
         OSError: If the file cannot be made or put in place.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
-    new = _hidden(final)
-    try:
+    with _hidden(final) as new:
         yield new
         new.replace(final)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def replace_file(final: Path, content: bytes) -> None:
@@ -81,9 +83,8 @@ def replace_file(final: Path, content: bytes) -> None:
         OSError: If it cannot be written, or reads back differently; `final` is as it was.
         ValueError: If the name holds a zero byte.
     """
-    new = _hidden(final)
-    try:
-        with new.open("xb") as file:
+    with _hidden(final) as new:
+        with new.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -91,19 +92,49 @@ def replace_file(final: Path, content: bytes) -> None:
         if new.read_bytes() != content:
             raise OSError(errno.EIO, "what was written reads back differently", str(final))
         new.replace(final)
-    finally:
-        new.unlink(missing_ok=True)
     _sync_folder(final.parent)
 
 
 def sweep_temporary(folder: Path) -> list[Path]:
-    """Remove the files that killed writers left in a folder, which need not exist; return them."""
+    """Remove the files that killed writers left in a folder, which need not exist; return them.
+
+    Those that another process is writing now are left alone.
+
+    Raises:
+        OSError: If the folder may not be listed, or a file not be removed.
+    """
     if not folder.is_dir():
         return []
-    stale = [path for path in folder.iterdir() if _HIDDEN.fullmatch(path.name)]
-    for path in stale:
+    found = [path for path in folder.iterdir() if _HIDDEN.fullmatch(path.name)]
+    return [path for path in found if _remove_if_unlocked(path)]
+
+
+def _remove_if_unlocked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        if not _lock(descriptor):
+            return False
         path.unlink(missing_ok=True)
-    return stale
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until its descriptor is closed, or the process ends; tell whether that went."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise  # some file systems know no locks
+    return True
 
 
 def _forget_cached(descriptor: int) -> None:
@@ -140,8 +171,23 @@ def _replace(final: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _hidden(final: Path) -> Path:
-    return final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be of full length
+@contextmanager
+def _hidden(final: Path) -> Iterator[Path]:
+    """Give an empty file beside the final one, which a sweep leaves alone; remove it at the end."""
+    while True:
+        new = final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be long
+        file = new.open("xb")
+        # Between these lines a sweep may have taken it for one that was left.
+        if _lock(file.fileno()) and new.exists():
+            break
+        file.close()
+    if fcntl is None:  # on Windows an open file cannot be renamed
+        file.close()
+    with file:
+        try:
+            yield new
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _temporary(final: Path) -> Path:

@@ -12,7 +12,7 @@ import torch
 from networks import split_channels, tiny_smsr
 
 from smsr_plugin import load, onnx_export
-from smsr_plugin.images.files import decode
+from smsr_plugin.images.rgb import decode_rgb
 from smsr_plugin.onnx_export import OnnxExportError, export_onnx
 
 pytest.importorskip("onnxscript")
@@ -176,7 +176,7 @@ def test_the_released_weights(test_data, tmp_path):
     net = load(test_data / "weights/smsr_x2_official.pt")
     export_onnx(net, tmp_path / "net.onnx", masks=True)
     path = test_data / "data/Set5/LR_bicubic/X2/babyx2.png"
-    image = decode(path.read_bytes(), str(path))[60:151, 40:125]
+    image = decode_rgb(path.read_bytes(), str(path))[60:151, 40:125]
     x = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None] / 255
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     spa_mask = assert_same(session, net, x, 0.0)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from smsr_plugin.staging import replace_file, sweep_temporary
+from smsr_plugin.staging import replace_file, staged_file, sweep_temporary
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -41,3 +43,37 @@ def test_only_the_temporary_files_of_writers_are_swept(tmp_path):
     assert sweep_temporary(tmp_path) == [stale]
     assert len(list(tmp_path.iterdir())) == 4
     assert sweep_temporary(tmp_path / "missing") == []
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from smsr_plugin.staging import staged_file
+with staged_file(Path(sys.argv[1])) as file:
+    file.write_bytes(b"half")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_that_another_process_writes_is_swept_only_when_that_is_killed(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path / "a.png"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        (left,) = tmp_path.iterdir()
+        assert sweep_temporary(tmp_path) == []
+        process.kill()
+    assert sweep_temporary(tmp_path) == [left]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_own_files_are_not_swept_while_they_are_written(tmp_path):
+    with staged_file(tmp_path / "a.png") as file:
+        file.write_bytes(b"whole")
+        assert sweep_temporary(tmp_path) == []
+    assert (tmp_path / "a.png").read_bytes() == b"whole"
+    assert len(list(tmp_path.iterdir())) == 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import FAILED, INTERRUPTED, bad_usage, not_negative, positive
 from smsr_plugin.compare.engines.spec import LIBRARIES
+from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from smsr_plugin.compare.plan import Request
@@ -84,7 +85,9 @@ def run(args: argparse.Namespace) -> int:
         print("smsr benchmark: interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that is gone
-        print(f"smsr benchmark: error: {error}; the same command goes on", file=sys.stderr)
+        print(
+            f"smsr benchmark: error: {printable(error)}; the same command goes on", file=sys.stderr
+        )
         return FAILED
 
 

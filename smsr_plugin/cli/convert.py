@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import bad_usage
+from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
@@ -45,9 +46,9 @@ def run(args: argparse.Namespace) -> int:
         save(net, args.output, {"source": args.input.name}, half=args.half)
     except CheckpointError as error:
         return bad_usage(args, error)
-    print(f"read   {args.input}: {checkpoint.kind}")
+    print(f"read   {printable(args.input)}: {checkpoint.kind}")
     print(describe(checkpoint, net))
-    print(f"wrote  {args.output}: safetensors, values in 0…1")
+    print(f"wrote  {printable(args.output)}: safetensors, values in 0…1")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from smsr_plugin.cli.arguments import bad_usage
+from smsr_plugin.names import printable
 
 DESCRIPTION = """\
 Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         )
     except (CheckpointError, OnnxExportError) as error:
         return bad_usage(args, error)
-    print(f"wrote  {args.output}: ONNX, opset {OPSET}, values in 0…1")
+    print(f"wrote  {printable(args.output)}: ONNX, opset {OPSET}, values in 0…1")
     if difference is None:
         print("not checked: ONNX Runtime is not installed (pip install onnxruntime)")
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from smsr_plugin.cli.arguments import bad_usage, finite, positive
+from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -199,14 +200,15 @@ def image_row(net: SMSR, path: Path) -> Row:
     import torch
 
     from smsr_plugin.complexity import measured
-    from smsr_plugin.images.files import read_image
+    from smsr_plugin.images.pixels import as_lq
+    from smsr_plugin.images.rgb import read_rgb
 
-    image = torch.from_numpy(read_image(path)).permute(2, 0, 1)
-    result = measured(net, image.unsqueeze(0) / 255)
+    lq = torch.from_numpy(as_lq(read_rgb(path)))
+    result = measured(net, lq)
     densities = " ".join(f"{density:.3f}" for density in result.spa_densities)
-    height, width = image.shape[1:]
+    height, width = lq.shape[2:]
     return Row(
-        f"{path.name}, lq {width}×{height}",
+        f"{printable(path.name)}, lq {width}×{height}",
         result.macs / 1e9,
         "G",
         f"{result.kept:.1%} of {result.dense_macs / 1e9:.2f} G; density in blocks {densities}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage
+from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from smsr_plugin.processes import Processes
@@ -86,7 +87,7 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
 
     def say(text: str, consequence: bool = False) -> None:
         if processes.is_first_to_say(text, consequence):
-            print(f"smsr {args.command}: {text}", file=sys.stderr)
+            print(f"smsr {args.command}: {printable(text)}", file=sys.stderr)
 
     try:
         run_pipeline(

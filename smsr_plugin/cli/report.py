@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import FAILED, bad_usage, positive, share
+from smsr_plugin.names import printable
 from smsr_plugin.staging import replace_file
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from smsr_plugin.checkpoints import default_weights, load
-    from smsr_plugin.report.cases import find_sources, printable
+    from smsr_plugin.report.cases import find_sources
     from smsr_plugin.report.context import Context
     from smsr_plugin.report.measurements import Subject
     from smsr_plugin.report.page import render
@@ -132,11 +133,11 @@ def _sections(
     sections, upscale = [], subject.sparse.config.upscale
     with tqdm(total=len(sources) * steps(args.runs), unit="step", disable=None, leave=False) as bar:
         for source in sources:
-            bar.set_postfix_str(source.path.name)
+            bar.set_postfix_str(printable(source.path.name))
             try:
                 case = load_case(source, upscale, args.crop)
             except (ValueError, OSError) as error:
-                bar.write(f"smsr report: error: {error}", file=sys.stderr)
+                bar.write(f"smsr report: error: {printable(error)}", file=sys.stderr)
                 bar.total -= steps(args.runs)
                 continue
             sections.append(make_section(measure(subject, case, args.runs, bar.update)))
@@ -157,7 +158,7 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
     """Print what came of it and return the exit code."""
     if done:
         size = path.stat().st_size / 1e6
-        print(f"{path}: {done} of {wanted} images, {size:.1f} MB")
+        print(f"{printable(path)}: {done} of {wanted} images, {size:.1f} MB")
     else:
         print("smsr report: error: no image could be read, no page was written", file=sys.stderr)
     return 0 if done == wanted else FAILED

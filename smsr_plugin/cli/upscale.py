@@ -28,6 +28,7 @@ from smsr_plugin.cli.arguments import (
     share,
 )
 from smsr_plugin.config import UPSCALES
+from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from smsr_plugin.processes import Processes
@@ -141,11 +142,11 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
 
     try:
         naming = Naming(args.out, args.suffix, args.ext, args.masks)
-        jobs = plan(args.inputs, naming, args.recursive)
+        planned = plan(args.inputs, naming, args.recursive)
         batch = _batch(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return bad_usage(args, error) if processes.is_first_to_say(str(error)) else BAD_USAGE
-    jobs = _connect(processes, jobs)
+    jobs = _connect(processes, planned.jobs)
     outcomes: list[Outcome] = []
     interrupted = False
     try:
@@ -157,6 +158,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     turns = zip_longest(*(share[1] for share in shares))  # in the order of the jobs
     outcomes = [outcome for outcome in chain.from_iterable(turns) if outcome is not None]
     if processes.rank == 0:
+        for note in planned.notes:
+            print(f"smsr upscale: note: {note}", file=sys.stderr)
         print(json.dumps(report(outcomes, jobs), indent=2) if args.json else summary(outcomes))
         if interrupted:
             left = len(jobs) - len(outcomes)
@@ -229,7 +232,7 @@ def _work(
 
         def progress(source: Path, done: int, tiles: int) -> None:
             tile = f", tile {done + 1}/{tiles}" if tiles > 1 else ""
-            bar.set_postfix_str(source.name + tile)
+            bar.set_postfix_str(printable(source.name) + tile)
 
         for outcome in batch.run(jobs, progress):
             outcomes.append(outcome)

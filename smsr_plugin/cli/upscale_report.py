@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from smsr_plugin.names import printable
 from smsr_plugin.upscale.batch import Outcome, State
 from smsr_plugin.upscale.inputs import Job
 
@@ -18,23 +19,23 @@ def describe(outcome: Outcome) -> str | None:
     """Return one line on an image that did not fail."""
     job = outcome.job
     if outcome.state is State.SKIPPED:
-        return f"{job.source}: skipped, {job.target} is there"
+        return f"{printable(job.source)}: skipped, {printable(job.target)} is there"
     if outcome.lq_size is None or outcome.size is None:
         return None
     sizes = " → ".join(f"{width}×{height}" for width, height in (outcome.lq_size, outcome.size))
     tiles = f", {outcome.tiles} tiles" if outcome.tiles != 1 else ""
-    return (
-        f"{job.source} → {job.target}  {sizes}{tiles}, density {outcome.density:.2f}, "
-        f"{outcome.seconds:.2f} s"
-    )
+    names = f"{printable(job.source)} → {printable(job.target)}"
+    figures = f"density {outcome.density:.2f}, {outcome.seconds:.2f} s"
+    return f"{names}  {sizes}{tiles}, {figures}"
 
 
 def complaints(outcome: Outcome) -> Iterator[str]:
     """Yield a line for each thing that went wrong or was changed."""
+    name = printable(outcome.job.source)
     for note in outcome.notes:
-        yield f"note: {outcome.job.source}: {note}"
+        yield f"note: {name}: {printable(note)}"
     if outcome.state is State.FAILED:
-        yield f"error: {outcome.job.source}: {outcome.error}"
+        yield f"error: {name}: {printable(outcome.error)}"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -43,7 +44,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     seconds = sum(outcome.seconds for outcome in outcomes)
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines = [f"{text or 'nothing done'} in {seconds:.1f} s"]
-    failed = [str(o.job.source) for o in outcomes if o.state is State.FAILED]
+    failed = [printable(o.job.source) for o in outcomes if o.state is State.FAILED]
     if failed:
         more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
         lines.append(f"failed: {', '.join(failed[:MOST_NAMES])}{more}")

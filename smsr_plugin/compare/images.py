@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from smsr_plugin.compare.crops import CROPS
 from smsr_plugin.images.bicubic import downscale, mod_crop
-from smsr_plugin.images.files import DataError, list_images, read_image
+from smsr_plugin.images.files import DataError, list_images
+from smsr_plugin.images.pixels import as_lq
+from smsr_plugin.images.rgb import read_rgb
+from smsr_plugin.names import printable
 
 #: Folders that do not name a set but say what is in it: datasets/Set5/HR is Set5.
 ROLE_NAMES = ("HR", "GT", "GTmod12", "original")
@@ -77,7 +80,7 @@ def list_cases(arguments: Sequence[str]) -> list[ImageSource]:
         if argument in CROPS:
             found = [ImageSource(CROP_SET, argument)]
         elif path.is_file():
-            found = [ImageSource(LQ_SET, path.stem, path)]
+            found = [ImageSource(LQ_SET, printable(path.stem), path)]
         elif not path.is_dir():
             known = ", ".join(CROPS)
             raise DataError(f"{argument} is not a folder, an image file or one of {known}")
@@ -86,7 +89,10 @@ def list_cases(arguments: Sequence[str]) -> list[ImageSource]:
             if name in sets:
                 raise DataError(f"{folders.get(name, name)} and {path} would both be called {name}")
             folders[name] = path
-            found = [ImageSource(name, file.stem, file, is_gt=True) for file in list_images(path)]
+            found = [
+                ImageSource(name, printable(file.stem), file, is_gt=True)
+                for file in list_images(path).paths
+            ]
         for image in found:
             images = sets.setdefault(image.set_name, {})
             if image.name in images:
@@ -108,7 +114,7 @@ def load_case(image: ImageSource, scale: int) -> Case:
         except ValueError as error:
             raise DataError(f"{image.name}: {error}") from error
     try:
-        pixels = read_image(image.path)
+        pixels = read_rgb(image.path)
         if not image.is_gt:
             return Case(image, as_lq(pixels))
         gt = mod_crop(pixels, scale)
@@ -121,11 +127,7 @@ def load_case(image: ImageSource, scale: int) -> Case:
     return Case(image, as_lq(downscale(gt, scale)), gt)
 
 
-def as_lq(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return (H, W, 3) of uint8 as (1, 3, H, W) of float32 in 0…1."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-
-
 def _set_name(folder: Path) -> str:
     place = folder.resolve()
-    return place.parent.name if place.name in ROLE_NAMES else place.name
+    name = place.parent.name if place.name in ROLE_NAMES else place.name
+    return printable(name)

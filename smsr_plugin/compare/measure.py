@@ -21,7 +21,8 @@ from smsr_plugin.compare.engines.runner import Schedule, Turn, take_turns
 from smsr_plugin.compare.images import Case
 from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import Measurement
-from smsr_plugin.images.quality import compare, to_image
+from smsr_plugin.images.pixels import to_image
+from smsr_plugin.images.quality import compare
 
 #: Runs of which the breakdown is taken.
 BREAKDOWN_RUNS = 5

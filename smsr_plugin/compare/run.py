@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-
 from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.engines.runner import Schedule
 from smsr_plugin.compare.images import ROLE_NAMES, Case, ImageSource
@@ -22,6 +20,7 @@ from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.files import DataError
+from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare
 from smsr_plugin.machine import describe
 
@@ -164,7 +163,7 @@ class Run:
             self.journal.measurements
         ):
             return
-        lq = np.rint(case.lq[0].transpose(1, 2, 0) * 255).astype(np.uint8)
+        lq = to_image(case.lq)
         quality = compare(upscale(lq, self.plan.scale), case.gt, self.plan.scale)
         self.journal.append(Measurement(BICUBIC, image.set_name, image.name, case.size, quality))
 

@@ -20,7 +20,8 @@ from smsr_plugin.data.lmdb_store import Entry, Shape
 from smsr_plugin.data.sources import Source
 from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.bicubic import downscale
-from smsr_plugin.images.files import DataError, encode_png, read_image
+from smsr_plugin.images.files import DataError
+from smsr_plugin.images.rgb import encode_png, read_rgb
 
 #: The scale of the HR images themselves, next to those of LR images.
 HR_SCALE = 1
@@ -59,7 +60,7 @@ def make_entries(source: Source, scales: Sequence[int], grid: Grid | None) -> En
         DataError: If a file cannot be decoded.
         OSError: If a file cannot be read.
     """
-    hr = read_image(source.hr)
+    hr = read_rgb(source.hr)
     if source.reduced != 1:
         size = source.width, source.height
         hr = np.asarray(Image.fromarray(hr).resize(size, Image.Resampling.LANCZOS))
@@ -68,7 +69,7 @@ def make_entries(source: Source, scales: Sequence[int], grid: Grid | None) -> En
         if scale == HR_SCALE:
             image = hr
         elif scale in source.lr:
-            image = read_image(source.lr[scale])
+            image = read_rgb(source.lr[scale])
         else:
             image = downscale(hr, scale)
         pieces = _cut(source, image, scale, grid)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from smsr_plugin.data.lmdb_store import Entry, Shape
-from smsr_plugin.images.files import png_shape
+from smsr_plugin.images.png_chunks import shape_of
 
 _HEAD = 26
 _TAIL = 12
@@ -41,4 +41,4 @@ def _shape(path: Path) -> Shape | None:
         if file.seek(0, os.SEEK_END) < _HEAD:
             return None
         file.seek(-_TAIL, os.SEEK_END)
-        return png_shape(head, file.read())
+        return shape_of(head, file.read())

@@ -17,7 +17,9 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import lmdb
 
 from smsr_plugin.data.lmdb_pages import check_pages
-from smsr_plugin.images.files import PNG_COMPRESS_LEVEL, DataError, png_shape
+from smsr_plugin.images.files import DataError
+from smsr_plugin.images.png_chunks import shape_of
+from smsr_plugin.images.rgb import PNG_COMPRESS_LEVEL
 from smsr_plugin.staging import open_regular
 
 DATA = "data.mdb"
@@ -242,7 +244,7 @@ def find_fault(folder: Path) -> str | None:
                 return f"{folder} does not hold the entries that {META_INFO} lists"
             for key, shape in shapes.items():
                 value = txn.get(key.encode())
-                if value is None or png_shape(value, value) != shape:
+                if value is None or shape_of(value, value) != shape:
                     return f"{folder}: the entry {key!r} is missing or damaged"
     except lmdb.Error as error:
         return f"{folder}: cannot read the LMDB ({error})"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smsr_plugin.data.entries import HR_SCALE
 from smsr_plugin.data.outputs import Output, State
+from smsr_plugin.names import printable
 
 _DONE = {
     State.MISSING: "made",
@@ -23,7 +24,7 @@ def report(results: Sequence[tuple[Output, State]], *, overwritten: bool = False
     lines: list[str] = []
     for output, state in results:
         done = _DONE[State.FOREIGN if overwritten and state is not State.MISSING else state]
-        lines.append(f"{output.path}: {len(output.shapes)} images, {done}")
+        lines.append(f"{printable(output.path)}: {len(output.shapes)} images, {done}")
     outputs = [output for output, _ in results]
     for scale in sorted({output.scale for output in outputs} - {HR_SCALE}):
         lines += ["", f"For scale {scale}, in the option file:", "datasets:"]

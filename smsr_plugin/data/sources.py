@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr_plugin.images.files import DataError, ImageHeader, list_images, read_header
+from smsr_plugin.images.files import DataError, list_images
+from smsr_plugin.images.header import Header
+from smsr_plugin.images.rgb import read_header
 
 #: How many faults an error lists before it only counts them.
 _MAX_LISTED = 5
@@ -53,7 +55,7 @@ def find_sources(
     Raises:
         DataError: If there are no images, or some cannot be used; names all of these.
     """
-    paths = list_images(hr_folder)
+    paths = list_images(hr_folder).paths
     faults = _key_faults(paths)
     sources: list[Source] = []
     for path in paths:
@@ -114,7 +116,7 @@ def _key_faults(paths: Sequence[Path]) -> list[str]:
     return faults
 
 
-def _check_size(path: Path, header: ImageHeader, min_size: int, advice: str) -> None:
+def _check_size(path: Path, header: Header, min_size: int, advice: str) -> None:
     if min(header.height, header.width) < min_size:
         raise DataError(
             f"{path} is {header.height}×{header.width} (height×width), but at least "
@@ -126,7 +128,7 @@ def _lr_path(folder: Path, hr: Path, scale: int) -> Path:
     return folder / f"{hr.stem}x{scale}.png"
 
 
-def _check_lr(path: Path, hr: Path, header: ImageHeader, scale: int) -> None:
+def _check_lr(path: Path, hr: Path, header: Header, scale: int) -> None:
     if not path.is_file():
         raise DataError(f"{path}, the X{scale} image of {hr.name}, is missing")
     lr = read_header(path, str(path))

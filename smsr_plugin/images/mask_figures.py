@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.images.quality import luma
+from smsr_plugin.images.pixels import luma
 
 
 class MaskFigures(NamedTuple):

@@ -16,13 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-Image = NDArray[np.uint8]
-Luma = NDArray[np.float64]
+from smsr_plugin.images.pixels import PEAK, Rgb, luma
 
-PEAK = 255
-#: BT.601 for values in 0…255: Y = 16 + the sum of these times R, G, B.
-LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / PEAK
-LUMA_OFFSET = 16.0
 #: Of SSIM's window; the image that is left when the border is cut off cannot be smaller.
 WINDOW, DEVIATION = 11, 1.5
 
@@ -36,7 +31,7 @@ class Quality(NamedTuple):
     ssim_rgb: float
 
 
-def compare(sr: Image, gt: Image, border: int) -> Quality:
+def compare(sr: Rgb, gt: Rgb, border: int) -> Quality:
     """Compare an image with its ground truth.
 
     Args:
@@ -59,11 +54,6 @@ def compare(sr: Image, gt: Image, border: int) -> Quality:
     rgb = [image[inside].astype(np.float64) for image in (sr, gt)]
     y = [luma(image) for image in rgb]
     return Quality(psnr(*y), ssim(*y), psnr(*rgb), ssim(*rgb))
-
-
-def luma(rgb: NDArray[Any]) -> Luma:
-    """Return Y of (…, 3) RGB in 0…255 as (…) in 16…235."""
-    return rgb @ LUMA_WEIGHTS + LUMA_OFFSET
 
 
 def psnr(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -93,15 +83,3 @@ def ssim(image: NDArray[np.float64], other: NDArray[np.float64]) -> float:
         channel_axis=None if image.ndim == 2 else -1,
     )
     return float(similarity)
-
-
-def to_image(sr: NDArray[Any]) -> Image:
-    """Return a network's output (1, 3, H, W), about 0…1, as (H, W, 3) in 0…255.
-
-    Raises:
-        ValueError: If it is not finite.
-    """
-    if not np.isfinite(sr).all():
-        raise ValueError("the output holds NaN or infinity")
-    scaled = np.clip(sr[0].astype(np.float64), 0, 1) * PEAK
-    return np.ascontiguousarray(np.rint(scaled).astype(np.uint8).transpose(1, 2, 0))

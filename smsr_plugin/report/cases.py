@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.images.bicubic import downscale, mod_crop
-from smsr_plugin.images.files import DataError, list_images, read_image
+from smsr_plugin.images.files import DataError, list_images
+from smsr_plugin.images.rgb import read_rgb
+from smsr_plugin.names import printable
 
 Image = NDArray[np.uint8]
 
@@ -64,7 +66,7 @@ def find_sources(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[S
     for path in inputs:
         if not path.exists():
             raise DataError(f"{path}: there is no such file or folder")
-        paths += list_images(path) if path.is_dir() else [path]
+        paths += list_images(path).paths if path.is_dir() else [path]
     if gt is not None and not gt.exists():
         raise DataError(f"{gt}: there is no such file or folder")
     if gt is not None and not gt.is_dir() and len(paths) > 1:
@@ -85,7 +87,7 @@ def load_case(source: Source, upscale: int, max_pixels: int) -> Case:
             that of the image times `upscale` (up to `upscale` − 1 rows and columns more are cut).
         OSError: If a file cannot be read.
     """
-    image, gt = _read(source.path), None
+    image, gt = read_rgb(source.path), None
     if source.is_gt:
         if min(image.shape[:2]) < upscale:
             raise DataError(f"{source.path}: too small to be reduced by {upscale}")
@@ -100,21 +102,12 @@ def load_case(source: Source, upscale: int, max_pixels: int) -> Case:
     return Case(printable(source.path.name), lq[rows, columns], gt, (lq.shape[0], lq.shape[1]))
 
 
-def printable(name: str) -> str:
-    """Return the name of a file with a question mark for each byte that is no text."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _read(path: Path) -> Image:
-    return read_image(path)
-
-
 def _gt_file(path: Path, gt: Path, upscale: int) -> Path:
     """Return the ground truth of an image; data sets call the lq image of 0801 also 0801x2."""
     if not gt.is_dir():
         return gt
     stems = {path.stem, path.stem.removesuffix(f"x{upscale}")}
-    found = [file for file in list_images(gt) if file.stem in stems]
+    found = [file for file in list_images(gt).paths if file.stem in stems]
     if len(found) != 1:
         count = "no image" if not found else f"{len(found)} images"
         raise DataError(f"{path}: {count} called {' or '.join(sorted(stems))} in {gt}")
@@ -122,7 +115,7 @@ def _gt_file(path: Path, gt: Path, upscale: int) -> Path:
 
 
 def _matching_gt(path: Path, lq: Image, upscale: int) -> Image:
-    gt = _read(path)
+    gt = read_rgb(path)
     expected = tuple(side * upscale for side in lq.shape[:2])
     if tuple(side - side % upscale for side in gt.shape[:2]) != expected:
         raise DataError(

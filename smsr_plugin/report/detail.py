@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.images.quality import Luma, luma
+from smsr_plugin.images.pixels import Luma, luma
 
 #: Standard deviation of the blur, in lq pixels, and of the average of energy around a pixel.
 BLUR_SIGMA, AROUND_SIGMA = 1.5, 2.0

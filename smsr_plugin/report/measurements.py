@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.images.bicubic import upscale
-from smsr_plugin.images.quality import luma, psnr_inside
+from smsr_plugin.images.pixels import as_lq, luma, to_image
+from smsr_plugin.images.quality import psnr_inside
 from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import ZeroShares, zero_shares
 from smsr_plugin.report.detail import Detail, detail
@@ -24,7 +24,6 @@ from smsr_plugin.report.speed import (
     SpeedPoint,
     measure_curve,
     measure_parts,
-    to_picture,
 )
 from smsr_plugin.sparse import SparseSMSR, to_sparse
 
@@ -134,9 +133,9 @@ def measure(
         progress: Called `steps(runs)` times.
     """
     sparse, scale = subject.sparse, subject.sparse.config.upscale
-    x = _batch(case.lq)
+    x = torch.from_numpy(as_lq(case.lq))
     sr, stats = sparse(x, return_stats=True)
-    picture, bicubic = to_picture(sr), upscale(case.lq, scale)
+    picture, bicubic = to_image(sr.numpy()), upscale(case.lq, scale)
     spa_mask = stats.spa_mask[0].numpy()
     gt_y = None if case.gt is None else luma(case.gt)
     curve = measure_curve(sparse, x, gt_y, runs, progress)
@@ -160,8 +159,3 @@ def measure(
         curve=curve,
         parts=parts,
     )
-
-
-def _batch(lq: NDArray[np.uint8]) -> Tensor:
-    pixels = np.ascontiguousarray(lq.transpose(2, 0, 1)[None], np.float32)
-    return torch.from_numpy(pixels / np.float32(255))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from smsr_plugin.images.quality import Luma
+from smsr_plugin.images.pixels import Luma
 
 #: What is compared must not be changed by the encoder; WebP without loss is a third smaller than
 #: PNG, and every current browser shows it. Overlays and maps may lose a little.

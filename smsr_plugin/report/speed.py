@@ -8,11 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from smsr_plugin.images.quality import Luma, luma, psnr_inside
+from smsr_plugin.images.pixels import Luma, luma, to_image
+from smsr_plugin.images.quality import psnr_inside
 from smsr_plugin.sparse import SparseSMSR
 from smsr_plugin.timing import summarise
 
@@ -53,11 +52,6 @@ class PartTimes:
 
     blocks: tuple[dict[str, float], ...]
     others: dict[str, float]
-
-
-def to_picture(sr: Tensor) -> NDArray[np.uint8]:
-    """Return the first image of a batch (B, 3, H, W) in 0…1 as (H, W, 3), 0…255."""
-    return sr[0].clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).contiguous().numpy()
 
 
 def thresholds_with(threshold: float) -> tuple[float, ...]:
@@ -115,7 +109,7 @@ def _run(sparse: SparseSMSR, x: Tensor, threshold: float) -> tuple[Luma, float, 
     """Return the luminance, the density and the share of multiply-adds kept."""
     sparse.threshold = threshold
     sr, stats = sparse(x, return_stats=True)
-    return luma(to_picture(sr)), float(stats.spa_density.mean()), stats.kept
+    return luma(to_image(sr.numpy())), float(stats.spa_density.mean()), stats.kept
 
 
 def measure_parts(sparse: SparseSMSR, x: Tensor, runs: int) -> PartTimes | None:

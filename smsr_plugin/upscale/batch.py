@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.formats import check_size
 from smsr_plugin.images.mask_overlay import mask_overlay
-from smsr_plugin.upscale.errors import ImageError
-from smsr_plugin.upscale.formats import check_size
+from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.reading import read_picture
+from smsr_plugin.images.writing import QUALITY, write_picture
 from smsr_plugin.upscale.inputs import Job
-from smsr_plugin.upscale.picture import Picture
-from smsr_plugin.upscale.reading import read_picture
 from smsr_plugin.upscale.upscaler import Upscaled, Upscaler
-from smsr_plugin.upscale.writing import QUALITY, write_picture
 
 #: Called with the source, and how many of its tiles are done.
 BatchProgress = Callable[[Path, int, int], None]

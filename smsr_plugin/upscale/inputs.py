@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from smsr_plugin.images.files import SUFFIXES
+from smsr_plugin.images.files import DataError, Listing, search
+from smsr_plugin.images.formats import FORMATS
+from smsr_plugin.names import printable
 from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.formats import FORMATS
 
-#: In folders, files are taken for images by their names.
-IMAGE_SUFFIXES = SUFFIXES | {".gif", ".pgm", ".ppm"}
 #: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
 EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")
 #: For inputs whose format is not written.
@@ -56,6 +55,11 @@ class Naming:
     ext: str = "same"
     masks: Path | None = None
 
+    @property
+    def folders(self) -> list[Path]:
+        """Those that results are put into."""
+        return [folder for folder in (self.out, self.masks) if folder]
+
     def job(self, source: Path, below: Path) -> Job:
         """Return the job for an image that was found in a folder `below` what was named."""
         ending = source.suffix if self.ext == "same" else f".{self.ext}"
@@ -67,7 +71,20 @@ class Naming:
         return Job(source, target, self.masks / below / f"{source.stem}{self.suffix}_masks.png")
 
 
-def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> list[Job]:
+@dataclass(frozen=True)
+class Plan:
+    """What a request comes to.
+
+    Attributes:
+        jobs: The images to enlarge.
+        notes: On what the folders hold beside them, a line for each reason.
+    """
+
+    jobs: list[Job]
+    notes: list[str]
+
+
+def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> Plan:
     """Find the images and decide where each result goes, before anything is read or written.
 
     Args:
@@ -78,18 +95,23 @@ def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> l
     Raises:
         RequestError: If an argument names nothing, results would overwrite inputs or one another,
             or would lie outside the folder.
+        OSError: If a name is too long, or a folder may not be entered.
     """
     if os.sep in naming.suffix or (os.altsep and os.altsep in naming.suffix):
         raise RequestError(f"the suffix {naming.suffix!r} must not name a folder")
-    folders = [folder for folder in (naming.out, naming.masks) if folder]
+    notes: list[str] = []
     if _names_a_file(naming.out):
         jobs = [_single(arguments, naming)]
     else:
-        found = [entry for argument in arguments for entry in _find(argument, naming, recursive)]
+        found: list[tuple[Path, Path]] = []
+        listing = Listing()
+        for argument in arguments:
+            found += _find(argument, naming, recursive, listing)
         jobs = [naming.job(source, below) for source, below in dict.fromkeys(found)]
-        _check_places(jobs, folders)
+        notes = listing.notes()
+        _check_places(jobs, naming.folders)
     _check_overwriting(jobs)
-    return jobs
+    return Plan(jobs, notes)
 
 
 def _names_a_file(out: Path) -> bool:
@@ -98,61 +120,63 @@ def _names_a_file(out: Path) -> bool:
 
 def _single(arguments: Sequence[str], naming: Naming) -> Job:
     """Return the job whose target was named as a file."""
+    out = printable(naming.out)
     if len(arguments) != 1 or not Path(arguments[0]).is_file():
-        raise RequestError(f"{naming.out} is the name of one image: give one file to enlarge")
+        raise RequestError(f"{out} is the name of one image: give one file to enlarge")
     if naming.suffix or naming.ext != "same":
-        raise RequestError(f"{naming.out} is a whole name: leave out the suffix and extension")
+        raise RequestError(f"{out} is a whole name: leave out the suffix and extension")
     masks = None if naming.masks is None else naming.masks / f"{naming.out.stem}_masks.png"
     return Job(Path(arguments[0]), naming.out, masks)
 
 
-def _find(argument: str, naming: Naming, recursive: bool) -> Iterator[tuple[Path, Path]]:
-    """Yield the images that an argument names, each with its folder below a folder named."""
-    path = Path(argument)
+def _find(
+    argument: str, naming: Naming, recursive: bool, listing: Listing
+) -> list[tuple[Path, Path]]:
+    """Return the images that an argument names, each with its folder below a folder named.
+
+    What is left out of folders is added to the listing.
+    """
+    path = Path(argument).expanduser()
     if path.is_dir():
-        images = list(_in_folder(path, naming, recursive))
-        if not images:
-            hint = "" if recursive else "; recursive looks into its folders"
-            raise RequestError(f"{path} holds no images{hint}")
-        yield from images
-    elif path.exists() or path.is_symlink():
-        yield path, Path()
-    elif glob.has_magic(argument):
-        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
-        files = [Path(match) for match in matches if Path(match).is_file()]
-        if not files:
-            raise RequestError(f"no file matches {argument}")
-        for file in files:
-            yield file, Path()
-    else:
-        raise RequestError(f"{path} does not exist")
+        return _in_folder(path, naming, recursive, listing)
+    if path.exists() or path.is_symlink():
+        return [(path, Path())]
+    if not glob.has_magic(argument):
+        raise RequestError(f"{printable(path)} does not exist")
+    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  may be absolute
+    files = [(Path(match), Path()) for match in matches if Path(match).is_file()]
+    if not files:
+        raise RequestError(f"no file matches {printable(argument)}")
+    return files
 
 
-def _in_folder(folder: Path, naming: Naming, recursive: bool) -> Iterator[tuple[Path, Path]]:
+def _in_folder(
+    folder: Path, naming: Naming, recursive: bool, listing: Listing
+) -> list[tuple[Path, Path]]:
     # Results of an earlier run must not be enlarged again.
-    ignored = {place.resolve() for place in (naming.out, naming.masks) if place}
-    ignored.discard(folder.resolve())
-    for parent, folders, names in os.walk(folder):
-        here = Path(parent)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if recursive and not name.startswith(".") and (here / name).resolve() not in ignored
-        )
-        for name in sorted(names):
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                yield here / name, here.relative_to(folder)
+    ignored = {place.resolve() for place in naming.folders} - {folder.resolve()}
+    try:
+        found = search(folder, recursive, ignored)
+    except DataError as error:
+        raise RequestError(str(error)) from error
+    if not found.paths:
+        hint = "" if recursive else "; --recursive looks into its folders"
+        left_out = "".join(f"; {note}" for note in found.notes())
+        raise RequestError(f"{printable(folder)} holds no images{hint}{left_out}")
+    listing += found
+    return [(path, path.parent.relative_to(folder)) for path in found.paths]
 
 
 def _check_places(jobs: Sequence[Job], folders: Sequence[Path]) -> None:
     """Raise RequestError if a folder is none, or a link in it leads a result out of it."""
     for folder in folders:
         if folder.exists() and not folder.is_dir():
-            raise RequestError(f"{folder} is not a folder")
+            raise RequestError(f"{printable(folder)} is not a folder")
     roots = [folder.resolve() for folder in folders]
     for parent in sorted({output.parent for job in jobs for output in job.outputs}):
         if not any(parent.resolve().is_relative_to(root) for root in roots):
-            raise RequestError(f"{parent} leads out of {' and '.join(map(str, folders))}")
+            places = " and ".join(map(printable, folders))
+            raise RequestError(f"{printable(parent)} leads out of {places}")
 
 
 def _check_overwriting(jobs: Sequence[Job]) -> None:
@@ -160,19 +184,20 @@ def _check_overwriting(jobs: Sequence[Job]) -> None:
     inputs = {key: job.source for job in jobs if (key := _identity(job.source))}
     writers: dict[str, Path] = {}
     for job in jobs:
+        source = printable(job.source)
         for output in job.outputs:
+            shown = printable(output)
             name = os.path.normcase(output.parent.resolve() / output.name)
             if name in writers:
-                raise RequestError(
-                    f"{writers[name]} and {job.source} would both be written to {output}"
-                )
+                first = printable(writers[name])
+                raise RequestError(f"{first} and {source} would both be written to {shown}")
             writers[name] = job.source
             if output.is_dir():
-                raise RequestError(f"{output}, to be written for {job.source}, is a folder")
+                raise RequestError(f"{shown}, to be written for {source}, is a folder")
             if (key := _identity(output)) in inputs:
                 raise RequestError(
-                    f"{output}, to be written for {job.source}, would replace the input "
-                    f"{inputs[key]}: choose another folder or a suffix"
+                    f"{shown}, to be written for {source}, would replace the input "
+                    f"{printable(inputs[key])}: choose another folder or a suffix"
                 )
 
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.pixels import from_unit, to_unit
 from smsr_plugin.upscale.alpha import filled_colour, keep_flat
-from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.memory import result_bytes
 from smsr_plugin.upscale.network import Image, Network, NetworkRun, Progress
-from smsr_plugin.upscale.picture import Picture, from_unit, to_unit
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.images.bicubic import upscale
-from smsr_plugin.images.quality import compare, to_image
+from smsr_plugin.images.pixels import to_image
+from smsr_plugin.images.quality import compare
 
 
 class InProcess:

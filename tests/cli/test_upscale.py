@@ -25,11 +25,11 @@ from smsr_plugin.archs.density import density_curve
 from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.images.mask_overlay import mask_overlay
+from smsr_plugin.images.writing import QUALITY
 from smsr_plugin.upscale import batch as batch_module
 from smsr_plugin.upscale.inputs import EXTENSIONS, Naming
 from smsr_plugin.upscale.network import Network
 from smsr_plugin.upscale.tiles import OVERLAP
-from smsr_plugin.upscale.writing import QUALITY
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def test_a_file_is_taken_as_it_is(tmp_path, mode):
 
 def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "notes.png").write_text("not an image")
-    with pytest.raises(DataError, match=r"notes\.png: cannot be read as an image"):
+    with pytest.raises(DataError, match=r"notes\.png: is damaged or not an image"):
         load(tmp_path / "notes.png")
     with pytest.raises(DataError, match="moon is not a folder, an image file or one of rocket, "):
         load("moon")

@@ -15,7 +15,8 @@ import pytest
 
 from smsr_plugin.data.lmdb_pages import check_pages
 from smsr_plugin.data.lmdb_store import LmdbWriter, find_fault, read_keys
-from smsr_plugin.images.files import DataError, encode_png
+from smsr_plugin.images.files import DataError
+from smsr_plugin.images.rgb import encode_png
 
 PAGE = 4096
 #: Parts of a page's header, after its number: padding, flags, bounds of the free space.

@@ -22,7 +22,8 @@ from smsr_plugin.data.lmdb_store import (
     read_entry,
     read_meta_info,
 )
-from smsr_plugin.images.files import DataError, encode_png
+from smsr_plugin.images.files import DataError
+from smsr_plugin.images.rgb import encode_png
 from smsr_plugin.staging import staged
 
 

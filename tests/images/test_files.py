@@ -1,208 +1,93 @@
-"""Images are taken only when they are whole and of the kind that training can use."""
+"""Folders are searched for images, and what is left out is said."""
 
 from __future__ import annotations
 
 import os
-import zlib
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
-from image_files import claiming_png, png_chunk
-from PIL import Image
 
-from smsr_plugin.images.files import (
-    MAX_PIXELS,
-    DataError,
-    check_complete,
-    decode,
-    encode_png,
-    list_images,
-    png_shape,
-    read_header,
-    read_image,
-)
-
-PIXELS = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
+from smsr_plugin.images import files
+from smsr_plugin.images.files import DataError, list_images, search
 
 
-def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
-    stream = BytesIO()
-    image.save(stream, form, **options)
-    return stream.getvalue()
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
 
 
-def png_16_bit(channels: int) -> bytes:
-    # Pillow cannot write 16-bit RGB.
-    import cv2
-
-    values = np.random.default_rng(1).integers(0, 1 << 16, (9, 14, channels)).astype(np.uint16)
-    return cv2.imencode(".png", values)[1].tobytes()
-
-
-@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF"])
-def test_colour_is_decoded_as_it_is(form):
-    content = encoded(Image.fromarray(PIXELS), form)
-    np.testing.assert_array_equal(decode(content, "x"), PIXELS)
-    header = read_header(BytesIO(content), "x")
-    assert (header.height, header.width, header.grey) == (9, 14, False)
-
-
-def test_own_png_round_trip_keeps_shape_and_pixels():
-    content = encode_png(PIXELS[::2, 1:])  # a view that is not contiguous
-    np.testing.assert_array_equal(decode(content, "x"), PIXELS[::2, 1:])
-    assert png_shape(content, content) == (5, 13, 3)
-
-
-def test_grey_becomes_three_equal_channels():
-    content = encoded(Image.fromarray(PIXELS[..., 0]))
-    assert read_header(BytesIO(content), "x").grey
-    np.testing.assert_array_equal(decode(content, "x"), PIXELS[..., :1].repeat(3, axis=2))
-
-
-def test_palette_becomes_rgb():
-    image = Image.fromarray(PIXELS).quantize(16)
-    np.testing.assert_array_equal(decode(encoded(image), "x"), np.array(image.convert("RGB")))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "the file is empty"),
-        (b"not an image", "cannot be read as an image"),
-        (encoded(Image.new("RGBA", (4, 4))), "one with transparency"),
-        (encoded(Image.new("LA", (4, 4))), "one with transparency"),
-        (encoded(Image.new("RGB", (4, 4)), transparency=(0, 0, 0)), "one with transparency"),
-        (encoded(Image.new("CMYK", (4, 4)), "JPEG"), "mode 'CMYK'"),
-        (png_16_bit(3), "16 bits per value"),
-        (png_16_bit(1), "16 bits per value"),
-    ],
-)
-def test_unusable_images_are_named(content, message):
-    with pytest.raises(DataError, match=f"^photo.png: .*{message}"):
-        decode(content, "photo.png")
-    with pytest.raises(DataError, match=f"^photo.png: .*{message}"):
-        read_header(BytesIO(content), "photo.png")
-
-
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "WEBP", "TIFF"])
-@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
-def test_cut_files_are_not_decoded(form, kept):
-    content = encoded(Image.fromarray(PIXELS.repeat(9, axis=0)), form)
-    with pytest.raises(DataError, match=r"^photo: "):
-        decode(content[: int(len(content) * kept)], "photo")
-
-
-@pytest.mark.parametrize("missing", range(1, 13))
-def test_a_png_without_its_last_bytes_is_cut_short(missing):
-    # Pillow itself decodes these.
-    content = encode_png(PIXELS)[:-missing]
-    for check in (check_complete, decode):
-        with pytest.raises(DataError, match="photo: the PNG is cut short"):
-            check(content, "photo")
-
-
-def test_every_damaged_byte_of_the_pixels_is_found():
-    content = encode_png(PIXELS)
-    start = content.index(b"IDAT")
-    for position in range(start, content.index(b"IEND") - 4):
-        damaged = bytearray(content)
-        damaged[position] ^= 0x10
-        with pytest.raises(DataError, match="photo: the PNG is "):
-            check_complete(bytes(damaged), "photo")
-
-
-def test_damaged_comments_and_bytes_after_the_end_are_no_fault():
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text("Comment", "harmless")
-    content = bytearray(encoded(Image.fromarray(PIXELS), pnginfo=info))
-    content[content.index(b"harmless")] ^= 1
-    check_complete(bytes(content) + b"tail", "photo")
-
-
-def test_a_cut_jpeg_is_found_and_one_with_a_tail_is_not():
-    content = encoded(Image.fromarray(PIXELS.repeat(9, axis=0)), "JPEG")
-    check_complete(content, "photo")
-    check_complete(content + bytes(16), "photo")
-    with pytest.raises(DataError, match="photo: cannot be decoded"):
-        check_complete(content[:-20], "photo")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        encode_png(PIXELS)[:-1],
-        encode_png(PIXELS)[:20],
-        b"",
-        encoded(Image.new("RGBA", (4, 4))),
-        png_16_bit(3),
-        encoded(Image.fromarray(PIXELS), "BMP"),
-    ],
-)
-def test_png_shape_knows_only_whole_8_bit_pngs(content):
-    assert png_shape(content, content) is None
-
-
-def test_only_image_files_are_listed_in_order(tmp_path, make_images):
-    make_images(tmp_path, {"b.PNG": (4, 4), "a.jpg": (4, 4)})
-    for name in ("notes.txt", ".hidden.png"):
-        (tmp_path / name).touch()
+def test_images_are_listed_in_order_and_nothing_else(tmp_path):
+    names = ["a.jpg", "b.PNG", "c.jfif", "d.jpe", "e.gif", "f.pgm"]
+    touch(*(tmp_path / name for name in [*reversed(names), "notes.txt", ".hidden.png"]))
     (tmp_path / "folder.png").mkdir()
-    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.PNG"]
+    listing = list_images(tmp_path)
+    assert [path.name for path in listing.paths] == names
+    assert listing.notes() == []
+
+
+def test_pipes_are_no_images_and_broken_links_are_left_to_the_reader(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    with pytest.raises(DataError, match="holds no images"):
+        list_images(tmp_path)
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert list_images(tmp_path).paths == [tmp_path / "loop.png"]
 
 
 @pytest.mark.parametrize(("name", "message"), [("", "holds no images"), ("no", "is not a folder")])
-def test_missing_and_empty_folders_are_named(tmp_path: Path, name, message):
+def test_missing_and_empty_folders_are_named(tmp_path, name, message):
     with pytest.raises(DataError, match=message):
         list_images(tmp_path / name)
 
 
-def test_the_limit_on_pixels_holds_before_anything_is_decoded_and_can_be_raised(monkeypatch):
-    bomb = claiming_png(100_000, 100_000)
-    with pytest.raises(DataError, match="has 10,000,000,000 pixels, above the limit of 89,478,485"):
-        decode(bomb, "x")
-    monkeypatch.setenv(MAX_PIXELS, str(10**10))
-    assert read_header(BytesIO(bomb), "x").width == 100_000
-    content, default = encode_png(PIXELS), Image.MAX_IMAGE_PIXELS
-    monkeypatch.setenv(MAX_PIXELS, str(9 * 14 - 1))
-    with pytest.raises(DataError, match=r"above the limit of 125; .*raise SMSR_MAX_PIXELS"):
-        decode(content, "x")
-    monkeypatch.setenv(MAX_PIXELS, str(9 * 14))
-    assert decode(content, "x").shape == (9, 14, 3)
-    assert default == Image.MAX_IMAGE_PIXELS
+def test_what_is_left_out_is_said(tmp_path):
+    touch(tmp_path / "a.png", tmp_path / "b.HEIC", tmp_path / "c.avif", tmp_path / "d.txt")
+    touch(tmp_path / "with/e.png", tmp_path / "without/f.txt", tmp_path / ".hidden/g.png")
+    listing = list_images(tmp_path)
+    assert listing.paths == [tmp_path / "a.png"]
+    assert listing.notes() == [
+        f"left out, of kinds that are not read: {tmp_path}/b.HEIC, {tmp_path}/c.avif",
+        f"left out, folders inside folders, which only --recursive searches: {tmp_path}/with",
+    ]
+    deep = list_images(tmp_path, recursive=True)
+    assert deep.paths == [tmp_path / "a.png", tmp_path / "with/e.png"]
+    assert len(deep.notes()) == 1
+    assert list_images(tmp_path, True, {(tmp_path / "with").resolve()}).paths == listing.paths
 
 
-@pytest.mark.parametrize("text", ["many", "0", "-5", "1e9", "9" * 30])
-def test_a_limit_that_is_no_number_is_an_error(monkeypatch, text):
-    monkeypatch.setenv(MAX_PIXELS, text)
-    with pytest.raises(DataError, match="SMSR_MAX_PIXELS must be a whole number above 0, got"):
-        decode(encode_png(PIXELS), "x")
-
-
-@pytest.mark.parametrize("form", ["EPS", "ICO", "PCX", "TGA"])
-def test_other_formats_are_not_opened_whatever_their_name(form, tmp_path):
-    path = tmp_path / "image.png"
-    Image.fromarray(PIXELS).save(path, form)
-    with pytest.raises(DataError, match="cannot be read as an image"):
-        read_image(path)
-
-
-def test_pipes_and_devices_are_not_waited_for(tmp_path):
-    os.mkfifo(tmp_path / "pipe.png")
-    (tmp_path / "device.png").symlink_to("/dev/zero")
-    for name in ("pipe.png", "device.png"):
-        for read in (read_image, lambda path: read_header(path, "x")):
-            with pytest.raises(OSError, match="a pipe, a socket or a device"):
-                read(tmp_path / name)
-    with pytest.raises(DataError, match="holds no images"):
+def test_an_empty_folder_tells_where_images_are(tmp_path):
+    touch(tmp_path / "inside/a.png", tmp_path / "b.jxl")
+    with pytest.raises(DataError, match=r"no images \(.*read: .*b\.jxl; .*searches: .*inside"):
         list_images(tmp_path)
 
 
-def test_a_chunk_that_unpacks_to_gigabytes_is_refused(tmp_path):
-    text = b"a\0\0" + zlib.compress(bytes(10**8))
-    start, end = encode_png(PIXELS)[:33], encode_png(PIXELS)[33:]
-    with pytest.raises(DataError, match="large"):
-        decode(start + png_chunk(b"zTXt", text) + end, "x")
+def test_many_names_are_counted(tmp_path):
+    touch(tmp_path / "a.png", *(tmp_path / f"{number}.heic" for number in range(8)))
+    (note,) = list_images(tmp_path).notes()
+    assert note.endswith("4.heic and 3 more")
+
+
+def test_folders_that_may_not_be_listed_are_said(tmp_path, monkeypatch):
+    touch(tmp_path / "a.png", tmp_path / "closed/b.png")
+    scandir = os.scandir
+
+    def refusing(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(files.os, "scandir", refusing)
+    monkeypatch.setattr(files.os, "listdir", refusing)
+    for recursive in (False, True):
+        listing = search(tmp_path, recursive)
+        assert listing.paths == [tmp_path / "a.png"]
+        assert listing.notes() == [f"left out, folders that may not be listed: {tmp_path}/closed"]
+    with pytest.raises(DataError, match="closed cannot be listed: Permission denied"):
+        search(tmp_path / "closed", False)
+
+
+def test_names_are_neutralised(tmp_path):
+    touch(tmp_path / "a.png", tmp_path / "\x1b[2J\n.heic")
+    (note,) = list_images(tmp_path).notes()
+    assert note.endswith(r"\x1b[2J\n.heic")

@@ -6,6 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
+
+import smsr_plugin.training  # noqa: F401  before the first import of basicsr
+
+# isort: split
 from basicsr.metrics import calculate_psnr, calculate_ssim
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +19,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import load_weights
 from smsr_plugin.compare.sets import HRImage, load_pair
-from smsr_plugin.images.quality import compare, luma, psnr, psnr_inside, ssim, to_image
+from smsr_plugin.images.pixels import luma, to_image
+from smsr_plugin.images.quality import compare, psnr, psnr_inside, ssim
 
 #: BasicSR computes Y in float32: 24 bits of 255, squared and averaged.
 FLOAT32_Y = 1e-5

@@ -101,4 +101,4 @@ def test_a_name_of_bytes_that_are_no_text_becomes_text(tmp_path):
     strange = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.png")
     (tmp_path / "a.png").rename(strange)
     (source,) = find_sources([tmp_path], None, is_gt=False)
-    assert load_case(source, 2, PLENTY).name == "?.png"
+    assert load_case(source, 2, PLENTY).name == r"\udcff.png"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.images.quality import luma
+from smsr_plugin.images.pixels import luma
 from smsr_plugin.report.detail import GROUPS, Contrast, contrast, detail
 
 

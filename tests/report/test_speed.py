@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from smsr_plugin import to_sparse
-from smsr_plugin.images.quality import luma, psnr_inside
+from smsr_plugin.images.pixels import luma, to_image
+from smsr_plugin.images.quality import psnr_inside
 from smsr_plugin.report.speed import (
     EVERY_PIXEL,
     THRESHOLDS,
     measure_curve,
     measure_parts,
     thresholds_with,
-    to_picture,
 )
 
 
@@ -29,7 +29,7 @@ def nothing():
 
 def test_the_picture_is_clamped_and_rounded():
     sr = torch.tensor([-0.2, 0.4, 0.5019, 1.3]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
-    picture = to_picture(sr)
+    picture = to_image(sr.numpy())
     assert picture.dtype == np.uint8
     assert picture[..., 2].tolist() == [[0, 102], [128, 255]]
 
@@ -44,7 +44,7 @@ def test_each_point_is_what_the_network_of_that_threshold_gives(net, x):
         sr, stats = to_sparse(net, threshold=point.threshold)(x, return_stats=True)
         assert point.density == pytest.approx(float(stats.spa_density.mean()))
         assert point.kept == pytest.approx(stats.kept)
-        assert point.psnr == pytest.approx(psnr_inside(luma(to_picture(sr)), reference, 2))
+        assert point.psnr == pytest.approx(psnr_inside(luma(to_image(sr.numpy())), reference, 2))
         assert point.seconds > 0
     assert curve[0].threshold == EVERY_PIXEL
     assert curve[0].kept == 1
@@ -52,9 +52,9 @@ def test_each_point_is_what_the_network_of_that_threshold_gives(net, x):
 
 def test_without_ground_truth_results_are_compared_with_that_at_zero(net, x):
     curve = measure_curve(to_sparse(net, threshold=2.0), x, None, 1, nothing)
-    at_zero = to_picture(to_sparse(net)(x))
+    at_zero = to_image(to_sparse(net)(x).numpy())
     for point in curve:
-        result = to_picture(to_sparse(net, threshold=point.threshold)(x))
+        result = to_image(to_sparse(net, threshold=point.threshold)(x).numpy())
         assert point.psnr == pytest.approx(psnr_inside(luma(result), luma(at_zero), 2))
     assert next(point for point in curve if point.threshold == 0).psnr == math.inf
 

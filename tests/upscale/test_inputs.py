@@ -23,9 +23,8 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def targets(arguments: list[str], recursive: bool = False, **naming) -> list[str]:
-    return [
-        job.target.as_posix() for job in plan(arguments, Naming(Path("out"), **naming), recursive)
-    ]
+    jobs = plan(arguments, Naming(Path("out"), **naming), recursive).jobs
+    return [job.target.as_posix() for job in jobs]
 
 
 def test_a_folder_is_its_images_in_order(folder):
@@ -60,7 +59,7 @@ def test_suffix_and_extension(folder, ext, names):
 
 def test_masks_lie_beside_one_another(folder):
     naming = Naming(Path("out"), "_x2", masks=Path("masks"))
-    jobs = plan(["in/deep"], naming, recursive=True)
+    jobs = plan(["in/deep"], naming, recursive=True).jobs
     assert [job.masks for job in jobs] == [
         Path("masks/a_x2_masks.png"),
         Path("masks/er/d_x2_masks.png"),
@@ -70,8 +69,8 @@ def test_masks_lie_beside_one_another(folder):
 
 def test_a_single_image_can_have_its_own_name(folder):
     out = Path("new/picture.webp")
-    assert plan(["in/a.jpg"], Naming(out)) == [Job(Path("in/a.jpg"), out)]
-    masked = plan(["in/a.jpg"], Naming(out, masks=Path("m")))
+    assert plan(["in/a.jpg"], Naming(out)).jobs == [Job(Path("in/a.jpg"), out)]
+    masked = plan(["in/a.jpg"], Naming(out, masks=Path("m"))).jobs
     assert masked[0].masks == Path("m/picture_masks.png")
     for arguments, naming, message in (
         (["in"], Naming(out), "give one file to enlarge"),
@@ -85,14 +84,14 @@ def test_a_single_image_can_have_its_own_name(folder):
 
 def test_a_folder_may_be_named_like_an_image(folder):
     (folder / "out.png").mkdir()
-    assert plan(["in/a.jpg"], Naming(Path("out.png")))[0].target == Path("out.png/a.jpg")
+    assert plan(["in/a.jpg"], Naming(Path("out.png"))).jobs[0].target == Path("out.png/a.jpg")
 
 
 def test_results_inside_the_input_are_not_enlarged_again(folder):
     for name in ("in/out/a.jpg", "in/masks/a_masks.png"):
         (folder / name).parent.mkdir()
         (folder / name).touch()
-    jobs = plan(["in"], Naming(Path("in/out"), masks=Path("in/masks")), recursive=True)
+    jobs = plan(["in"], Naming(Path("in/out"), masks=Path("in/masks")), recursive=True).jobs
     assert len(jobs) == 5
 
 
@@ -102,7 +101,7 @@ def test_results_inside_the_input_are_not_enlarged_again(folder):
         ("none.png", "^none.png does not exist$"),
         ("in/*.bmp", r"^no file matches in/\*.bmp$"),
         ("in/dee*", r"^no file matches in/dee\*$"),
-        ("empty", "^empty holds no images; recursive looks into its folders$"),
+        ("empty", "^empty holds no images; --recursive looks into its folders$"),
     ],
 )
 def test_what_names_nothing_is_an_error(folder, argument, message):
@@ -124,7 +123,7 @@ def test_inputs_are_never_overwritten(folder):
     ):
         with pytest.raises(RequestError, match="would replace the input in/"):
             plan(arguments, naming)
-    assert plan(["in"], Naming(Path("in"), "_x2"))[0].target == Path("in/a_x2.jpg")
+    assert plan(["in"], Naming(Path("in"), "_x2")).jobs[0].target == Path("in/a_x2.jpg")
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
@@ -144,7 +143,7 @@ def test_two_results_of_one_name_are_an_error(folder):
         (["in/**/*.jpg"], Naming(Path("out")), False),
     ):
         if naming.ext == "same" and arguments == ["in"]:
-            assert len(plan(arguments, naming, recursive)) == 4
+            assert len(plan(arguments, naming, recursive).jobs) == 4
             continue
         with pytest.raises(RequestError, match="would both be written to out/"):
             plan(arguments, naming, recursive)

@@ -12,10 +12,10 @@ from image_files import noise, smooth
 from networks import tiny_smsr
 from PIL import Image
 
+from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.picture import Picture
 from smsr_plugin.upscale import network as network_module
-from smsr_plugin.upscale.errors import ImageError
 from smsr_plugin.upscale.network import Network
-from smsr_plugin.upscale.picture import Picture
 from smsr_plugin.upscale.upscaler import Upscaler
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from copy import deepcopy
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import torch
 from basicsr.data.paired_image_dataset import PairedImageDataset
-from basicsr.data.transforms import augment
-from basicsr.utils import imfrombytes, img2tensor
-from numpy.typing import NDArray
+from basicsr.data.transforms import augment, paired_random_crop
+from basicsr.utils import rgb2ycbcr
+from torch import Tensor
+from torchvision.transforms.functional import normalize
 
 from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
-from smsr_plugin.images.files import DataError, check_complete, read_header
+from smsr_plugin.images.files import DataError
+from smsr_plugin.images.header import GREY, Header
+from smsr_plugin.images.pixels import Rgb, to_unit
+from smsr_plugin.images.rgb import decode_with_header
 from smsr_plugin.staging import open_regular
+from smsr_plugin.training.data.draws import draw_by_detail
 from smsr_plugin.training.data.pairs import pair_paths
 from smsr_plugin.training.options.datasets import MAX_DRAWS
-
-Patch = NDArray[np.float32]
 
 _ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
 _OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
@@ -76,63 +79,62 @@ class CheckedPairedImageDataset(PairedImageDataset):
         """Return what the parent does: lq and gt (3, H, W), RGB, 0…1, and their paths or keys."""
         if self.file_client is None:
             self.file_client = _CheckedClient(self.opt)
-        if self.opt["phase"] != "train":
-            self._check_header_sizes(index)
-        try:
-            if self.opt["phase"] == "train" and self.opt.get("detail_draws", 1) > 1:
-                return self._detailed_patch(index)
-            return super().__getitem__(index)
-        except DataError:
-            raise
-        except Exception:
-            self._explain(index)
-            raise
-
-    def _detailed_patch(self, index: int) -> dict[str, Any]:
-        """Return what the parent does in training, of a patch that is drawn by its detail."""
         paths = {role: self.paths[index][f"{role}_path"] for role in _ROOTS}
-        gt, lq = (
-            cast(Patch, imfrombytes(self.file_client.get(paths[role], role), float32=True))
-            for role in _ROOTS
+        loaded = {role: self.file_client.load(path, role) for role, path in paths.items()}
+        if fault := self._fault(loaded["gt"], loaded["lq"]):
+            raise DataError(f"{loaded['gt'].name} and {loaded['lq'].name}: {fault}")
+        gt, lq = loaded["gt"].rgb, loaded["lq"].rgb
+        if self.opt["phase"] == "train":
+            gt, lq = self._patch(gt, lq, paths["gt"])
+        else:
+            gt = gt[: lq.shape[0] * self.opt["scale"], : lq.shape[1] * self.opt["scale"]]
+        return {
+            "lq": self._tensor(lq),
+            "gt": self._tensor(gt),
+            "lq_path": paths["lq"],
+            "gt_path": paths["gt"],
+        }
+
+    def _patch(self, gt: Rgb, lq: Rgb, name: str) -> tuple[Rgb, Rgb]:
+        """Draw a patch of a pair, turned and mirrored by chance."""
+        gt_size, scale = self.opt["gt_size"], self.opt["scale"]
+        if (draws := self.opt.get("detail_draws", 1)) > 1:
+            size = gt_size // scale
+            top, left = draw_by_detail(to_unit(lq), size, draws)
+            lq = lq[top : top + size, left : left + size]
+            gt = gt[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
+            pair: Any = (gt, lq)
+        else:
+            pair = paired_random_crop(gt, lq, gt_size, scale, name)
+        gt, lq = augment(list(pair), self.opt["use_hflip"], self.opt["use_rot"])
+        return gt, lq
+
+    def _tensor(self, rgb: Rgb) -> Tensor:
+        pixels = to_unit(rgb)
+        if self.opt.get("color") == "y":
+            pixels = rgb2ycbcr(pixels, y_only=True)[..., None]
+        tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))
+        if self.mean is not None or self.std is not None:
+            channels = tensor.shape[0]
+            mean, std = self.mean or [0.0] * channels, self.std or [1.0] * channels
+            normalize(tensor, mean, std, inplace=True)
+        return tensor
+
+    def _fault(self, gt: Loaded, lq: Loaded) -> str | None:
+        """Say why two images are no pair, None if they are."""
+        fault = self._size_fault(gt.rgb.shape[:2], lq.rgb.shape[:2])
+        if fault is not None or gt.header.orientation == lq.header.orientation:
+            return fault
+        stored = (image.header.stored_size[::-1] for image in (gt, lq))
+        if self._size_fault(*stored):  # only turned upright they fit
+            return None
+        return (
+            f"the EXIF orientation of gt is {gt.header.orientation} and that of lq "
+            f"{lq.header.orientation}: whether lq was made of gt as it is seen cannot be told; "
+            "save gt as it is seen, without the tag, and make lq of that"
         )
-        scale, size = self.opt["scale"], self.opt["gt_size"] // self.opt["scale"]
-        if self._size_fault(gt.shape[:2], lq.shape[:2]):
-            raise ValueError("sizes")  # which `_explain` tells
-        top, left = draw_by_detail(lq, size, self.opt["detail_draws"])
-        lq = lq[top : top + size, left : left + size]
-        gt = gt[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
-        gt, lq = augment([gt, lq], self.opt["use_hflip"], self.opt["use_rot"])
-        gt, lq = img2tensor([gt, lq], bgr2rgb=True, float32=True)
-        return {"lq": lq, "gt": gt, "lq_path": paths["lq"], "gt_path": paths["gt"]}
 
-    def _check_header_sizes(self, index: int) -> None:
-        # The parent crops gt to fit, which would hide a pair that does not belong together.
-        sizes = {}
-        for role in _ROOTS:
-            path = self.paths[index][f"{role}_path"]
-            header = read_header(BytesIO(self.file_client.get(path, role)), path)
-            sizes[role] = (header.height, header.width)
-        if self._size_fault(**sizes):
-            self._explain(index)
-
-    def _explain(self, index: int) -> None:
-        """Raise DataError if it is the images' fault that a pair could not be loaded.
-
-        Decodes as the parent does; OpenCV follows an orientation that the header's size ignores.
-        """
-        sizes, names = {}, {}
-        for role in _ROOTS:
-            path = self.paths[index][f"{role}_path"]
-            names[role] = self.file_client.name(path, role)
-            image = imfrombytes(self.file_client.get(path, role))
-            if image is None:
-                raise DataError(f"{names[role]}: OpenCV cannot decode the image")
-            sizes[role] = image.shape[:2]
-        fault = self._size_fault(**sizes)
-        if fault:
-            raise DataError(f"{names['gt']} and {names['lq']}: {fault}")
-
-    def _size_fault(self, gt: tuple[int, int], lq: tuple[int, int]) -> str | None:
+    def _size_fault(self, gt: tuple[int, ...], lq: tuple[int, ...]) -> str | None:
         scale, training = self.opt["scale"], self.opt["phase"] == "train"
         sizes = f"gt is {gt[0]}×{gt[1]} and lq {lq[0]}×{lq[1]} (height×width)"
         excess = [gt[axis] - scale * lq[axis] for axis in (0, 1)]
@@ -143,35 +145,17 @@ class CheckedPairedImageDataset(PairedImageDataset):
         return None
 
 
-def draw_by_detail(image: Patch, size: int, draws: int) -> tuple[int, int]:
-    """Draw the place of a patch, the likelier the more detail it has.
+@dataclass(frozen=True)
+class Loaded:
+    """An image: how errors call it, its pixels (H, W, 3), upright, and what its file says."""
 
-    Of `draws` places drawn evenly one is taken with a probability that follows the square of the
-    patch's mean difference between neighbours.
-
-    Args:
-        image: (H, W, C), 0…1, no side below `size`.
-        size: Side of the patch, in pixels.
-        draws: How many to choose from.
-
-    Returns:
-        Its first row and column.
-    """
-    height, width = image.shape[:2]
-    places = [
-        (random.randint(0, height - size), random.randint(0, width - size)) for _ in range(draws)
-    ]
-    patches = [image[top : top + size, left : left + size] for top, left in places]
-    detail = [
-        float(np.abs(np.diff(p, axis=0)).mean() + np.abs(np.diff(p, axis=1)).mean())
-        for p in patches
-    ]
-    weights = [value**2 + 1e-12 for value in detail]
-    return random.choices(places, weights)[0]
+    name: str
+    rgb: Rgb
+    header: Header
 
 
 class _CheckedClient:
-    """Stands for BasicSR's FileClient: image bytes, checked before they are decoded."""
+    """Stands for BasicSR's FileClient: images, decoded by the reader of all commands."""
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self._roots = {role: opt[option] for role, option in _ROOTS.items()}
@@ -186,19 +170,17 @@ class _CheckedClient:
             return f"{role} image {path}"
         return f"{role} image {path!r} of {self._roots[role]}"
 
-    def get(self, path: str, role: str) -> bytes:
-        """Return the bytes of an image.
+    def load(self, path: str, role: str) -> Loaded:
+        """Read and decode an image.
 
         Raises:
             DataError: If it is missing, cut short, damaged, or of a wrong kind.
         """
         name = self.name(path, role)
-        content = self._read(path, role, name)
-        header = read_header(BytesIO(content), name)
-        if header.grey and not self._grey_allowed:
+        rgb, header = decode_with_header(self._read(path, role, name), name)
+        if header.colour == GREY and not self._grey_allowed:
             raise DataError(f"{name}: is grey, but training expects RGB; convert or remove it")
-        check_complete(content, name)
-        return content
+        return Loaded(name, rgb, header)
 
     def _read(self, path: str, role: str, name: str) -> bytes:
         if self._lmdbs is None:

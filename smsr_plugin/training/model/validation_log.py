@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr_plugin.images.mask_overlay import mask_overlay
+from smsr_plugin.images.pixels import to_image
 
 Image = NDArray[np.uint8]
 
@@ -53,8 +54,8 @@ def image_masks(
     """Note an image, (1, C, H, W) in 0…1, its masks, (1, K, H, W) bool, and its pixel loss."""
     picture = None
     if drawn:
-        pixels = lq[0].float().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0)
-        lq_image = pixels.expand(-1, -1, 3).cpu().numpy()
+        pixels = to_image(lq.float().cpu().numpy())
+        lq_image = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
         picture = mask_picture(lq_image, spa_mask[0].cpu().numpy())
     return ImageMasks(name, spa_mask.float().mean((0, 2, 3)).cpu(), loss, picture)
 

@@ -13,6 +13,7 @@ from basicsr.utils import check_resume, get_root_logger
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
+from smsr_plugin.names import printable
 from smsr_plugin.processes import current
 from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.training.errors import OptionError, one_line, wrong
@@ -84,7 +85,7 @@ def _read_chosen(path: Path, opt: Options) -> dict[str, Any]:
 def _sweep(opt: Options) -> None:
     for folder in ("models", "training_states", "experiments_root"):
         for path in sweep_temporary(Path(opt["path"][folder])):
-            print(f"Removed {path}, which an interrupted save had left.", flush=True)
+            print(f"Removed {printable(path)}, which an interrupted save had left.", flush=True)
 
 
 def _newest_usable(opt: Options) -> tuple[Path, dict[str, Any]] | None:
@@ -193,4 +194,4 @@ def _load(path: Path) -> Any:
 
 def _say(message: str) -> None:
     # BasicSR's log does not exist yet, and asking for it now would start it without its file.
-    print(message, flush=True)
+    print(printable(message), flush=True)

@@ -12,19 +12,19 @@ import tifffile
 from PIL import Image
 from PIL.ExifTags import Base
 
+from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.formats import FORMATS, check_size, fit
+from smsr_plugin.images.metadata import exif_bytes, text_bytes
+from smsr_plugin.images.picture import Chunk, Picture
+from smsr_plugin.images.pixels import Pixels
+from smsr_plugin.images.png_chunks import with_chunks
 from smsr_plugin.staging import staged_file
-from smsr_plugin.upscale.errors import ImageError
-from smsr_plugin.upscale.formats import FORMATS, check_size, fit
-from smsr_plugin.upscale.metadata import exif_bytes, text_bytes
-from smsr_plugin.upscale.picture import Picture, Pixels
 
 QUALITY = 95
 #: A few per cent larger than with zlib's default, in about half the time.
 PNG_COMPRESS_LEVEL = 4
 #: A TIFF's pixels may have to be addressed by more than 32 bits beyond this many bytes.
 BIG_TIFF = 2**31
-#: A PNG's signature and first chunk, behind which the others may come.
-PNG_HEADER = 8 + 12 + 13
 
 
 def write_picture(picture: Picture, path: Path, quality: int = QUALITY) -> Picture:
@@ -70,36 +70,28 @@ def _metadata(picture: Picture) -> dict[str, bytes]:
 
 
 def _png(picture: Picture, quality: int) -> bytes:
-    if picture.dtype == np.uint16:
-        return _png_of_sixteen_bits(picture)
-    stream = BytesIO()
-    Image.fromarray(_pixels(picture)).save(
-        stream, "PNG", compress_level=PNG_COMPRESS_LEVEL, **_metadata(picture)
-    )
-    return stream.getvalue()
-
-
-def _png_of_sixteen_bits(picture: Picture) -> bytes:
-    pixels = _pixels(picture)
-    if pixels.ndim == 3:
-        pixels = cv2.cvtColor(
-            pixels, cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        )
-    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESS_LEVEL]
-    _, encoded = cv2.imencode(".png", pixels, options)
-    content = encoded.tobytes()
+    """Return a PNG whose profile, EXIF data, colour chunks and texts stand before the pixels."""
     metadata = _metadata(picture)
-    chunks = b""
-    if "icc_profile" in metadata:
-        chunks += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(metadata["icc_profile"]))
+    chunks = list(picture.chunks)
     if "exif" in metadata:
-        chunks += _chunk(b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0"))
-    return content[:PNG_HEADER] + chunks + content[PNG_HEADER:]
+        chunks.insert(0, Chunk(b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
+    if "icc_profile" in metadata:
+        packed = zlib.compress(metadata["icc_profile"])
+        chunks.insert(0, Chunk(b"iCCP", b"ICC Profile\0\0" + packed))
+    return with_chunks(_png_pixels(picture), chunks)
 
 
-def _chunk(kind: bytes, data: bytes) -> bytes:
-    checksum = zlib.crc32(kind + data)
-    return len(data).to_bytes(4, "big") + kind + data + checksum.to_bytes(4, "big")
+def _png_pixels(picture: Picture) -> bytes:
+    pixels = _pixels(picture)
+    if picture.dtype == np.uint8:
+        stream = BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG", compress_level=PNG_COMPRESS_LEVEL)
+        return stream.getvalue()
+    if pixels.ndim == 3:  # of 16 bits Pillow writes grey only
+        order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+        pixels = cv2.cvtColor(pixels, order)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESS_LEVEL]
+    return cv2.imencode(".png", pixels, options)[1].tobytes()
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:

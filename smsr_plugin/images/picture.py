@@ -7,16 +7,23 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-#: Pixels as integers of 8 or 16 bits.
-Pixels = NDArray[np.uint8 | np.uint16]
+from smsr_plugin.images.pixels import Pixels
+
 #: EXIF values by tag; those of the directories Exif and GPS are mappings of this kind themselves.
 ExifValues = Mapping[int, Any]
 
 #: Bytes 16 to 20 of an ICC profile say what it describes.
 PROFILE_SPACE = slice(16, 20)
 PROFILE_SPACES = {1: b"GRAY", 3: b"RGB "}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of a PNG file: its kind, such as `gAMA`, and its content."""
+
+    kind: bytes
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Picture:
         alpha: (H, W) opacity in the dtype of `colour`, not multiplied into it; None if opaque.
         icc_profile: The colour profile's bytes, as they were in the file.
         exif: What the camera wrote; its orientation is applied to the pixels and not kept.
+        chunks: Of a PNG, what it says of its colours, and its texts; as they were in the file.
         notes: What was changed or left out on the way, each in a few words.
     """
 
@@ -35,6 +43,7 @@ class Picture:
     alpha: Pixels | None = None
     icc_profile: bytes | None = None
     exif: ExifValues = field(default_factory=dict)
+    chunks: tuple[Chunk, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,15 +71,3 @@ class Picture:
         if profile is None or profile[PROFILE_SPACE] == PROFILE_SPACES[self.colour.shape[2]]:
             return self
         return self.changed("its colour profile does not fit and was dropped", icc_profile=None)
-
-
-def to_unit(pixels: Pixels) -> NDArray[np.float32]:
-    """Return pixels as float32 in 0…1."""
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-
-
-def from_unit(values: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
-    """Return values as pixels of `dtype`: clamped to 0…1 and rounded to the nearest."""
-    scaled = np.clip(values, 0, 1)
-    scaled *= np.float32(np.iinfo(dtype).max)
-    return np.rint(scaled, out=scaled).astype(dtype)

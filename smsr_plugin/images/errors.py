@@ -1,0 +1,40 @@
+"""What can go wrong with one image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from PIL import Image, UnidentifiedImageError
+
+#: Kinds of files that are read, told from their content, whatever their name. Others stay out: for
+#: one Pillow would start Ghostscript.
+KINDS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+UNKNOWN = f"is damaged or not an image of a known kind ({', '.join(KINDS)})"
+
+
+class ImageError(ValueError):
+    """One image cannot be read, upscaled or written; the others can. The message is one line."""
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Make ImageErrors of all that decoders raise; the limit on pixels is ours, not Pillow's."""
+    default = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(UNKNOWN) from error
+    except MemoryError as error:
+        raise ImageError("needs more memory than there is") from error
+    except Exception as error:  # decoders raise many types; each means that this is no image
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise ImageError(f"is damaged or cannot be read: {reason.splitlines()[0]}") from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = default

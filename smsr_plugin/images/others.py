@@ -1,0 +1,101 @@
+"""BMP, GIF, JPEG and WebP, and the PPM and TIFF of 8 bits that Pillow decodes rightly."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from smsr_plugin.images import header
+from smsr_plugin.images.decoded import FIRST_FRAME, Decoded
+from smsr_plugin.images.errors import KINDS, ImageError
+from smsr_plugin.images.header import Header
+from smsr_plugin.images.metadata import DAMAGED_EXIF, exif_orientation, parsed_exif
+from smsr_plugin.images.pixels import Pixels
+
+#: What Pillow's modes are called; others are refused.
+COLOURS = {
+    "1": header.GREY,
+    "L": header.GREY,
+    "LA": header.GREY,
+    "La": header.GREY,
+    "P": header.PALETTE,
+    "PA": header.PALETTE,
+    "RGB": header.RGB,
+    "RGBA": header.RGB,
+    "RGBX": header.RGB,
+    "RGBa": header.RGB,
+    "YCbCr": header.RGB,
+    "CMYK": header.CMYK,
+}
+FROM_CMYK = "CMYK, converted to sRGB"
+#: What a JPEG with a gain map holds somewhere: the map makes an SDR picture an HDR one.
+GAIN_MAPS = (b"hdrgm:Version", b"urn:iso:std:iso:ts:21496:-1", b":aux:hdrgainmap")
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read size and kind without decoding."""
+    file.seek(0)
+    with Image.open(file, formats=KINDS) as image:
+        kind = "JPEG" if image.format == "MPO" else str(image.format)
+        orientation = exif_orientation(parsed_exif(image.info.get("exif")))
+        return header.upright(
+            kind,
+            image.size,
+            _colour(image),
+            transparency=image.has_transparency_data,
+            orientation=orientation,
+        )
+
+
+def decode(content: bytes) -> Decoded:
+    """Decode a whole file, the first frame of several."""
+    with Image.open(BytesIO(content), formats=KINDS) as image:
+        colour = _colour(image)
+        image.load()
+        notes, profile, decoded = (), image.info.get("icc_profile"), image
+        exif = parsed_exif(image.info.get("exif"))
+        if exif is None:
+            notes += (DAMAGED_EXIF,)
+        if colour == header.CMYK:
+            decoded, profile = without_cmyk(image, profile), None
+            notes += (FROM_CMYK,)
+        elif colour == header.PALETTE:
+            notes += ("palette, becomes RGB",)
+        if image.format in ("JPEG", "MPO") and any(mark in content for mark in GAIN_MAPS):
+            notes += ("its gain map, which makes it HDR, was left out",)
+        elif image.format != "MPO" and getattr(image, "is_animated", False):
+            notes += (FIRST_FRAME,)
+        pixels, alpha = _pixels(decoded, colour)
+    return Decoded(pixels, alpha, profile, exif or Image.Exif(), notes=notes)
+
+
+def _colour(image: Image.Image) -> str:
+    if image.mode in COLOURS:
+        return COLOURS[image.mode]
+    raise ImageError(f"expected grey, RGB or palette of 8 or 16 bits, got mode {image.mode!r}")
+
+
+def _pixels(image: Image.Image, colour: str) -> tuple[Pixels, Pixels | None]:
+    """Return colour (H, W, C) and opacity (H, W), or None, of an image of 8 bits."""
+    mode = "L" if colour == header.GREY else "RGB"
+    if not image.has_transparency_data:
+        pixels = np.array(image.convert(mode))
+        return pixels.reshape(*pixels.shape[:2], -1), None
+    both = np.array(image.convert(f"{mode}A"))
+    return both[..., :-1], both[..., -1]
+
+
+def without_cmyk(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return a CMYK image in sRGB: through its profile, without one by Pillow's formula."""
+    if profile:
+        try:
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, BytesIO(profile), srgb, outputMode="RGB")
+            if converted is not None:
+                return converted
+        except ImageCms.PyCMSError:
+            pass
+    return image.convert("RGB")

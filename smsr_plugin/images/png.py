@@ -1,0 +1,216 @@
+"""PNG of 1 to 16 bits a value.
+
+Only the chunks that make the pixels reach a decoder: Pillow would refuse an image for a long
+profile or text, keep 8 of 16 bits, and take the transparent colour of a grey image of few bits for
+another. OpenCV decodes 16 bits a value.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any, BinaryIO, NamedTuple
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from smsr_plugin.images import header
+from smsr_plugin.images.decoded import FIRST_FRAME, Decoded
+from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.header import Header
+from smsr_plugin.images.metadata import DAMAGED_EXIF, exif_orientation, parsed_exif
+from smsr_plugin.images.picture import Chunk
+from smsr_plugin.images.pixels import Pixels, spread
+from smsr_plugin.images.png_chunks import (
+    BEFORE,
+    BEHIND,
+    EXIF_TEXT,
+    KNOWN,
+    MAX_PROFILE,
+    SIGNATURE,
+    TEXTS,
+    chunk_bytes,
+    entries,
+    is_whole,
+    kept_texts,
+    text_of,
+    unpacked,
+)
+
+#: Colour types: what they mean, and the depths that they may have.
+COLOURS = {
+    0: (header.GREY, {1, 2, 4, 8, 16}),
+    2: (header.RGB, {8, 16}),
+    3: (header.PALETTE, {1, 2, 4, 8}),
+    4: (header.GREY, {8, 16}),
+    6: (header.RGB, {8, 16}),
+}
+WITH_ALPHA = {4, 6}
+#: What says how the values are to be seen. It stays true of an enlarged image.
+COLOUR_CHUNKS = (b"cICP", b"mDCV", b"cLLI", b"gAMA", b"cHRM", b"sRGB")
+READ = {*COLOUR_CHUNKS, *TEXTS, b"IHDR", b"iCCP", b"eXIf", b"tRNS"}
+
+
+class Form(NamedTuple):
+    """What the first chunk says."""
+
+    width: int
+    height: int
+    depth: int
+    colour_type: int
+
+    @property
+    def colour(self) -> str:
+        """GREY, RGB or PALETTE."""
+        return COLOURS[self.colour_type][0]
+
+
+def form_of(data: bytes) -> Form:
+    """Read the data of IHDR."""
+    if len(data) == 13:
+        form = Form(*struct.unpack(">IIBB", data[:10]))
+        depths = COLOURS.get(form.colour_type, (header.GREY, set()))[1]
+        if form.width and form.height and form.depth in depths:
+            return form
+    raise ImageError("the PNG is damaged (its first chunk makes no sense)")
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read what the chunks say, without the pixels."""
+    found: dict[bytes, Chunk] = {}
+    texts: list[Chunk] = []
+    for kind, start, length in entries(file):
+        file.seek(start)
+        if kind in (b"IHDR", b"eXIf", b"tRNS"):
+            found.setdefault(kind, Chunk(kind, file.read(length)))
+        elif kind in TEXTS and file.read(len(EXIF_TEXT)) == EXIF_TEXT:
+            file.seek(start)
+            texts.append(Chunk(kind, file.read(length)))
+    form = form_of(found[b"IHDR"].data)
+    exif = _exif(found.get(b"eXIf"), texts)
+    transparency = form.colour_type in WITH_ALPHA or b"tRNS" in found
+    return header.upright(
+        "PNG", form[:2], form.colour, form.depth, transparency, exif_orientation(exif)
+    )
+
+
+class Contents(NamedTuple):
+    """The chunks of a file, sorted by use.
+
+    Attributes:
+        form: What the first one says.
+        needed: Those that make the pixels, as they stand in the file.
+        found: The data of others, by kind; all those of texts, the first of each other kind.
+        texts: Those of texts.
+        notes: On what was damaged or left out.
+    """
+
+    form: Form
+    needed: list[tuple[bytes, memoryview]]
+    found: dict[bytes, Chunk]
+    texts: list[Chunk]
+    notes: tuple[str, ...]
+
+
+def decode(content: bytes) -> Decoded:
+    """Decode a whole file.
+
+    Raises:
+        ImageError: If it is cut short or damaged where the pixels are.
+    """
+    form, needed, found, texts, notes = _contents(content)
+    transparent = found.get(b"tRNS")
+    stripped: list[bytes | memoryview] = [SIGNATURE]
+    for kind, part in needed:
+        stripped.append(part)
+        if kind == b"PLTE" and transparent and form.colour == header.PALETTE:
+            stripped.append(chunk_bytes(transparent))
+    pixels = _decoded(form, b"".join(stripped))
+    channels = 1 if form.colour == header.GREY else 3
+    colour, alpha = pixels[..., :channels], None
+    if pixels.shape[2] > channels:
+        alpha = pixels[..., channels]
+    elif transparent:
+        alpha = _opacity(form, colour, transparent.data)
+    profile, exif = None, _exif(found.get(b"eXIf"), texts)
+    if b"iCCP" in found:
+        profile = unpacked(found[b"iCCP"].data.partition(b"\0")[2][1:], MAX_PROFILE)
+        if profile is None:
+            notes += ("its colour profile is damaged or too long and was dropped",)
+    if exif is None:
+        notes += (DAMAGED_EXIF,)
+    kept, dropped = kept_texts(texts)
+    chunks = tuple(found[kind] for kind in COLOUR_CHUNKS if kind in found) + kept
+    return Decoded(colour, alpha, profile, exif or Image.Exif(), chunks, notes + dropped)
+
+
+def _contents(content: bytes) -> Contents:
+    """Walk through a file once, looking at all checksums."""
+    view = memoryview(content)
+    needed, found, texts = [], {}, []
+    damaged, frames = [], 1
+    for entry in entries(BytesIO(content)):
+        kind, start, length = entry
+        end = start + length
+        whole = is_whole(view, entry)
+        if kind in KNOWN:
+            needed.append((kind, view[start - BEFORE : end + BEHIND]))
+        if kind in READ and not whole:
+            damaged.append(kind.decode())
+        elif kind in TEXTS:
+            texts.append(Chunk(kind, bytes(view[start:end])))
+        elif kind in READ:
+            found.setdefault(kind, Chunk(kind, bytes(view[start:end])))
+        elif kind == b"acTL":
+            frames = int.from_bytes(view[start : start + 4], "big")
+    form = form_of(found[b"IHDR"].data)
+    notes = ("palette, becomes RGB",) if form.colour == header.PALETTE else ()
+    notes += (FIRST_FRAME,) if frames > 1 else ()
+    if damaged:
+        notes += (f"damaged and dropped: {', '.join(dict.fromkeys(damaged))}",)
+    return Contents(form, needed, found, texts, notes)
+
+
+def _decoded(form: Form, stripped: bytes) -> Pixels:
+    """Return (H, W, C) of a file without anything that its pixels do not need."""
+    if form.depth == 16:
+        bgr: Any = cv2.imdecode(np.frombuffer(stripped, np.uint8), cv2.IMREAD_UNCHANGED)
+        if bgr is None or bgr.dtype != np.uint16:
+            raise ImageError("the PNG is damaged (its 16-bit values cannot be decoded)")
+        if bgr.ndim == 2:
+            return bgr[..., None]
+        order = [2, 3] if form.colour == header.GREY else [2, 1, 0, 3]
+        return bgr[..., order[: bgr.shape[2]]]
+    with Image.open(BytesIO(stripped), formats=("PNG",)) as image:
+        mode = {header.GREY: "L", header.RGB: "RGB", header.PALETTE: "RGB"}[form.colour]
+        if form.colour_type in WITH_ALPHA or image.has_transparency_data:
+            mode += "A"
+        pixels = np.array(image.convert(mode))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _opacity(form: Form, colour: Pixels, transparent: bytes) -> Pixels:
+    """Return opacity that is 0 where pixels have the colour that tRNS says, else full."""
+    channels = colour.shape[2]
+    if len(transparent) != 2 * channels:
+        raise ImageError("the PNG is damaged (its transparent colour makes no sense)")
+    values = np.frombuffer(transparent, ">u2").astype(np.uint16) & np.uint16(2**form.depth - 1)
+    hidden = (colour == spread(values, 2**form.depth - 1)).all(-1)
+    return np.where(hidden, 0, np.iinfo(colour.dtype).max).astype(colour.dtype)
+
+
+def _exif(chunk: Chunk | None, texts: Iterable[Chunk]) -> Image.Exif | None:
+    """Return the EXIF data of a chunk or, as ImageMagick does it, a text; None if damaged."""
+    if chunk is not None:
+        return parsed_exif(chunk.data)
+    for text in texts:
+        key, profile = text_of(text)
+        if key == EXIF_TEXT:
+            lines = (profile or b"").split(b"\n")[3:]  # behind its name and length
+            try:
+                return parsed_exif(bytes.fromhex(b"".join(lines).decode("latin-1")))
+            except ValueError:
+                return None
+    return Image.Exif()

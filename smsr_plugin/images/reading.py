@@ -1,0 +1,101 @@
+"""Image files to pictures: the one reader.
+
+A file is opened once, and what was checked is what is decoded. Its content, not its name, says of
+which kind it is; its own tags say what its values mean. What cannot be decoded with certainty is
+refused by name.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import BinaryIO
+
+from smsr_plugin.images import limits, netpbm, others, png, tiff, tiff_tags
+from smsr_plugin.images.decoded import Decoded
+from smsr_plugin.images.errors import UNKNOWN, ImageError, guarded
+from smsr_plugin.images.header import LONGEST, Header, kind_of
+from smsr_plugin.images.limits import MAX_PIXELS, too_large
+from smsr_plugin.images.picture import Picture
+from smsr_plugin.staging import open_regular
+
+_HEADERS: dict[str, ModuleType] = {"PNG": png, "PPM": netpbm, "TIFF": tiff_tags}
+_OPTION = f"--max-pixels or {MAX_PIXELS}"
+
+
+def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
+    """Read an image file, turned upright.
+
+    Grey and 16-bit images stay what they are. A palette becomes RGB, as does CMYK, through its
+    colour profile. Of an animation the first frame is read. The notes say so.
+
+    Args:
+        path: BMP, GIF, JPEG, PNG, PBM, PGM, PPM, TIFF or WebP; told from the content.
+        max_pixels: Refuse larger images. By default `limits.max_pixels`.
+
+    Raises:
+        ImageError: If the file is no such image, damaged, cut short, empty or too large.
+    """
+    try:
+        with open_regular(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise ImageError(_reason(path, error)) from error
+    return decode(content, max_pixels, _OPTION)
+
+
+def decode(content: bytes, max_pixels: int | None = None, option: str = MAX_PIXELS) -> Picture:
+    """Decode the content of an image file; see `read_picture`.
+
+    Args:
+        content: All of it.
+        max_pixels: Refuse larger images. By default `limits.max_pixels`.
+        option: What errors name to raise the limit.
+    """
+    header = read_header(BytesIO(content), max_pixels, option)
+    with guarded():
+        picture = _decoded(header, content).upright(header.orientation)
+    if picture.size != (header.width, header.height):
+        raise ImageError("is damaged (it says one size and holds another)")
+    return picture
+
+
+def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX_PIXELS) -> Header:
+    """Read what a file says of its image, before a pixel is decoded.
+
+    Args:
+        file: The image file, or its content.
+        max_pixels, option: See `decode`.
+
+    Raises:
+        ImageError: If it is no image of a known kind, of a kind that is refused, or too large.
+    """
+    limit = max_pixels or limits.max_pixels()
+    start = file.read(LONGEST)
+    if not start:
+        raise ImageError("the file is empty")
+    kind = kind_of(start)
+    if kind is None:
+        raise ImageError(UNKNOWN)
+    with guarded():
+        header = _HEADERS.get(kind, others).read_header(file)
+    if header.width * header.height > limit:
+        raise ImageError(too_large(header.width * header.height, limit, option))
+    return header
+
+
+def _decoded(header: Header, content: bytes) -> Decoded:
+    if header.kind == "PNG":
+        return png.decode(content)
+    if header.kind == "TIFF":
+        return tiff.decode(content)
+    if header.kind == "PPM" and header.bits > 8:
+        return netpbm.decode(content)
+    return others.decode(content)
+
+
+def _reason(path: Path, error: OSError) -> str:
+    if not path.exists():
+        return "does not exist"
+    return "is not a file" if not path.is_file() else f"cannot be read: {error.strerror or error}"
