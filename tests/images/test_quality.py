@@ -18,7 +18,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import load_weights
-from smsr_plugin.compare.sets import HRImage, load_pair
+from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.images.pixels import luma, to_image
 from smsr_plugin.images.quality import compare, psnr, psnr_inside, ssim
 
@@ -138,7 +138,7 @@ def test_reproduces_what_the_authors_of_pan_logged(test_data, scale, set_name, n
     net = PAN(upscale=scale).eval()
     load_weights(net, test_data / "weights" / f"pan_x{scale}.pth")
     path = test_data / "data" / set_name / "HR" / f"{name}.png"
-    pair = load_pair(HRImage(set_name, name, path), scale)
+    pair = load_case(ImageSource(set_name, name, path, is_gt=True), scale)
     with torch.inference_mode():
         sr = to_image(net(torch.from_numpy(pair.lq)).numpy())
     found, expected = compare(sr, pair.gt, scale), rows[set_name, name]
