@@ -16,8 +16,8 @@ Make the LMDBs to train and validate on from folders of HR images.
 
 Looks in ROOT for the official folders DIV2K_train_HR and DIV2K_valid_HR, and
 for the LR images in DIV2K_{train,valid}_LR_bicubic/X{2,3,4}; LR that is not
-there is made as MATLAB's bicubic makes it. Run again, it keeps what is complete
-and makes the rest."""
+there is made as MATLAB's bicubic makes it. Images of your own make data that are
+called as their folder. Run again, it keeps what is complete and makes the rest."""
 
 EXAMPLE = """\
 example:
@@ -39,6 +39,9 @@ def add_parser(subparsers: Any) -> None:
     add("--root", type=Path, default=Path("datasets/DIV2K"), help="data folder (%(default)s)")
     add("--train-hr", type=Path, metavar="DIR", help="HR images to train on, if not DIV2K's")
     add("--valid-hr", type=Path, metavar="DIR", help="HR images to validate on, if not DIV2K's")
+    add("--name", help="of what is made (DIV2K, or that of the folder of HR images)")
+    add("--recursive", action="store_true", help="also take the images of folders inside")
+    add("--skip-small", action="store_true", help="leave out images smaller than --crop-size")
     add("--scales", type=int, nargs="+", choices=UPSCALES, default=UPSCALES, metavar="S",
         help="scales to make LR images for: some of 2 3 4 (all)")  # fmt: skip
     add("--crop-size", type=int, default=DIV2K_CROP_SIZE, metavar="PX",
@@ -78,12 +81,17 @@ def run(args: argparse.Namespace) -> int:
             folders=args.folders,
             workers=args.workers,
             overwrite=args.overwrite,
+            name=args.name,
+            skip_small=args.skip_small,
+            recursive=args.recursive,
         )
-        results = prepare(request)
+        prepared = prepare(request)
     except (OSError, ValueError) as error:
         return bad_usage(args, error)
     except KeyboardInterrupt:
         print("smsr prepare: interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
-    print(report(results, overwritten=args.overwrite))
+    for note in prepared.notes:
+        print(f"smsr prepare: note: {note}", file=sys.stderr)
+    print(report(prepared, overwritten=args.overwrite))
     return 0

@@ -11,13 +11,11 @@ from numpy.typing import NDArray
 
 from smsr_plugin.compare.crops import CROPS
 from smsr_plugin.images.bicubic import downscale, mod_crop
-from smsr_plugin.images.files import DataError, list_images
+from smsr_plugin.images.files import ROLE_NAMES, DataError, list_images
 from smsr_plugin.images.pixels import as_lq
 from smsr_plugin.images.rgb import read_rgb
 from smsr_plugin.names import printable
 
-#: Folders that do not name a set but say what is in it: datasets/Set5/HR is Set5.
-ROLE_NAMES = ("HR", "GT", "GTmod12", "original")
 #: The sets of images without a ground truth: `CROPS`, and files.
 CROP_SET, LQ_SET = "crops", "lq"
 

@@ -91,17 +91,18 @@ class Output:
                 yield partial(write_images, folder)
 
 
-def output_path(root: Path, split: str, scale: int, *, lmdb: bool) -> Path:
+def output_path(root: Path, name: str, split: str, scale: int, *, lmdb: bool) -> Path:
     """Return the path of an output; those of training are of sub-images.
 
     Args:
         root: The folder of the data set.
+        name: Of the images: DIV2K, or that of their folder.
         split: "train" or "valid".
         scale: `HR_SCALE`, 2, 3 or 4.
         lmdb: An LMDB, or else a folder of files.
     """
     sub = "_sub" if split == "train" else ""
-    hr, lr = root / f"DIV2K_{split}_HR", root / f"DIV2K_{split}_LR_bicubic"
+    hr, lr = root / f"{name}_{split}_HR", root / f"{name}_{split}_LR_bicubic"
     if scale == HR_SCALE:
         return hr.with_name(f"{hr.name}{sub}.lmdb" if lmdb else f"{hr.name}{sub}")
     return lr.with_name(f"{lr.name}_X{scale}{sub}.lmdb") if lmdb else lr / f"X{scale}{sub}"

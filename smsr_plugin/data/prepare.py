@@ -7,6 +7,7 @@ are given. Images stream from worker processes straight into the LMDBs; no files
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,14 @@ from smsr_plugin.data.entries import HR_SCALE, entry_shapes, min_hr_size, stream
 from smsr_plugin.data.outputs import Output, State, output_path
 from smsr_plugin.data.sources import Source, find_sources, raise_faults, with_reduced
 from smsr_plugin.data.sub_images import Grid
-from smsr_plugin.images.files import DataError
+from smsr_plugin.images.files import ROLE_NAMES, DataError
 
+#: Folders that say which part of a set is in them.
+SPLIT_NAMES = ("train", "valid", "val", "test")
+#: What the outputs of the official folders are called.
+OFFICIAL = "DIV2K"
 DIV2K_GRID = Grid(DIV2K_CROP_SIZE, DIV2K_STEP)
+_NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,10 @@ class Request:
         scales: Some of 2, 3, 4.
         train_hr: Folder of HR images to train on, in place of the official one.
         valid_hr: Folder of HR images to validate on, in place of the official one.
+        name: What the outputs are called; by default DIV2K, or as the folder of the images.
         grid: The sub-images of training, on HR.
+        skip_small: Leave out HR images that are too small, and say so; else they are an error.
+        recursive: Also take the images of folders inside the HR folders.
         reduced: Factors below 1: the training images are also taken in copies reduced by them.
         folders: Also write the sub-images as files.
         workers: Number of processes.
@@ -45,7 +54,10 @@ class Request:
     scales: tuple[int, ...] = UPSCALES
     train_hr: Path | None = None
     valid_hr: Path | None = None
+    name: str | None = None
     grid: Grid = DIV2K_GRID
+    skip_small: bool = False
+    recursive: bool = False
     reduced: tuple[float, ...] = ()
     folders: bool = False
     workers: int = 1
@@ -60,6 +72,10 @@ class Request:
                 raise ValueError(
                     f"reduced must be different factors from 0.01 to below 1, got {self.reduced}"
                 )
+        if self.name is not None and (not self.name or _NO_NAME.search(self.name)):
+            raise ValueError(
+                f"the name must be of letters, digits, hyphens and underscores, got {self.name!r}"
+            )
         if self.workers < 1:
             raise ValueError(f"workers must be at least 1, got {self.workers}")
         for scale in self.scales:
@@ -67,17 +83,30 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """What preparation comes to.
+
+    Attributes:
+        outputs: Each output with the state in which it was found.
+        notes: On what was left out, a line for each reason.
+    """
+
+    outputs: list[tuple[Output, State]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class _Split:
     sources: list[Source]
+    notes: list[str]
     grid: Grid | None
     outputs: list[Output]
 
 
-def prepare(request: Request) -> list[tuple[Output, State]]:
+def prepare(request: Request) -> Prepared:
     """Make the outputs that are not there yet; keep those that are whole.
 
-    Returns:
-        Each output with the state in which it was found.
+    Images in the official folders make outputs called DIV2K, others ones called as their folder.
 
     Raises:
         DataError: If there is nothing to prepare, images cannot be used (all of them are named),
@@ -98,7 +127,8 @@ def prepare(request: Request) -> list[tuple[Output, State]]:
         todo = [output for output in split.outputs if found[output.path] not in kept]
         if todo:
             _make(split, todo, request)
-    return [(output, found[output.path]) for split in splits for output in split.outputs]
+    outputs = [(output, found[output.path]) for split in splits for output in split.outputs]
+    return Prepared(outputs, [note for split in splits for note in split.notes])
 
 
 def _plan(request: Request, name: str) -> _Split | None:
@@ -108,23 +138,37 @@ def _plan(request: Request, name: str) -> _Split | None:
         return None
     scales = sorted(set(request.scales))
     lr_folders: dict[int, Path] = {}
+    data_name = request.name or own_name(folder)
     if folder.resolve() == official.resolve():
+        data_name = request.name or OFFICIAL
         lr_root = request.root / f"DIV2K_{name}_LR_bicubic"
         lr_folders = {scale: lr_root / f"X{scale}" for scale in scales}
         lr_folders = {scale: path for scale, path in lr_folders.items() if path.is_dir()}
     grid = request.grid if name == "train" else None
-    advice = "take a smaller crop size, or remove it" if grid else "remove it"
     least = min_hr_size(grid, scales)
-    sources = find_sources(folder, lr_folders, least, advice)
-    if grid:
-        sources = with_reduced(sources, request.reduced, least)
+    found = find_sources(
+        folder,
+        lr_folders,
+        least,
+        skip_small=request.skip_small,
+        recursive=request.recursive,
+    )
+    sources = with_reduced(found.sources, request.reduced if grid else (), least)
     outputs: list[Output] = []
     for scale in (HR_SCALE, *scales):
         shapes = {k: v for source in sources for k, v in entry_shapes(source, scale, grid).items()}
         for lmdb in (True, False) if grid and request.folders else (True,):
-            path = output_path(request.root, name, scale, lmdb=lmdb)
+            path = output_path(request.root, data_name, name, scale, lmdb=lmdb)
             outputs.append(Output(path, name, scale, shapes))
-    return _Split(sources, grid, outputs)
+    return _Split(sources, found.notes, grid, outputs)
+
+
+def own_name(folder: Path) -> str:
+    """Return what images are called by their folder: Set5/HR is Set5, photos/train is photos."""
+    place = folder.resolve()
+    while place.name in (*ROLE_NAMES, *SPLIT_NAMES):
+        place = place.parent
+    return _NO_NAME.sub("_", place.name).strip("_") or "images"
 
 
 def _refuse_foreign(found: dict[Path, State]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smsr_plugin.data.entries import HR_SCALE
 from smsr_plugin.data.outputs import Output, State
+from smsr_plugin.data.prepare import Prepared
 from smsr_plugin.names import printable
 
 _DONE = {
@@ -19,13 +20,13 @@ _DONE = {
 }
 
 
-def report(results: Sequence[tuple[Output, State]], *, overwritten: bool = False) -> str:
+def report(prepared: Prepared, *, overwritten: bool = False) -> str:
     """Format what was made and kept, and the option lines that use it."""
     lines: list[str] = []
-    for output, state in results:
+    for output, state in prepared.outputs:
         done = _DONE[State.FOREIGN if overwritten and state is not State.MISSING else state]
         lines.append(f"{printable(output.path)}: {len(output.shapes)} images, {done}")
-    outputs = [output for output, _ in results]
+    outputs = [output for output, _ in prepared.outputs]
     for scale in sorted({output.scale for output in outputs} - {HR_SCALE}):
         lines += ["", f"For scale {scale}, in the option file:", "datasets:"]
         for split, name in (("train", "train"), ("valid", "val")):

@@ -9,6 +9,7 @@ from pathlib import Path
 from smsr_plugin.images.files import DataError, list_images
 from smsr_plugin.images.header import Header
 from smsr_plugin.images.rgb import read_header
+from smsr_plugin.names import printable
 
 #: How many faults an error lists before it only counts them.
 _MAX_LISTED = 5
@@ -41,36 +42,65 @@ class Source:
         return Source(key, self.hr, {}, height, width, factor)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a folder of HR images gives.
+
+    Attributes:
+        sources: The images that can be used, sorted by key.
+        notes: On what was left out, a line for each reason.
+    """
+
+    sources: list[Source]
+    notes: list[str]
+
+
 def find_sources(
-    hr_folder: Path, lr_folders: Mapping[int, Path], min_size: int, advice: str
-) -> list[Source]:
+    hr_folder: Path,
+    lr_folders: Mapping[int, Path],
+    min_size: int,
+    *,
+    skip_small: bool = False,
+    recursive: bool = False,
+) -> Found:
     """List the images of a folder and check names and headers of all of them.
 
     Args:
         hr_folder: Holds the HR images.
         lr_folders: Given LR images by scale: `0001x2.png` is that of `0001.png`.
         min_size: Least height and width of an HR image, in pixels.
-        advice: What to do about smaller ones.
+        skip_small: Leave smaller ones out.
+        recursive: Also take the images of folders inside; their keys begin with the folder.
 
     Raises:
         DataError: If there are no images, or some cannot be used; names all of these.
     """
-    paths = list_images(hr_folder).paths
-    faults = _key_faults(paths)
+    listing = list_images(hr_folder, recursive)
+    faults = _key_faults(listing.paths, hr_folder)
     sources: list[Source] = []
-    for path in paths:
+    small: list[Source] = []
+    for path in listing.paths:
         try:
-            header = read_header(path, str(path))
-            _check_size(path, header, min_size, advice)
+            header = read_header(path, printable(path))
             lr = {scale: _lr_path(lr_folders[scale], path, scale) for scale in lr_folders}
+            source = Source(_key(path, hr_folder), path, lr, header.height, header.width)
+            if min(header.height, header.width) < min_size:
+                small.append(source)
+                continue
             for scale, lr_path in lr.items():
                 _check_lr(lr_path, path, header, scale)
         except (DataError, OSError) as error:
             faults.append(str(error))
         else:
-            sources.append(Source(_key(path), path, lr, header.height, header.width))
+            sources.append(source)
+    notes = listing.notes()
+    if small and skip_small and sources:
+        notes.append(f"left out, {_smaller(small, min_size)}")
+    elif small:
+        advice = "" if skip_small else "; --skip-small leaves them out, a smaller --crop-size fits"
+        faults.append(_smaller(small, min_size) + advice)
     raise_faults(faults)
-    return sorted(sources, key=lambda source: source.key)
+    return Found(sorted(sources, key=lambda source: source.key), notes)
 
 
 def with_reduced(
@@ -96,32 +126,37 @@ def raise_faults(faults: Sequence[str]) -> None:
     raise DataError(listed + (f"; and {rest} more" if rest > 0 else ""))
 
 
-def _key(path: Path) -> str:
+def _key(path: Path, folder: Path) -> str:
     # BasicSR takes the name up to its first dot as the key.
-    return path.stem.replace(".", "_")
+    parts = path.relative_to(folder).with_suffix("").parts
+    return "_".join(parts).replace(".", "_")
 
 
-def _key_faults(paths: Sequence[Path]) -> list[str]:
+def _key_faults(paths: Sequence[Path], folder: Path) -> list[str]:
     faults: list[str] = []
     first: dict[str, Path] = {}
     for path in paths:
-        key = _key(path)
+        key = _key(path, folder)
         if not (key.isascii() and key.isprintable()):
-            # Quoted, because it may hold the end of a line.
             faults.append(
-                f"{str(path)!r}: the name must be plain ASCII to serve as a key; rename it"
+                f"{printable(path)}: the name must be plain ASCII to serve as a key; rename it"
             )
         elif first.setdefault(key, path) != path:
-            faults.append(f"{path} and {first[key].name} would share the key {key!r}; rename one")
+            earlier = first[key].relative_to(folder)
+            faults.append(f"{path} and {earlier} would share the key {key!r}; rename one")
     return faults
 
 
-def _check_size(path: Path, header: Header, min_size: int, advice: str) -> None:
-    if min(header.height, header.width) < min_size:
-        raise DataError(
-            f"{path} is {header.height}×{header.width} (height×width), but at least "
-            f"{min_size}×{min_size} is needed; {advice}"
-        )
+def _smaller(small: Sequence[Source], min_size: int) -> str:
+    """Say which images are too small; the smallest is named."""
+    least = min(small, key=lambda source: (min(source.height, source.width), source.key))
+    size = f"{least.height}×{least.width}"
+    needed = f"at least {min_size}×{min_size} is needed"
+    if len(small) == 1:
+        return f"{printable(least.hr)} is {size} (height×width), but {needed}"
+    return f"{len(small)} images are too small, the smallest {printable(least.hr)}: {size} " + (
+        f"(height×width), but {needed}"
+    )
 
 
 def _lr_path(folder: Path, hr: Path, scale: int) -> Path:

@@ -20,6 +20,8 @@ UNREAD_SUFFIXES = frozenset(
      ".heif", ".hif", ".ico", ".j2k", ".jp2", ".jpf", ".jpx", ".jxl", ".jxr", ".nef", ".orf",
      ".pam", ".pcx", ".pfm", ".psb", ".psd", ".qoi", ".raf", ".raw", ".rw2", ".svg", ".tga", ".xcf"}
 )  # fmt: skip
+#: Folders that do not name a set of images but say what is in it: datasets/Set5/HR is Set5.
+ROLE_NAMES = ("HR", "GT", "GTmod12", "original")
 #: A note names so many files or folders, and counts the others.
 MOST_NAMES = 5
 

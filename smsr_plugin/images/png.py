@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -176,6 +175,8 @@ def _contents(content: bytes) -> Contents:
 def _decoded(form: Form, stripped: bytes) -> Pixels:
     """Return (H, W, C) of a file without anything that its pixels do not need."""
     if form.depth == 16:
+        import cv2  # slow to import, and needed here only
+
         bgr: Any = cv2.imdecode(np.frombuffer(stripped, np.uint8), cv2.IMREAD_UNCHANGED)
         if bgr is None or bgr.dtype != np.uint16:
             raise ImageError("the PNG is damaged (its 16-bit values cannot be decoded)")

@@ -41,6 +41,24 @@ def test_report_tells_what_was_done_and_what_to_paste(tmp_path, make_images, cap
     assert "DIV2K_valid_HR.lmdb: 1 images, replaced\n" in capsys.readouterr().out
 
 
+def test_what_is_left_out_is_told(tmp_path, make_images, capsys):
+    photos = make_images(tmp_path / "photos", {"a.png": (36, 24), "b.png": (9, 9)})
+    make_images(photos / "more", {"c.png": (36, 24)})
+    command = ["--root", str(tmp_path), "--train-hr", str(photos), "--scales", "2", *SMALL]
+    assert main(command) == 2
+    assert "b.png is 9×9 (height×width), but at least 24×24 is needed; --skip-small" in (
+        capsys.readouterr().err
+    )
+    assert main([*command, "--skip-small"]) == 0
+    captured = capsys.readouterr()
+    notes = [line for line in captured.err.splitlines() if "note" in line]
+    assert len(notes) == 2
+    assert notes[0].endswith(f"only --recursive searches: {photos}/more")
+    assert f"{tmp_path}/photos_train_HR_sub.lmdb: 2 images, made" in captured.out
+    assert main([*command, "--skip-small", "--recursive", "--name", "all"]) == 0
+    assert f"{tmp_path}/all_train_HR_sub.lmdb: 4 images, made" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -13,7 +13,7 @@ from PIL import Image
 
 from smsr_plugin.data.lmdb_store import LmdbWriter, find_fault, read_meta_info
 from smsr_plugin.data.outputs import State
-from smsr_plugin.data.prepare import Request, prepare
+from smsr_plugin.data.prepare import Prepared, Request, own_name, prepare
 from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.files import DataError
@@ -35,8 +35,8 @@ def small_request(root: Path, **options) -> Request:
     return Request(**{"root": root, "scales": (2, 3), "grid": GRID, "progress": False, **options})
 
 
-def states(results) -> dict[str, State]:
-    return {output.path.name: state for output, state in results}
+def states(prepared: Prepared) -> dict[str, State]:
+    return {output.path.name: state for output, state in prepared.outputs}
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -108,13 +108,82 @@ def test_other_folders_of_images_and_grey_ones_work(tmp_path, make_images):
     root = tmp_path / "new" / "root"
     results = prepare(small_request(root, train_hr=photos))
     assert set(states(results)) == {
-        "DIV2K_train_HR_sub.lmdb",
-        "DIV2K_train_LR_bicubic_X2_sub.lmdb",
-        "DIV2K_train_LR_bicubic_X3_sub.lmdb",
+        "photos_train_HR_sub.lmdb",
+        "photos_train_LR_bicubic_X2_sub.lmdb",
+        "photos_train_LR_bicubic_X3_sub.lmdb",
     }
-    grey = read_lmdb(root / "DIV2K_train_HR_sub.lmdb")["grey_s001"]
+    grey = read_lmdb(root / "photos_train_HR_sub.lmdb")["grey_s001"]
     assert grey.shape == (24, 24, 3)
     assert (grey == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("photos", "photos"),
+        ("Set5/HR", "Set5"),
+        ("my photos!/train", "my_photos"),
+        ("日本", "images"),
+    ],
+)
+def test_data_are_called_as_their_folder(tmp_path, make_images, folder, name):
+    assert own_name(tmp_path / folder) == name
+    photos = make_images(tmp_path / folder, {"a.png": (36, 36)})
+    prepare(small_request(tmp_path / "root", valid_hr=photos, scales=(2,)))
+    assert read_lmdb(tmp_path / f"root/{name}_valid_HR.lmdb").keys() == {"a"}
+    prepare(small_request(tmp_path / "root", valid_hr=photos, scales=(2,), name="mine"))
+    assert read_lmdb(tmp_path / "root/mine_valid_LR_bicubic_X2.lmdb").keys() == {"a"}
+    for wrong in ("", "../x", "a b"):
+        with pytest.raises(ValueError, match="the name must be of letters"):
+            small_request(tmp_path, name=wrong)
+
+
+def test_small_images_are_left_out_if_asked_for_and_the_smallest_is_named(root, make_images):
+    small = {"small.png": (23, 99), "smaller.png": (40, 20), "s3.png": (23, 23)}
+    make_images(root / "DIV2K_train_HR", small)
+    message = (
+        r"^3 images are too small, the smallest .*smaller\.png: 40×20 \(height×width\), but at "
+        "least 24×24 is needed; --skip-small leaves them out, a smaller --crop-size fits$"
+    )
+    with pytest.raises(DataError, match=message):
+        prepare(small_request(root))
+    prepared = prepare(small_request(root, skip_small=True))
+    (note,) = prepared.notes
+    assert note.startswith("left out, 3 images are too small, the smallest ")
+    assert len(read_lmdb(root / "DIV2K_train_HR_sub.lmdb")) == 7  # as without them
+    for path in (root / "DIV2K_train_HR").glob("000?.png"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"^3 images are too small"):  # none is left
+        prepare(small_request(root, skip_small=True))
+
+
+def test_folders_inside_are_named_or_searched(root, make_images):
+    make_images(root / "DIV2K_valid_HR" / "inside", {"0801.png": (24, 26)})
+    (root / "DIV2K_valid_HR" / "phone.heic").touch()
+    prepared = prepare(small_request(root))
+    assert [note.partition(": ")[0] for note in prepared.notes] == [
+        "left out, of kinds that are not read",
+        "left out, folders inside folders, which only --recursive searches",
+    ]
+    assert read_lmdb(root / "DIV2K_valid_HR.lmdb").keys() == {"0801", "0802"}
+    prepared = prepare(small_request(root, recursive=True, overwrite=True))
+    assert len(prepared.notes) == 1
+    found = read_lmdb(root / "DIV2K_valid_HR.lmdb")
+    assert found.keys() == {"0801", "0802", "inside_0801"}
+    assert (found["inside_0801"] == pixels(root / "DIV2K_valid_HR/inside/0801.png")).all()
+
+
+def test_photographs_are_prepared_as_they_are_seen(tmp_path):
+    stored = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(stored).save(tmp_path / "photos" / "a.png", exif=exif)
+    prepare(small_request(tmp_path, valid_hr=tmp_path / "photos", scales=(2,)))
+    seen = np.rot90(stored, -1)
+    assert (read_lmdb(tmp_path / "photos_valid_HR.lmdb")["a"] == seen).all()
+    lq = read_lmdb(tmp_path / "photos_valid_LR_bicubic_X2.lmdb")["a"]
+    assert (lq == downscale(np.ascontiguousarray(seen), 2)).all()
 
 
 def test_dots_in_names_become_underscores(tmp_path, make_images):
@@ -132,7 +201,7 @@ def test_names_that_share_a_key_are_refused(tmp_path, make_images, names):
 
 def test_a_name_with_the_end_of_a_line_is_named_in_one_line(tmp_path, make_images):
     make_images(tmp_path / "DIV2K_valid_HR", {"a\nb.png": (30, 30)})
-    with pytest.raises(DataError, match=r"a\\nb\.png': the name must be plain ASCII") as error:
+    with pytest.raises(DataError, match=r"a\\nb\.png: the name must be plain ASCII") as error:
         prepare(small_request(tmp_path))
     assert "\n" not in str(error.value)
 
@@ -148,17 +217,19 @@ def test_all_bad_headers_are_named_at_once_and_nothing_is_written(root, make_ima
     for fault in (
         "alpha.png: expected an 8-bit",
         "empty.png: the file is empty",
-        "small.png is 23×99 (height×width), but at least 24×24 is needed; take a smaller crop",
+        "small.png is 23×99 (height×width), but at least 24×24 is needed; --skip-small leaves",
         "text.jpg: is damaged or not an image of a known kind",
-        "é.png': the name must be plain ASCII",
+        "é.png: the name must be plain ASCII",
     ):
         assert fault in str(error.value)
     assert snapshot(root) == before
 
 
 def test_long_lists_of_faults_are_counted(tmp_path, make_images):
-    make_images(tmp_path / "DIV2K_train_HR", {f"{i:02d}.png": (9, 9) for i in range(8)})
-    with pytest.raises(DataError, match=r"04\.png is .*; and 3 more$"):
+    folder = make_images(tmp_path / "DIV2K_train_HR", {"a.png": (30, 30)})
+    for number in range(8):
+        (folder / f"{number:02d}.png").touch()
+    with pytest.raises(DataError, match=r"04\.png: the file is empty; and 3 more$"):
         prepare(small_request(tmp_path))
 
 
