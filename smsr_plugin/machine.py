@@ -10,6 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+try:
+    import resource
+except ImportError:  # on Windows
+    resource = None
+
 CPUINFO = Path("/proc/cpuinfo")
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 #: Instruction sets that decide how fast convolutions can be.
@@ -107,9 +112,12 @@ def _version(package: str) -> str | None:
 
 
 def available_bytes() -> int:
-    """Return how many bytes can be used without swapping, as Linux and a container's limit say."""
-    values = [value for value in (_meminfo(), _cgroup()) if value is not None]
-    return max(0, min(values, default=FALLBACK))
+    """Return how many bytes can be used without swapping.
+
+    As Linux says, the limits of a container (control groups), and those of the process (ulimit).
+    """
+    found = (_meminfo(), _cgroup(), _first_cgroup(), *_own_limits())
+    return max(0, min((value for value in found if value is not None), default=FALLBACK))
 
 
 def _meminfo() -> int | None:
@@ -132,6 +140,36 @@ def _cgroup() -> int | None:
             left.append(int(limit) - int(used) + (int(cache[1]) if cache else 0))
         group = group.parent
     return min(left, default=None)
+
+
+def _first_cgroup() -> int | None:
+    """Return what the control groups of version 1 leave, None where they set no limit."""
+    match = re.search(r"^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(/.*)$", _read(CGROUP), re.MULTILINE)
+    if match is None:
+        return None
+    root = CGROUP_ROOT / "memory"
+    group, left = root / match[1].lstrip("/"), []
+    while group.is_relative_to(root):
+        limit = _read(group / "memory.limit_in_bytes").strip()
+        used = _read(group / "memory.usage_in_bytes").strip()
+        if limit.isdigit() and used.isdigit():
+            stat = _read(group / "memory.stat")
+            cache = re.search(r"^total_inactive_file (\d+)$", stat, re.MULTILINE)
+            left.append(int(limit) - int(used) + (int(cache[1]) if cache else 0))
+        group = group.parent
+    return min(left, default=None)
+
+
+def _own_limits() -> list[int]:
+    """Return what `ulimit -v` and `ulimit -d` leave to this process, nothing for no limit."""
+    if resource is None:
+        return []
+    left = []
+    for limit, field in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        most, used = resource.getrlimit(limit)[0], _field(field)
+        if most != resource.RLIM_INFINITY and used is not None:
+            left.append(most - int(used * MIB))
+    return left
 
 
 def resident_mib() -> float | None:

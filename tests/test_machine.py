@@ -87,3 +87,37 @@ def test_a_containers_limit_counts_if_it_is_nearer(system):
     inner = {"a__memory_max": "900000\n", "a__memory_current": "1000000\n"}
     system("MemAvailable: 3000 kB\n", "0::/a/b\n", **inner)
     assert available_bytes() == 0
+
+
+def test_the_first_version_of_control_groups_is_heeded(system):
+    system("MemAvailable: 3000 kB\n", "4:cpu:/x\n9:hugetlb,memory:/docker/x\n")
+    assert available_bytes() == 3000 * 1024
+    root = machine.CGROUP_ROOT / "memory/docker/x"
+    root.mkdir(parents=True)
+    (root / "memory.limit_in_bytes").write_text("2000000\n")
+    (root / "memory.usage_in_bytes").write_text("1500000\n")
+    assert available_bytes() == 500000
+    (root / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 100000\n")
+    assert available_bytes() == 600000
+    (root / "memory.limit_in_bytes").write_text(f"{2**63 - 4096}\n")  # which stands for none
+    assert available_bytes() == 3000 * 1024
+
+
+LIMITED = """
+import resource, sys
+from smsr_plugin.machine import available_bytes
+free = available_bytes()
+pages = {"AS": 0, "DATA": 5}[sys.argv[1]]
+used = int(open("/proc/self/statm").read().split()[pages]) * resource.getpagesize()
+limit = getattr(resource, f"RLIMIT_{sys.argv[1]}")
+resource.setrlimit(limit, (used + (100 << 20), resource.RLIM_INFINITY))
+print(free, available_bytes())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what a process takes")
+@pytest.mark.parametrize("limit", ["AS", "DATA"])
+def test_limits_of_the_process_are_heeded(limit):
+    command = [sys.executable, "-c", LIMITED, limit]
+    free, left = map(int, subprocess.check_output(command, text=True, timeout=60).split())
+    assert 90 << 20 < left < 102 << 20 < free  # statm counts the stack as well

@@ -105,8 +105,8 @@ def _add_speed(add: Callable[..., Any]) -> None:
 
 def _add_size(add: Callable[..., Any]) -> None:
     add("--tile", type=not_negative, metavar="PX",
-        help="cut images into tiles of this side, 0 never; by default only those that "
-        "do not fit into memory. Channel attention then pools over a tile, not the "
+        help="cut images into tiles of this side, 0 never; by default 512 for those of "
+        "more than a megapixel. Channel attention then pools over a tile, not the "
         "whole image: the result differs slightly (docs/upscaling.md)")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",

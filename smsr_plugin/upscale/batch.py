@@ -15,6 +15,8 @@ from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.reading import read_picture
 from smsr_plugin.images.writing import QUALITY, write_picture
 from smsr_plugin.upscale.inputs import Job
+from smsr_plugin.upscale.memory import is_shortage
+from smsr_plugin.upscale.network import NetworkRun
 from smsr_plugin.upscale.upscaler import Upscaled, Upscaler
 
 #: Called with the source, and how many of its tiles are done.
@@ -99,7 +101,7 @@ class Batch:
         return Outcome(
             job,
             State.DONE,
-            notes=written.notes + self._tiling(run.tiles),
+            notes=written.notes + _tiling(run),
             lq_size=picture.size,
             size=written.size,
             density=float(run.spa_mask.mean()),
@@ -108,17 +110,18 @@ class Batch:
             seconds=time.perf_counter() - start,
         )
 
-    def _tiling(self, tiles: int) -> tuple[str, ...]:
-        """Return a note on tiles that nobody asked for."""
-        if tiles == 1 or self.upscaler.network.tile is not None:
-            return ()
-        return (f"cut into {tiles} tiles to fit into memory, which changes the result slightly",)
-
     def _upscaled(self, picture: Picture, progress: Callable[[int, int], None]) -> Upscaled:
         try:
             return self.upscaler(picture, progress)
         except (MemoryError, RuntimeError) as error:
-            # PyTorch says by a RuntimeError what Python says by a MemoryError.
-            if isinstance(error, RuntimeError) and "allocate" not in str(error):
+            if not is_shortage(error):
                 raise
-            raise ImageError("needs more memory than there is: try smaller tiles") from error
+            advice = "" if self.upscaler.network.tile is None else ": try smaller tiles"
+            raise ImageError(f"needs more memory than there is{advice}") from error
+
+
+def _tiling(run: NetworkRun) -> tuple[str, ...]:
+    """Return a note on tiles that are not those of other machines."""
+    if not run.short:
+        return ()
+    return (f"cut into {run.tiles} smaller tiles for want of memory, which changes the result",)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.sparse.native.planes import CACHE_LINE
 
@@ -11,7 +9,11 @@ from smsr_plugin.sparse.native.planes import CACHE_LINE
 SHARE = 0.6
 #: A lq pixel besides the features: the image, its residual, masks and lists of pixels.
 BYTES_BESIDES = 256
-MIN_TILE = 128
+#: Up to so many lq pixels an image is run as a whole, a larger one in tiles of the first of these
+#: sides: by its size alone, so that the same image gives the same result on every machine. The
+#: smaller sides are for machines whose memory does not suffice for that.
+WHOLE = 1 << 20
+TILES = (512, 256, 128)
 
 
 def bytes_per_pixel(config: SMSRConfig, itemsize: int, native: bool) -> int:
@@ -38,9 +40,12 @@ def bytes_per_pixel(config: SMSRConfig, itemsize: int, native: bool) -> int:
     return maps * channels * itemsize + BYTES_BESIDES
 
 
-def largest_tile(budget: int, per_pixel: int) -> int:
-    """Return the side of the largest square tile that a number of bytes suffices for."""
-    return max(MIN_TILE, math.isqrt(max(0, budget) // per_pixel))
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether an error says that memory is short; PyTorch says so by a RuntimeError."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("allocate" in text or "bad_alloc" in text)
+    )
 
 
 def result_bytes(pixels: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,8 +17,10 @@ from smsr_plugin.sparse import SparseSMSR, to_sparse
 from smsr_plugin.upscale.errors import RequestError
 from smsr_plugin.upscale.memory import (
     SHARE,
+    TILES,
+    WHOLE,
     bytes_per_pixel,
-    largest_tile,
+    is_shortage,
     result_bytes,
 )
 from smsr_plugin.upscale.tiles import OVERLAP, Span, grid, smallest_tile
@@ -39,6 +41,7 @@ class NetworkRun:
         macs: Multiply-adds that were computed, in all tiles.
         macs_dense: Multiply-adds of the whole image if every pixel and channel were computed.
         tiles: The number of tiles; 1 for the image as a whole.
+        short: Memory did not suffice for the tiles that the size of the image asks for.
     """
 
     sr: Image
@@ -46,6 +49,7 @@ class NetworkRun:
     macs: float
     macs_dense: float
     tiles: int
+    short: bool = False
 
 
 class Network:
@@ -57,8 +61,9 @@ class Network:
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
         dense: Compute every pixel and mask afterwards, in plain PyTorch.
-        tile: Side of the tiles that lq images are cut into. 0: never. None: where the image as a
-            whole needs more than `memory.SHARE` of the memory that is available now.
+        tile: Side of the tiles that lq images are cut into. 0: never. None: as the size of the
+            image asks for, `memory.TILES` beyond `memory.WHOLE`; smaller only if that needs more
+            than `memory.SHARE` of the memory that is available now.
         overlap: Pixels that neighbouring tiles share.
 
     Raises:
@@ -102,24 +107,49 @@ class Network:
             return bytes_per_pixel(self.config, 4, native=False)
         return bytes_per_pixel(self.config, self.net.itemsize, native=self.net.runs_native)
 
-    def tile_for(self, height: int, width: int) -> int:
-        """Return the side of the tiles to cut an lq image of that size into, 0 for none."""
-        if self.tile is not None:
-            return self.tile
+    def tiles_for(self, height: int, width: int) -> list[int]:
+        """Return sides of tiles for an lq image of that size, the one to try first first.
+
+        0 stands for the image as a whole. Sides for which memory does not suffice are left out, as
+        long as one remains.
+        """
+        sides = self._sides(height, width)
         left = self.budget - result_bytes(self.config.upscale**2 * height * width)
-        if height * width * self.bytes_per_pixel <= left:
-            return 0
-        return max(largest_tile(left, self.bytes_per_pixel), smallest_tile(self.overlap))
+        pixels = left // self.bytes_per_pixel
+        fitting = [s for s in sides if min(s or height, height) * min(s or width, width) <= pixels]
+        return fitting or sides[-1:]
+
+    def _sides(self, height: int, width: int) -> list[int]:
+        if self.tile is not None:
+            return [self.tile]
+        least = smallest_tile(self.overlap)
+        sides = [0] if height * width <= WHOLE else []
+        return sides + ([side for side in TILES if side >= least] or [least])
 
     def __call__(self, lq: Image, progress: Progress = lambda done, tiles: None) -> NetworkRun:
         """Super-resolve an image.
 
         Channel attention pools over what the network sees at once: the result in tiles differs
         from that of the image as a whole.
+
+        Raises:
+            MemoryError, RuntimeError: If memory does not suffice for the smallest tiles either.
         """
+        first, *smaller = self.tiles_for(*lq.shape[1:])
+        usual = self._sides(*lq.shape[1:])[0]
+        while True:
+            try:
+                run = self._tiled(lq, first, progress)
+                return replace(run, short=first != usual)
+            except (MemoryError, RuntimeError) as error:
+                if not smaller or not is_shortage(error):
+                    raise
+                first, *smaller = smaller
+
+    def _tiled(self, lq: Image, tile: int, progress: Progress) -> NetworkRun:
+        """Super-resolve an image in tiles of a side, 0 for none."""
         height, width = lq.shape[1:]
         dense = self.cost.dense_macs(height * width)
-        tile = self.tile_for(height, width)
         if not tile or tile >= max(height, width):
             progress(0, 1)
             return NetworkRun(*self._run(lq), dense, 1)

@@ -169,11 +169,12 @@ def test_the_oracle_agrees(tmp_path):
     assert np.abs(sparse - dense).max() <= 1
 
 
-def test_tiles_that_nobody_asked_for_are_noted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Network, "tile_for", lambda *_: 68)
-    save(tmp_path / "a.png", eight(8, 100))
+def test_tiles_for_want_of_memory_are_noted(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("smsr_plugin.upscale.network.available_bytes", lambda: 900_000)
+    save(tmp_path / "a.png", eight(8, 200))
     assert main(["upscale", "a.png", "-o", "out"]) == 0
-    assert "note: a.png: cut into 2 tiles to fit into memory" in capsys.readouterr().err
+    noted = "note: a.png: cut into 2 smaller tiles for want of memory, which changes the result"
+    assert noted in capsys.readouterr().err
 
 
 def test_what_exists_is_skipped_if_asked(tmp_path, capsys):

@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from smsr_plugin.config import SMSRConfig
-from smsr_plugin.upscale import memory
-from smsr_plugin.upscale.memory import bytes_per_pixel, largest_tile
+from smsr_plugin.upscale.memory import bytes_per_pixel, is_shortage
 
 MEASURE = """
 import sys
@@ -57,7 +56,12 @@ def test_narrow_networks_fill_cache_lines():
     assert bytes_per_pixel(narrow, 4, False) == (4 + 3 + 12) * 20 + 256
 
 
-def test_the_largest_tile_fits_and_one_more_pixel_does_not():
-    side = largest_tile(10**9, 2304)
-    assert side**2 * 2304 <= 10**9 < (side + 1) ** 2 * 2304
-    assert largest_tile(10, 2304) == largest_tile(-10, 2304) == memory.MIN_TILE
+def test_a_shortage_of_memory_is_told_from_other_errors():
+    for error in (
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("std::bad_alloc"),
+    ):
+        assert is_shortage(error)
+    for error in (RuntimeError("shapes differ"), ValueError("cannot allocate"), KeyError("x")):
+        assert not is_shortage(error)

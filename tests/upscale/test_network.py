@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import measured
 from smsr_plugin.upscale import network as network_module
 from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.memory import SHARE
+from smsr_plugin.upscale.memory import SHARE, WHOLE
 from smsr_plugin.upscale.network import Network
 from smsr_plugin.upscale.tiles import smallest_tile, spans
 
@@ -105,27 +107,69 @@ def test_the_threshold_and_the_precision_reach_the_network():
     assert 1e-6 < np.abs(half - full).max() < 0.05
 
 
-def test_tiles_are_chosen_by_the_memory_there_is(monkeypatch):
-    monkeypatch.setattr(network_module, "available_bytes", lambda: 40_000_000)
-    network = Network(net_of())
-    budget, each = int(SHARE * 40_000_000), network.bytes_per_pixel
-    pixels = budget // (each + 4 * 30)  # 30 bytes for each pixel of the result
-    assert network.tile_for(1, pixels) == 0
-    tile = network.tile_for(1, pixels + 1)
-    left = budget - 4 * 30 * (pixels + 1)
-    assert tile**2 * each <= left < (tile + 1) ** 2 * each
-    assert Network(net_of(), tile=0).tile_for(1, pixels + 1) == 0
-    assert Network(net_of(), tile=100).tile_for(1, pixels + 1) == 100
-    dense = Network(net_of(), dense=True)
-    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30)) == 0
-    assert dense.tile_for(1, budget // (dense.bytes_per_pixel + 4 * 30) + 1) > 0
+def test_tiles_follow_from_the_size_alone_where_memory_suffices(monkeypatch):
+    for available in (1 << 33, 1 << 40):
+        monkeypatch.setattr(network_module, "available_bytes", lambda value=available: value)
+        network = Network(net_of())
+        assert network.tiles_for(1024, 1024)[0] == 0
+        assert network.tiles_for(1, WHOLE)[0] == 0
+        assert network.tiles_for(1024, 1025)[0] == 512
+        assert network.tiles_for(4000, 3000) == [512, 256, 128]
+        assert Network(net_of(), overlap=200).tiles_for(4000, 3000) == [512]
+        assert Network(net_of(), overlap=400).tiles_for(4000, 3000) == [804]
+        assert Network(net_of(), tile=0).tiles_for(4000, 3000) == [0]
+        assert Network(net_of(), tile=100).tiles_for(4000, 3000) == [100]
 
 
-def test_an_automatic_tile_is_large_enough_for_the_overlap(monkeypatch):
-    monkeypatch.setattr(network_module, "available_bytes", lambda: 1)
-    network = Network(net_of(), overlap=100)
-    assert network.tile_for(8, 300) == 204
-    assert network(lq_of(8, 400)).tiles == 3
+@pytest.mark.parametrize("dense", [False, True])
+def test_where_memory_does_not_suffice_tiles_are_smaller(monkeypatch, dense):
+    each = Network(net_of(), dense=dense).bytes_per_pixel
+    result = 4 * 30 * 1000 * 1000  # 30 bytes for each pixel of the result
+
+    def sides(lq_pixels: int) -> list[int]:
+        needed = (result + each * lq_pixels) / SHARE
+        monkeypatch.setattr(network_module, "available_bytes", lambda: math.ceil(needed))
+        return Network(net_of(), dense=dense).tiles_for(1000, 1000)
+
+    assert sides(1000 * 1000) == [0, 512, 256, 128]
+    assert sides(1000 * 1000 - 1) == [512, 256, 128]
+    assert sides(512 * 512 - 1) == [256, 128]
+    assert sides(256 * 256 - 1) == [128]
+    assert sides(0) == [128]  # to be tried all the same
+
+
+def test_memory_that_turns_out_short_is_asked_for_less(monkeypatch):
+    net, lq = net_of(), lq_of(140, 300)
+    expected = Network(net, tile=128)(lq)
+    plain = Network._run
+
+    def greedy(self, lq):
+        if lq.shape[1] * lq.shape[2] > 128 * 128:
+            raise MemoryError if lq.shape[2] > 256 else RuntimeError("can't allocate memory")
+        return plain(self, lq)
+
+    monkeypatch.setattr(Network, "_run", greedy)
+    run = Network(net)(lq)
+    assert run.short
+    assert run.tiles == expected.tiles > 1
+    assert (run.sr == expected.sr).all()
+    for options, error in (({"tile": 0}, MemoryError), ({"tile": 200}, RuntimeError)):
+        with pytest.raises(error):
+            Network(net, **options)(lq)
+    monkeypatch.setattr(Network, "_run", lambda self, lq: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Network(net)(lq)
+
+
+def test_the_same_image_gives_the_same_pixels_whatever_memory_is_free(monkeypatch):
+    net, lq = net_of(), lq_of(1030, 1030)
+    results = []
+    for available in (1 << 31, 1 << 36):
+        monkeypatch.setattr(network_module, "available_bytes", lambda value=available: value)
+        run = Network(net)(lq)
+        assert not run.short
+        results.append(run.sr)
+    assert (results[0] == results[1]).all()
 
 
 def test_progress_counts_tiles():
