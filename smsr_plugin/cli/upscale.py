@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.cli.upscale_report import report, summary
-    from smsr_plugin.upscale.batch import State
+    from smsr_plugin.upscale.batch import State, sweep
     from smsr_plugin.upscale.inputs import Naming, plan
 
     try:
@@ -147,6 +147,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     except (ValueError, OSError) as error:
         return bad_usage(args, error) if processes.is_first_to_say(str(error)) else BAD_USAGE
     jobs = _connect(processes, planned.jobs)
+    if processes.rank == 0:
+        sweep(jobs)
     outcomes: list[Outcome] = []
     interrupted = False
     try:

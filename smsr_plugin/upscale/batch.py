@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,6 +15,7 @@ from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.reading import read_picture
 from smsr_plugin.images.writing import QUALITY, write_picture
+from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.upscale.inputs import Job
 from smsr_plugin.upscale.memory import is_shortage
 from smsr_plugin.upscale.network import NetworkRun
@@ -118,6 +120,13 @@ class Batch:
                 raise
             advice = "" if self.upscaler.network.tile is None else ": try smaller tiles"
             raise ImageError(f"needs more memory than there is{advice}") from error
+
+
+def sweep(jobs: Sequence[Job]) -> None:
+    """Remove what killed runs were writing where results go; others' files are left alone."""
+    for folder in {output.parent for job in jobs for output in job.outputs}:
+        with suppress(OSError):  # whatever is wrong with the folder, writing will say
+            sweep_temporary(folder)
 
 
 def _tiling(run: NetworkRun) -> tuple[str, ...]:

@@ -169,6 +169,56 @@ def test_the_oracle_agrees(tmp_path):
     assert np.abs(sparse - dense).max() <= 1
 
 
+def test_names_cannot_forge_lines_or_reach_the_terminal(tmp_path, capsys):
+    strange = "\x1b[31mred\nsmsr upscale: error: forged"
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / f"{strange}.png").write_text("junk")
+    save(tmp_path / "in" / f"good {strange}.png", eight(8, 10))
+    (tmp_path / "in" / f"{strange}.heic").touch()
+    assert main(["upscale", "in", "-o", "out"]) == 1
+    captured = capsys.readouterr()
+    assert "\x1b" not in captured.out + captured.err
+    lines = captured.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        r"smsr upscale: error: in/\x1b[31mred\nsmsr upscale: error: forged.png: is"
+    )
+    assert lines[1].startswith("smsr upscale: note: left out, of kinds that are not read: in/")
+    assert len(captured.out.splitlines()) == 3
+    assert main(["upscale", f"in/{strange}", "-o", "out"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["a" * 300 + ".png"], ["loop.png"], ["loop.png/a.png"]])
+def test_names_that_lead_nowhere_are_one_line(tmp_path, capsys, arguments):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert main(["upscale", *arguments, "-o", "out"]) in (1, 2)
+    captured = capsys.readouterr()
+    assert captured.err.startswith("smsr upscale: error: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(monkeypatch, capsys):
+    def closed(self, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert main(["upscale", "closed/a.png", "-o", "out"]) == 2
+    error = "smsr upscale: error: [Errno 13] Permission denied: 'closed/a.png'\n"
+    assert capsys.readouterr().err == error
+
+
+def test_what_a_killed_run_was_writing_is_swept(tmp_path):
+    save(tmp_path / "a.png", eight(8, 10))
+    for folder in ("out", "masks"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / ".0123456789abcdef.tmp").touch()
+    (tmp_path / "out" / "mine.tmp").touch()
+    assert main(["upscale", "a.png", "-o", "out", "--masks", "masks"]) == 0
+    left = sorted(path.name for path in tmp_path.glob("*/*"))
+    assert left == ["a.png", "a_masks.png", "mine.tmp"]
+
+
 def test_tiles_for_want_of_memory_are_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("smsr_plugin.upscale.network.available_bytes", lambda: 900_000)
     save(tmp_path / "a.png", eight(8, 200))
