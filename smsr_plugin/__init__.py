@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
     from smsr_plugin.checkpoints import load, save
     from smsr_plugin.config import SMSRConfig
-    from smsr_plugin.sparse import SparseSMSR, to_sparse
+    from smsr_plugin.sparse import SparseNetwork, to_sparse
 
 _EXPORTS = {
     "SMSR": "smsr_plugin.archs.smsr_arch",
     "SMSRConfig": "smsr_plugin.config",
-    "SparseSMSR": "smsr_plugin.sparse",
+    "SparseNetwork": "smsr_plugin.sparse",
     "load": "smsr_plugin.checkpoints",
     "save": "smsr_plugin.checkpoints",
     "to_sparse": "smsr_plugin.sparse",
 }
 
-__all__ = ["SMSR", "SMSRConfig", "SparseSMSR", "load", "save", "to_sparse"]
+__all__ = ["SMSR", "SMSRConfig", "SparseNetwork", "load", "save", "to_sparse"]
 
 
 def __getattr__(name: str) -> Any:

@@ -17,7 +17,7 @@ from torch import Tensor
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import build, interpret
 from smsr_plugin.checkpoints.keys import WRAPPER_PREFIX, our_name
-from smsr_plugin.sparse import SparseSMSR, to_sparse
+from smsr_plugin.sparse import SparseNetwork, to_sparse
 from smsr_plugin.sparse.network import weights_state
 
 try:
@@ -119,7 +119,7 @@ class SparseOnCPU:
     """Runs a model: its sparse form on the CPU, else as it is. The sparse form is made once."""
 
     def __init__(self) -> None:
-        self._sparse: SparseSMSR | None = None
+        self._sparse: SparseNetwork | None = None
         self._made_from: object = None
 
     def __call__(self, model: SMSR, image: Tensor) -> Tensor:

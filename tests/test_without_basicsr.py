@@ -35,4 +35,4 @@ def test_import_load_sparse_inference_and_upscaling(tmp_path):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    assert "SparseSMSR" in result.stdout
+    assert "SparseNetwork" in result.stdout

@@ -1,8 +1,11 @@
-"""What every network for comparison checks of its options and its input."""
+"""What every network checks of its options and its input."""
 
 from __future__ import annotations
 
 from torch import Tensor
+
+#: Images in 0…1 overshoot it by little, and one in 0…255 that stays below this is black.
+BRIGHTEST = 8.0
 
 
 def check_counts(network: str, **counts: object) -> None:
@@ -12,10 +15,46 @@ def check_counts(network: str, **counts: object) -> None:
             raise ValueError(f"{network}: {name} must be a whole number from 1, got {value!r}")
 
 
+def check_tensor(network: str, x: object, num_in_ch: int) -> None:
+    """Raise TypeError unless `x` is a tensor of floating-point numbers, as images are."""
+    expected = f"{network} takes a batch of shape (B, {num_in_ch}, H, W)"
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"{expected}, a tensor with values in 0…1, got {type(x).__module__}."
+            f"{type(x).__name__}; torchvision's to_tensor(picture)[None] makes one of a picture"
+        )
+    if not x.is_floating_point():
+        raise TypeError(
+            f"{expected} with values in 0…1, got {x.dtype}; "
+            "of a picture in 0…255, x.float() / 255 makes one"
+        )
+
+
 def check_batch(network: str, x: Tensor, num_in_ch: int) -> None:
-    """Raise ValueError unless `x` is a batch of images (B, num_in_ch, H, W)."""
+    """Raise unless `x` is a batch of images (B, num_in_ch, H, W) of floating-point numbers.
+
+    Raises:
+        TypeError: If it is no tensor of such numbers.
+        ValueError: If its shape does not fit.
+    """
+    check_tensor(network, x, num_in_ch)
     if x.ndim != 4 or x.shape[1] != num_in_ch or 0 in x.shape:
         raise ValueError(
             f"{network} takes a batch of shape (B, {num_in_ch}, H, W) with no empty side, "
             f"got {tuple(x.shape)}"
+        )
+
+
+def check_range(network: str, x: Tensor) -> None:
+    """Raise ValueError if `x`, of any shape, is in 0…255 where 0…1 is expected.
+
+    NaN and infinity pass: what is not a number shows in the result.
+    """
+    if x.device.type != "cpu" or not x.numel():
+        return  # looking at values would make the device wait
+    highest = float(x.amax())
+    if BRIGHTEST < highest < float("inf"):
+        raise ValueError(
+            f"{network} takes values in 0…1, got values up to {highest:g}; "
+            "if they are in 0…255, divide by 255"
         )

@@ -26,7 +26,7 @@ class DenseTwin(nn.Module):
     engine runs it as fast as it runs convolutions; it is part of what is timed.
 
     With `to(bfloat16)` on `body`, the residual is computed in bf16 and the upsample in the dtype
-    of the input, as `SparseSMSR` does.
+    of the input, as `SparseNetwork` does.
     """
 
     mean: Tensor

@@ -11,12 +11,21 @@ and G_1 − G_0 follows the standard logistic distribution: one draw in place of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Generator, Tensor
 
-from smsr_plugin.config import SMSRConfig
+
+class MaskShape(Protocol):
+    """Says how many masks a network has: K blocks, C channels in each of L layers."""
+
+    @property
+    def num_block(self) -> int: ...
+    @property
+    def num_feat(self) -> int: ...
+    @property
+    def num_layer(self) -> int: ...
 
 
 class MaskSeeds(NamedTuple):
@@ -33,7 +42,7 @@ class MaskNoise(NamedTuple):
     ch: Tensor  #: (1, K, C, L), shared by the batch
 
     @classmethod
-    def draw(cls, config: SMSRConfig, lq: Tensor, seeds: MaskSeeds | None = None) -> MaskNoise:
+    def draw(cls, config: MaskShape, lq: Tensor, seeds: MaskSeeds | None = None) -> MaskNoise:
         """Draw it for a batch of lq images, (B, num_in_ch, H, W), on their device.
 
         Without seeds it comes from PyTorch's own generator.

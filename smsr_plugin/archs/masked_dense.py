@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput, SparseMaskModule
+from smsr_plugin.archs.masked import MaskedOutput
+from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 
 
 class MaskedDense(nn.Module):
@@ -39,7 +40,7 @@ class MaskedDense(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map lq images (B, num_in_ch, H, W), 0…1, to sr and its masks, (B, K, H, W) bool."""
-        out = cast(SMSROutput, self.net(x, threshold=self.threshold, return_masks=True))
+        out = cast(MaskedOutput, self.net(x, threshold=self.threshold, return_masks=True))
         return out.sr, out.spa_mask > 0
 
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.checks import check_counts
+from smsr_plugin.archs.checks import check_counts, check_tensor
 
 BLOCK_NAMES = tuple(f"block_{number}" for number in range(1, 7))
 NEGATIVE_SLOPE = 0.05
@@ -116,8 +116,10 @@ class RLFN(nn.Module):
             (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
 
         Raises:
+            TypeError: If `x` is no tensor of floating-point numbers.
             ValueError: If the shape of `x` does not fit.
         """
+        check_tensor("RLFN", x, self.num_in_ch)
         if x.ndim != 4 or x.shape[1] != self.num_in_ch or min(x.shape[-2:]) < MIN_SIDE:
             raise ValueError(
                 f"RLFN takes a batch of shape (B, {self.num_in_ch}, H, W) with H and W from "

@@ -10,12 +10,13 @@ computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse`
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smsr_plugin.archs.checks import check_range
 from smsr_plugin.archs.density import POINTS, logits_at
 from smsr_plugin.archs.gumbel import (
     MaskNoise,
@@ -24,16 +25,16 @@ from smsr_plugin.archs.gumbel import (
     soft_mask,
     straight_through_mask,
 )
+from smsr_plugin.archs.masked import (
+    MaskedNetwork,
+    MaskedOutput,
+    check_input,
+    check_threshold,
+    is_traced,
+)
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.smsr_program import smsr_program
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
-
-
-class SMSROutput(NamedTuple):
-    """The result of a forward pass together with the masks that made it."""
-
-    sr: Tensor  #: (B, num_out_ch, H·upscale, W·upscale), 0…1 (not clamped)
-    spa_mask: Tensor  #: (B, K, H, W), one spatial mask per block, in 0…1
-    ch_mask: Tensor  #: (1, K, C, L), the channel masks, in 0…1
-    logits: Tensor | None  #: (B, K, H, W), logit 1 − logit 0; None where the masks were given
 
 
 class SpatialMask(nn.Module):
@@ -154,7 +155,7 @@ def conv_of_concatenation(conv: nn.Conv2d, parts: list[Tensor]) -> Tensor:
     return out
 
 
-class SMSR(nn.Module):
+class SMSR(MaskedNetwork):
     """Sparse Mask Super-Resolution network.
 
     Args:
@@ -164,6 +165,8 @@ class SMSR(nn.Module):
     Raises:
         ValueError: If an option is out of range.
     """
+
+    config: SMSRConfig
 
     def __init__(
         self,
@@ -216,6 +219,9 @@ class SMSR(nn.Module):
             self.density_curve = None
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def program(self) -> Program[Tensor]:
+        return smsr_program(self)
+
     @torch.no_grad()
     def shift_logits(self, amount: Tensor) -> None:
         """Subtract an amount from the logits of each block, (K,): the density falls as it rises."""
@@ -260,7 +266,7 @@ class SMSR(nn.Module):
         return_masks: bool = False,
         noise: MaskNoise | None = None,
         straight_through: bool = False,
-    ) -> Tensor | SMSROutput:
+    ) -> Tensor | MaskedOutput:
         """Super-resolve a batch.
 
         Args:
@@ -269,7 +275,7 @@ class SMSR(nn.Module):
             threshold: A pixel is important where logit 1 − logit 0 exceeds this; used in
                 evaluation only.
             spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
-            return_masks: Return `SMSROutput` in place of the image alone.
+            return_masks: Return `MaskedOutput` in place of the image alone.
             noise: Of the soft masks; used in training only. None to draw it.
             straight_through: In training, take hard masks whose gradient is the sigmoid's, and
                 channel masks without one, in place of soft masks.
@@ -280,13 +286,16 @@ class SMSR(nn.Module):
         Raises:
             ValueError: If the shape of `x` or `spa_mask` does not fit.
         """
-        check_input(x, self.config, spa_mask)
+        check_input("SMSR", x, self.config, spa_mask)
+        if not self.training and not is_traced():
+            check_range("SMSR", x)
+            check_threshold(threshold)
         x0 = (x - self.rgb_mean) * self.img_range
         head = feature = self.head(x0)
         if not self.training or straight_through:
             noise = None
         elif noise is None:
-            noise = MaskNoise.draw(self.config, x)
+            noise = self.draw_noise(x)
         ch_masks = self.channel_masks(tau, noise and noise.ch)
         # Only where it saves time: what is recorded as a graph must not depend on values.
         all_sparse = self.training and straight_through and bool(ch_masks.all())
@@ -313,24 +322,4 @@ class SMSR(nn.Module):
         if not return_masks:
             return sr
         logits = torch.cat(all_logits, 1) if all_logits else None
-        return SMSROutput(sr, torch.cat(spa_masks, 1), ch_masks, logits)
-
-
-def is_traced() -> bool:
-    """Tell whether the network is run to record a graph, not to compute."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-
-def check_input(x: Tensor, config: SMSRConfig, spa_mask: Tensor | None = None) -> None:
-    """Raise ValueError unless `x` is a batch of images (and `spa_mask` masks) for the network."""
-    if x.ndim != 4 or x.shape[1] != config.num_in_ch or 0 in x.shape:
-        raise ValueError(
-            f"SMSR takes a batch of shape (B, {config.num_in_ch}, H, W) with no empty side, "
-            f"got {tuple(x.shape)}"
-        )
-    if spa_mask is not None:
-        expected = (x.shape[0], config.num_block, *x.shape[2:])
-        if tuple(spa_mask.shape) != expected:
-            raise ValueError(
-                f"spa_mask must have shape (B, K, H, W) = {expected}, got {tuple(spa_mask.shape)}"
-            )
+        return MaskedOutput(sr, torch.cat(spa_masks, 1), ch_masks, logits)

@@ -8,7 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput, SparseMaskModule
+from smsr_plugin.archs.masked import MaskedOutput
+from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 from smsr_plugin.complexity.smsr_cost import SMSRCost
 
 
@@ -58,7 +59,7 @@ def measured(net: SMSR, image: Tensor, threshold: float = 0.0) -> Measured:
     if net.training:
         raise ValueError("measured needs hard masks: call net.eval() first")
     with torch.inference_mode():
-        output = cast(SMSROutput, net(image, threshold=threshold, return_masks=True))
+        output = cast(MaskedOutput, net(image, threshold=threshold, return_masks=True))
     densities = tuple(output.spa_mask.double().mean((0, 2, 3)).tolist())
     cost = SMSRCost(net.config, dense_channels(net))
     pixels = image.shape[-2] * image.shape[-1]

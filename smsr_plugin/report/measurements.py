@@ -25,7 +25,7 @@ from smsr_plugin.report.speed import (
     measure_curve,
     measure_parts,
 )
-from smsr_plugin.sparse import SparseSMSR, to_sparse
+from smsr_plugin.sparse import SparseNetwork, to_sparse
 
 
 class Subject:
@@ -50,7 +50,7 @@ class Subject:
             )
         if not math.isfinite(threshold):
             raise ValueError(f"the threshold must be a number, got {threshold}")
-        self.sparse: SparseSMSR = to_sparse(net, precision, threshold)
+        self.sparse: SparseNetwork = to_sparse(net, precision, threshold)
         self.twin = DenseTwin(net)
         self.ch_mask: NDArray[np.bool_] = (
             net.eval().channel_masks()[0].detach().permute(0, 2, 1).numpy() > 0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from smsr_plugin.images.pixels import Luma, luma, to_image
 from smsr_plugin.images.quality import psnr_inside
-from smsr_plugin.sparse import SparseSMSR
+from smsr_plugin.sparse import SparseNetwork
 from smsr_plugin.timing import summarise
 
 #: Thresholds of the curve; at −∞ every pixel is important.
@@ -60,7 +60,7 @@ def thresholds_with(threshold: float) -> tuple[float, ...]:
 
 
 def measure_curve(
-    sparse: SparseSMSR,
+    sparse: SparseNetwork,
     x: Tensor,
     reference: Luma | None,
     runs: int,
@@ -105,14 +105,14 @@ def measure_curve(
     )
 
 
-def _run(sparse: SparseSMSR, x: Tensor, threshold: float) -> tuple[Luma, float, float]:
+def _run(sparse: SparseNetwork, x: Tensor, threshold: float) -> tuple[Luma, float, float]:
     """Return the luminance, the density and the share of multiply-adds kept."""
     sparse.threshold = threshold
     sr, stats = sparse(x, return_stats=True)
     return luma(to_image(sr.numpy())), float(stats.spa_density.mean()), stats.kept
 
 
-def measure_parts(sparse: SparseSMSR, x: Tensor, runs: int) -> PartTimes | None:
+def measure_parts(sparse: SparseNetwork, x: Tensor, runs: int) -> PartTimes | None:
     """Time the parts of the network; None where the native kernels do not run it."""
     try:
         timers = [sparse.timed(x) for _ in range(runs)]

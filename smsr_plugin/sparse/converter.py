@@ -1,4 +1,4 @@
-"""From a trained SMSR to a network that infers sparsely."""
+"""From a trained network with masks to a network that infers sparsely."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import copy
 import torch
 from torch import nn
 
-from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.sparse.network import SparseSMSR
+from smsr_plugin.archs.masked import as_masked
+from smsr_plugin.sparse import forks
+from smsr_plugin.sparse.network import SparseNetwork
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
 BACKENDS = ("auto", "native", "reference")
@@ -20,14 +21,14 @@ def to_sparse(
     threshold: float = 0.0,
     backend: str = "auto",
     density: float | None = None,
-) -> SparseSMSR:
-    """Convert an SMSR to sparse inference; `net` itself is left as it is.
+) -> SparseNetwork:
+    """Convert a network with masks to sparse inference; `net` itself is left as it is.
 
     Every kernel is split into D→D, D→S, S→D and S→S by the hard channel masks, the
     mean shifts and the value range are folded into the first and last convolutions.
 
     Args:
-        net: An `SMSR`, on any device, in any mode.
+        net: A `MaskedNetwork` such as `SMSR`, on any device, in any mode.
         precision: "fp32", "fp64" or "bf16": the dtype of weights and features; the native
             kernels sum up in float32. The bicubic upsample is computed in the dtype of the input,
             by the native kernels in float32.
@@ -36,31 +37,29 @@ def to_sparse(
         backend: "native" runs on the native kernels, "reference" in plain PyTorch on any device;
             "auto" takes the native kernels wherever they can run.
         density: The share of pixels to compute, 0…1, in place of what the network was trained
-            for; see `SMSR.set_density`. `threshold` counts from there.
+            for; see `MaskedNetwork.set_density`. `threshold` counts from there.
 
     Returns:
         A frozen network in evaluation mode on the device of `net`.
 
     Raises:
-        TypeError: If `net` is not an SMSR.
+        TypeError: If `net` has no masks.
+        RuntimeError: In a forked process that asked for several threads.
         ValueError: If an option is unknown, the weights are not finite, or a density is asked of
             a network that keeps no curves for it.
     """
-    if isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        net = net.module
-    if not isinstance(net, SMSR):
-        raise TypeError(f"to_sparse converts an SMSR, got {type(net).__name__}")
+    masked = as_masked(net, "to_sparse converts")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {sorted(PRECISIONS)}, got {precision!r}")
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {list(BACKENDS)}, got {backend!r}")
-    bad = [name for name, value in net.state_dict().items() if not value.isfinite().all()]
+    forks.check_threads()
+    bad = [name for name, value in masked.state_dict().items() if not value.isfinite().all()]
     if bad:
         raise ValueError(f"cannot convert: {len(bad)} tensors are not finite, first {bad[0]}")
     # Folding is done in float64, so that it costs no accuracy whatever the precision.
-    with torch.no_grad():
-        copied = copy.deepcopy(net).double()
-        if density is not None:
-            copied.set_density(density)
-        sparse = SparseSMSR(copied, precision, float(threshold), backend)
+    copied = copy.deepcopy(masked).double()
+    if density is not None:
+        copied.set_density(density)
+    sparse = SparseNetwork(copied.program(), copied.config, precision, float(threshold), backend)
     return sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)

@@ -1,94 +1,116 @@
-"""SparseSMSR: the frozen network that infers with skipped computation."""
+"""SparseNetwork: the frozen network that infers with skipped computation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.smsr_arch import SMSR, check_input
-from smsr_plugin.complexity import SMSRCost
-from smsr_plugin.sparse import operator
-from smsr_plugin.sparse.block import SparseBlock
-from smsr_plugin.sparse.native.arithmetic import DTYPES, arithmetic_for
-from smsr_plugin.sparse.native.kernels import load_kernels, say_slow
-from smsr_plugin.sparse.native.network import NativeNetwork
-from smsr_plugin.sparse.native.packing import HALF_LINE
+from smsr_plugin.archs.checks import check_range
+from smsr_plugin.archs.masked import MaskedConfig, check_input, check_threshold
+from smsr_plugin.archs.program import Program
+from smsr_plugin.complexity.masked_cost import masked_cost
+from smsr_plugin.sparse import forks, operator
+from smsr_plugin.sparse.backend import Backend, NativeBackend
+from smsr_plugin.sparse.native.arithmetic import arithmetic_for
+from smsr_plugin.sparse.native.engine import NativeEngine
+from smsr_plugin.sparse.native.kernels import Kernels, load_kernels, say_slow
+from smsr_plugin.sparse.native.limits import obstacle_to
+from smsr_plugin.sparse.reference.engine import ReferenceEngine
 from smsr_plugin.sparse.stats import SparseStats
 from smsr_plugin.timing import Timer
 
-#: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
-MAX_IMAGE_CHANNELS = 15
+#: The dtypes of weights that there are native kernels for, and what these call them.
+NATIVE_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
-class SparseSMSR(nn.Module):
-    """Takes and returns what `SMSR` does in evaluation. Made by `to_sparse`.
+@dataclass(frozen=True)
+class Held:
+    """The place of a weight in a program, by the name of the parameter that holds it."""
 
-    The weights are split and packed copies and cannot be trained. Mean and range are folded away:
-    the head sees [x, 1] in place of x − mean (a channel of ones, zero outside the image, so that
-    the fold is exact at the border too), and the bicubic upsample of x − mean plus the mean is
-    that of x, because the weights of the interpolation sum to 1.
+    name: str
+    shape: tuple[int, ...]
+
+
+class SparseNetwork(nn.Module):
+    """Takes and returns what a network with masks does in evaluation. Made by `to_sparse`.
+
+    It holds the weights of the network's program, which are copies and cannot be trained, and
+    chooses what runs it.
 
     Attributes:
         config: The configuration of the network it was made from.
         precision: "fp32", "fp64" or "bf16".
-        threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         backend: "native", "reference" (plain PyTorch), or "auto": native where that can be.
+        cost: What it costs, as a function of the masks' densities.
     """
 
-    def __init__(self, net: SMSR, precision: str, threshold: float, backend: str) -> None:
+    def __init__(
+        self,
+        program: Program[Tensor],
+        config: MaskedConfig,
+        precision: str,
+        threshold: float,
+        backend: str,
+    ) -> None:
         super().__init__()
-        self.config = net.config
-        self.precision, self.backend = precision, backend
-        self._threshold = threshold
-        self.head_first = _fold_input_shift(net)
-        self.head_second = net.head[2]
-        self.blocks = nn.ModuleList(SparseBlock(block) for block in net.blocks)
-        self.collect_first, self.collect_second = net.collect[0], net.collect[2]
-        self.tail = net.tail[0]
-        with torch.no_grad():
-            self.tail.weight /= net.img_range
-            self.tail.bias /= net.img_range
-        self.cost = SMSRCost(self.config, self.dense_channels)
-        self._packed: tuple[object, NativeNetwork] | None = None
+        self.config, self.precision = config, precision
+        self.threshold, self.backend = threshold, backend
+        self.cost = masked_cost(program)
+        self._structure: Program[Held] = program.map(self._hold)
+        self._ready: dict[str, tuple[object, Backend]] = {}
+        self._limits: dict[Kernels, str] = {}
         self._handle = operator.register(self)
-        self.register_load_state_dict_post_hook(SparseSMSR._forget_packed)
-        self.requires_grad_(False).eval()
+        self.register_load_state_dict_post_hook(SparseNetwork._forget)
+        self.eval()
 
     @property
     def threshold(self) -> float:
-        """What logit 1 − logit 0 of an important pixel exceeds; may be changed between runs."""
+        """A pixel is important where logit 1 − logit 0 exceeds this; may be changed.
+
+        Raises:
+            ValueError: On setting it, if it is not a number.
+        """
         return self._threshold
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        self._threshold = value
-        if self._packed is not None:
-            self._packed[1].decide_at(value)
+        self._threshold = check_threshold(value)
+
+    def _hold(self, name: str, weight: Tensor) -> Held:
+        self.register_parameter(name, nn.Parameter(weight.detach().clone(), requires_grad=False))
+        return Held(name, tuple(weight.shape))
+
+    @property
+    def program(self) -> Program[Tensor]:
+        """What it computes, with the weights as they are now."""
+        return self._structure.map(lambda _, held: self.get_parameter(held.name))
 
     @property
     def dense_channels(self) -> list[list[int]]:
-        """The number of dense output channels of each layer of each block, K lists of L."""
-        return [[layer.d2d.shape[0] for layer in block.layers] for block in self.blocks]
+        """The number of dense output channels of each masked convolution, by mask."""
+        return [list(counts) for counts in self.cost.dense_channels]
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the weights."""
-        return self.head_second.weight.dtype
+        return next(self.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
         """The device of the weights."""
-        return self.head_second.weight.device
+        return next(self.parameters()).device
 
-    def train(self, mode: bool = True) -> SparseSMSR:
-        """Refuse to train: packed weights are copies.
+    def train(self, mode: bool = True) -> SparseNetwork:
+        """Refuse to train: the weights are copies.
 
         Raises:
             RuntimeError: If `mode` is True.
         """
         if mode:
-            raise RuntimeError("SparseSMSR only infers; train the SMSR it was made from")
+            raise RuntimeError("SparseNetwork only infers; train the network it was made from")
         return super().train(False)
 
     @torch.no_grad()
@@ -106,22 +128,22 @@ class SparseSMSR(nn.Module):
             (B, num_out_ch, H·upscale, W·upscale) in the dtype of `x`, not clamped.
 
         Raises:
-            ValueError: If the shape of `x` or `spa_mask` does not fit.
-            RuntimeError: If the backend is "native" and the kernels cannot run this.
+            TypeError: If `x` is no tensor of floating-point numbers.
+            ValueError: If the shape of `x` or `spa_mask` does not fit, or `x` is in 0…255.
+            RuntimeError: If the backend is "native" and the kernels cannot run this, or in a forked
+                process that asked for several threads.
         """
-        check_input(x, self.config, spa_mask)
-        sr, found = operator.sparse_smsr(x, spa_mask, self._handle)
+        check_input("the network", x, self.config, spa_mask)
+        sr, found = operator.sparse_network(x, spa_mask, self._handle)
         if not return_stats:
             return sr
         return sr, SparseStats.of(found, self.cost)
 
     def infer(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Compute what `forward` returns, with inputs known to fit; sr and masks (B, K, H, W)."""
-        native = self._native_for(x)
-        if native is None:
-            return self._reference(x, spa_mask)
-        sr, found = native(x.float(), spa_mask)
-        return sr.to(x.dtype), found
+        """Compute what `forward` returns, with shapes known to fit; sr and masks (B, K, H, W)."""
+        forks.check_threads()
+        check_range("the network", x)
+        return self._backend_for(x)(x, spa_mask, self.threshold)
 
     def breakdown(self, x: Tensor, spa_mask: Tensor | None = None) -> dict[str, float]:
         """Return the seconds that each part of one run took, on the native kernels.
@@ -138,93 +160,80 @@ class SparseSMSR(nn.Module):
         Raises:
             RuntimeError: If the native kernels cannot run this.
         """
-        check_input(x, self.config, spa_mask)
-        native = self._native_for(x)
-        if native is None:
+        check_input("the network", x, self.config, spa_mask)
+        forks.check_threads()
+        backend = self._backend_for(x)
+        if not isinstance(backend, NativeBackend):
             raise RuntimeError("only the native backend can be broken down into parts")
         timer = Timer()
-        native(x.float(), spa_mask, timer)
+        backend(x, spa_mask, self.threshold, timer)
         return timer
 
     @property
     def runs_native(self) -> bool:
         """Whether the native kernels take this network and float32 images on the CPU."""
-        return self.backend != "reference" and not self._native_obstacle(torch.empty(0))
+        return self.backend != "reference" and not self._obstacle(torch.empty(0), load_kernels())
 
     @property
     def itemsize(self) -> int:
         """Bytes of a feature in a run on the CPU; planes may be wider than `dtype`."""
-        if not self.runs_native:
+        kernels = load_kernels()
+        if kernels is None or not self.runs_native:
             return self.dtype.itemsize
-        return arithmetic_for(self.dtype, load_kernels()).ITEMSIZE
+        return arithmetic_for(NATIVE_DTYPES[self.dtype], kernels).ITEMSIZE
 
-    def _native_for(self, x: Tensor) -> NativeNetwork | None:
-        """Return the native form of this network if it can take `x` and is wanted."""
-        obstacle = "the backend is the reference"
+    def _backend_for(self, x: Tensor) -> Backend:
+        """Return what runs `x`, ready.
+
+        Raises:
+            RuntimeError: If the backend is "native" and the kernels cannot run this.
+        """
+        obstacle, kernels = "the backend is the reference", load_kernels()
         if self.backend != "reference":
-            obstacle = self._native_obstacle(x)
-            if not obstacle:
-                return self._packed_weights()
+            obstacle = self._obstacle(x, kernels)
+            if kernels is not None and not obstacle:
+                return self._made_ready("native", kernels)
         if self.backend == "native":
             raise RuntimeError(f'backend="native" cannot be used: {obstacle}')
-        if self.backend != "reference" and load_kernels() is not None:  # else that has been said
+        if self.backend != "reference" and kernels is not None:  # else that has been said
             say_slow(obstacle)
-        return None
+        return self._made_ready("reference", None)
 
-    def _native_obstacle(self, x: Tensor) -> str:
+    def _obstacle(self, x: Tensor, kernels: Kernels | None) -> str:
         """Say what keeps `x` from the native kernels, or nothing."""
         if x.device.type != "cpu" or self.device.type != "cpu":
             return f"the kernels run on the CPU, and the input is on {x.device}"
-        if x.dtype == torch.float64 or self.dtype not in DTYPES:
+        if x.dtype == torch.float64 or self.dtype not in NATIVE_DTYPES:
             return f"there are no kernels for weights in {self.dtype} and an input in {x.dtype}"
-        kernels = load_kernels()
         if kernels is None:
             return "they were not built when smsr_plugin was installed"
         if self.dtype == torch.bfloat16 and not kernels.has_half():
             return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
-        widest = max(self.config.num_feat, self.tail.out_channels)
-        if widest > kernels.MAX_CHANNELS - HALF_LINE:
-            return f"a layer has {widest} channels, which are too many"
-        if self.config.num_in_ch > MAX_IMAGE_CHANNELS:
-            return f"an image has {self.config.num_in_ch} channels, which are too many"
-        return ""
+        if kernels not in self._limits:  # which is known from the structure alone
+            self._limits[kernels] = obstacle_to(self._structure, kernels)
+        return self._limits[kernels]
 
-    def _reference(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        first = torch.cat([x, torch.ones_like(x[:, :1])], 1).to(self.dtype)
-        first = first.contiguous(memory_format=torch.channels_last)
-        head = feature = self.head_second(F.relu(self.head_first(first)))
-        collected: Tensor | float = self.collect_first.bias.view(-1, 1, 1)
-        collect_weights = self.collect_first.weight.split(self.config.num_feat, 1)
-        found = []
-        for k, block in enumerate(self.blocks):
-            if spa_mask is None:
-                block_mask = block.predict_mask(feature, self.threshold)
-            else:
-                block_mask = spa_mask[:, k : k + 1]
-            feature = block(feature, block_mask)
-            collected = collected + F.conv2d(feature, collect_weights[k])
-            found.append(block_mask > 0)
-        residual = self.tail(self.collect_second(F.relu(collected)) + head)
-        residual = F.pixel_shuffle(residual, self.config.upscale).to(x.dtype)
-        sr = residual + F.interpolate(x, scale_factor=self.config.upscale, mode="bicubic")
-        return sr, torch.cat(found, 1)
-
-    def _forget_packed(self, *_: object) -> None:
-        self._packed = None
-
-    def _packed_weights(self) -> NativeNetwork:
-        """Pack the weights, or return what was packed since they last changed."""
+    def _made_ready(self, kind: str, kernels: Kernels | None) -> Backend:
+        """Prepare the weights, or return what was prepared since they last changed."""
         state = weights_state(self)
-        if self._packed is None or self._packed[0] != state:
-            kernels = load_kernels()
-            arithmetic = arithmetic_for(self.dtype, kernels)
-            self._packed = state, NativeNetwork(self, kernels, arithmetic)
-        return self._packed[1]
+        if kind not in self._ready or self._ready[kind][0] != state:
+            program = self.program
+            if kernels is None:
+                backend: Backend = ReferenceEngine(program)
+            else:
+                packed = program.map(lambda _, weight: weight.detach().double().numpy())
+                arithmetic = arithmetic_for(NATIVE_DTYPES[self.dtype], kernels)
+                backend = NativeBackend(program, NativeEngine(packed, kernels, arithmetic))
+            self._ready[kind] = state, backend
+        return self._ready[kind][1]
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_packed": None, "_handle": None}
+    def _forget(self, *_: object) -> None:
+        self._ready.clear()
 
-    def __setstate__(self, state: dict[str, object]) -> None:
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_ready": {}, "_limits": {}, "_handle": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._handle = operator.register(self)
 
@@ -242,16 +251,3 @@ def weights_state(net: nn.Module) -> object:
     """
     weights = [*net.parameters(), *net.buffers()]
     return [(w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights]
-
-
-def _fold_input_shift(net: SMSR) -> nn.Conv2d:
-    """Return the first convolution over [x, 1] that equals the one over (x − mean)·range."""
-    first = net.head[0]
-    weight = first.weight * net.img_range
-    shift = -(weight * net.rgb_mean).sum(1, keepdim=True)
-    folded = nn.Conv2d(first.in_channels + 1, first.out_channels, 3, padding=1)
-    folded = folded.to(device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        folded.weight.copy_(torch.cat([weight, shift], 1))
-        folded.bias.copy_(first.bias)
-    return folded

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from smsr_plugin.complexity import SMSRCost
+
+class Cost(Protocol):
+    """Multiply-adds as a function of the masks' densities."""
+
+    def macs(self, spa_densities: Sequence[float], lq_pixels: int) -> int: ...
+
+    def dense_macs(self, lq_pixels: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class SparseStats:
     macs_dense: float
 
     @classmethod
-    def of(cls, spa_mask: Tensor, cost: SMSRCost) -> SparseStats:
+    def of(cls, spa_mask: Tensor, cost: Cost) -> SparseStats:
         """Count what these masks, (B, K, H, W) bool, leave to compute of a network's `cost`."""
         pixels = spa_mask.shape[-2] * spa_mask.shape[-1]
         macs = tuple(cost.macs(image, pixels) for image in _density(spa_mask).tolist())

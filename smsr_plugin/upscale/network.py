@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.machine import available_bytes
-from smsr_plugin.sparse import SparseSMSR, to_sparse
+from smsr_plugin.sparse import SparseNetwork, to_sparse
 from smsr_plugin.upscale.errors import RequestError
 from smsr_plugin.upscale.memory import (
     SHARE,
@@ -95,7 +95,7 @@ class Network:
         if density is not None:
             net = copy.deepcopy(net)
             net.set_density(density)
-        self.net: SMSR | SparseSMSR = net if dense else to_sparse(net, precision, threshold)
+        self.net: SMSR | SparseNetwork = net if dense else to_sparse(net, precision, threshold)
         self.cost = SMSRCost(net.config, dense_channels(net))
         # Taken once: what one image leaves allocated must not change how the next one is cut.
         self.budget = int(SHARE * available_bytes())

@@ -12,7 +12,7 @@ from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.compare.networks.argument import NetworkError, parse_network
 from smsr_plugin.compare.resolve import resolve
-from smsr_plugin.sparse import SparseSMSR
+from smsr_plugin.sparse import SparseNetwork
 from smsr_plugin.training.errors import OptionError
 
 TINY_PAN = "num_feat=4,num_up_feat=4,num_block=1"
@@ -34,7 +34,7 @@ def test_forms_of_an_smsr(smsr_file):
     assert [network.label for network in networks] == [
         *("SMSR sparse", "SMSR masked dense", "SMSR dense twin", "SMSR sparse t=1e+09")
     ]
-    assert isinstance(sparse.source.build("fp32", "reference"), SparseSMSR)
+    assert isinstance(sparse.source.build("fp32", "reference"), SparseNetwork)
     assert isinstance(twin.source.build("fp32"), DenseTwin)
     expected = smsr_plugin.load(smsr_file)
     torch.testing.assert_close(output(masked), expected(X).detach())

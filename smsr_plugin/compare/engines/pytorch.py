@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Inspection, Job
-from smsr_plugin.sparse import SparseSMSR
+from smsr_plugin.sparse import SparseNetwork
 
 #: The backend that runs on the native kernels or, where they cannot run, fails.
 NATIVE = "native"
@@ -63,14 +63,14 @@ class TorchEngine(Engine):
         if isinstance(net, SMSR):
             out = net(x, return_masks=True)
             return Inspection(self.output(out.sr), out.spa_mask[0].mean((1, 2)).tolist())
-        if isinstance(net, SparseSMSR):
+        if isinstance(net, SparseNetwork):
             sr, stats = net(x, return_stats=True)
             return Inspection(self.output(sr), stats.spa_density[0].tolist())
         return super().inspect(prepared)
 
     @torch.inference_mode()
     def breakdown(self, prepared: Prepared) -> dict[str, float] | None:
-        if isinstance(prepared.net, SparseSMSR) and prepared.net.backend == NATIVE:
+        if isinstance(prepared.net, SparseNetwork) and prepared.net.backend == NATIVE:
             return prepared.net.breakdown(prepared.x)
         return None
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.gumbel import MaskNoise
-from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
+from smsr_plugin.archs.masked import MaskedOutput
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import SparsityLoss
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
 from smsr_plugin.compare.training.naive import NaiveTraining, gumbel_noise, naive_sparsity_loss
@@ -68,7 +69,7 @@ class TrainingEngine(Engine):
         noise = MaskNoise.draw(self.net.config, batch.lq)
         with self._precision():
             out = self.net(batch.lq, tau=TAU, return_masks=True, noise=noise)
-        out = cast(SMSROutput, out)
+        out = cast(MaskedOutput, out)
         return F.l1_loss(out.sr.float(), batch.gt) + self.sparsity_loss(out.spa_mask, out.ch_mask)
 
     def _naive(self, batch: Batch) -> Tensor:

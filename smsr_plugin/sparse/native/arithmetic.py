@@ -1,24 +1,132 @@
-"""Which arithmetic the native kernels use for the dtype of a network's weights."""
+"""What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
+
+Three modules offer it: `float32`, `mixed` (planes in float32, products in bfloat16) and `bfloat16`.
+Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
+"""
 
 from __future__ import annotations
 
-from types import ModuleType
-from typing import Any
-
-import torch
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from smsr_plugin.sparse.native import bfloat16, float32, mixed
+from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.planes import Plane, Planes
+from smsr_plugin.sparse.native.run import MaskLists, Run
 
-#: The dtypes that there is an arithmetic for.
-DTYPES = (torch.float32, torch.bfloat16)
+
+class ImageConv(Protocol):
+    """The 3×3 convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1."""
+
+    def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
+        """Convolve `lq` (channels, H, W); `spare` is overwritten, 16 channels of float32."""
+        ...
 
 
-def arithmetic_for(dtype: torch.dtype, kernels: Any) -> ModuleType:
-    """Return the fastest for one of `DTYPES` on this processor.
+class MapConv(Protocol):
+    """A 3×3 convolution at every pixel."""
+
+    def __call__(
+        self,
+        run: Run,
+        x: Plane,
+        out: Plane,
+        *,
+        size: tuple[int, int] | None = None,
+        bias: bool = True,
+        residual: Plane | None = None,
+        relu: bool = False,
+        pool: bool = False,
+    ) -> None:
+        """Convolve a plane of the image's or another size; `residual` may be `out`."""
+        ...
+
+
+class MapProduct(Protocol):
+    """A 1×1 convolution over the concatenation of planes, at every pixel."""
+
+    def __call__(
+        self,
+        run: Run,
+        xs: Sequence[Plane],
+        out: Plane,
+        *,
+        bias: bool = True,
+        residual: Plane | None = None,
+        relu: bool = False,
+    ) -> None: ...
+
+
+class MaskedConv(Protocol):
+    """A 3×3 convolution with a mask; dense channels come first, among inputs and outputs."""
+
+    def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists) -> Array:
+        """Convolve a plane; return the sum of each output channel."""
+        ...
+
+
+class Fuse(Protocol):
+    """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
+
+    def __call__(
+        self,
+        run: Run,
+        residual: Plane | None,
+        xs: Sequence[Plane],
+        out: Plane,
+        mask: MaskLists,
+        scale: Array,
+        chain: Chain | None,
+    ) -> None:
+        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
+        ...
+
+
+class Arithmetic(Protocol):
+    """The operations in one arithmetic."""
+
+    @property
+    def ITEMSIZE(self) -> int:
+        """Bytes of a feature."""
+        ...
+
+    @property
+    def CHAINS(self) -> bool:
+        """Whether a product over blocks' outputs can be summed up while a fuse has them at hand."""
+        ...
+
+    def plane(self, planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
+        """Return a plane of features."""
+        ...
+
+    def ImageConv(self, kernel: Array, bias: Array, relu: bool) -> ImageConv: ...
+
+    def MapConv(self, kernel: Array, bias: Array) -> MapConv: ...
+
+    def MapProduct(self, weights: Sequence[Array], bias: Array) -> MapProduct: ...
+
+    def MaskedConv(
+        self, kernel: Array, dense: int, dense_in: int, bias: Array | None, relu: bool
+    ) -> MaskedConv: ...
+
+    def Fuse(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> Fuse: ...
+
+    def chain_weights(self, weights: Array) -> Any:
+        """Pack the (K, N) weights of a chain."""
+        ...
+
+
+#: By the name of the dtype that weights have.
+PRECISIONS = ("float32", "bfloat16")
+
+
+def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
+    """Return the fastest for one of `PRECISIONS` on this processor.
 
     Matrix tiles (AMX) multiply bfloat16 so fast that Winograd's transforms would take longer than
     what they save; dot products of pairs do not.
     """
-    if dtype == torch.float32:
+    if precision == "float32":
         return float32
     return bfloat16 if kernels.isa() == "amx" else mixed

@@ -1,23 +1,25 @@
-"""The operations of a network in bfloat16, summed in float32, at lists of pixels."""
+"""The operations of a program in bfloat16, summed in float32, at lists of runs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.packing import HALF_LINE, Array, Floats, Halves, padded
-from smsr_plugin.sparse.native.planes import Planes
-from smsr_plugin.sparse.native.run import NEIGHBOURS, BlockMask, Indices, Run, all_runs, paired_runs
+from smsr_plugin.sparse.native.kernels import Chain, Floats, HalfSource, Halves, Indices
+from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
+from smsr_plugin.sparse.native.planes import Plane, Planes
+from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_runs, paired_runs
 
-#: Bytes of a feature.
-ITEMSIZE = 2
+ITEMSIZE, CHAINS = 2, False
 
 
-def plane(planes: Planes, name: str, channels: int) -> Halves:
+def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
     """Return a plane of features."""
-    return planes.plane(name, padded(channels, HALF_LINE), np.uint16)
+    return planes.plane(name, padded(channels, HALF_LINE), np.uint16, room=padded(room, HALF_LINE))
 
 
 def lines(channels: int) -> int:
@@ -25,24 +27,28 @@ def lines(channels: int) -> int:
     return -(-channels // HALF_LINE)
 
 
-class FirstConv:
-    """The convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1.
+def chain_weights(weights: Array) -> NDArray[Any]:
+    """There are no chains: a run at a time is computed, not a row."""
+    raise NotImplementedError
+
+
+class ImageConv:
+    """The convolution that sees the image.
 
     The image is given as the sum of two bfloat16 numbers, so that it keeps 16 bits.
     """
 
-    def __init__(self, kernel: Array, bias: Array) -> None:
+    def __init__(self, kernel: Array, bias: Array, relu: bool) -> None:
         image = kernel[:, :-1]
         self.weights = packing.half_taps(np.concatenate([image, image, kernel[:, -1:]], 1))
-        self.bias = packing.vector(bias)
+        self.bias, self.relu = packing.vector(bias), relu
 
-    def __call__(self, run: Run, lq: Floats, out: Halves, spare: Floats) -> None:
-        """Convolve `lq` (channels, H, W) into a plane, with ReLU; `spare` is not needed."""
+    def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
         height, width = run.size
         high = packing.half(lq)
         low = packing.half(lq - packing.widened(high))
         one = packing.half(np.ones((1, 1, 1)))
-        shifted = run.planes.plane("lq", 2 * len(lq) + 1, np.uint16)
+        shifted = run.planes.plane("image in halves", 2 * len(lq) + 1, np.uint16).values
         for channel, values in enumerate((*high, *low, *one)):
             shifted[0, 1 : height + 1, 1 : width + 1, channel] = values
         run.kernels.half_rows(
@@ -50,9 +56,9 @@ class FirstConv:
             all_runs(*run.size),
             _around(shifted, 1),
             self.weights,
-            out,
+            out.values,
             bias=self.bias,
-            relu=True,
+            relu=self.relu,
             threads=run.threads,
         )
 
@@ -65,61 +71,132 @@ class MapConv:
         self.weights, self.bias = packing.half_taps(kernel), packing.vector(bias)
 
     def __call__(
-        self, run: Run, x: Halves, out: Halves | Floats, size: tuple[int, int] | None = None,
-        pool: bool = False, **options: Any,
-    ) -> None:  # fmt: skip
-        """Convolve a plane; options are the kernel's `bias`, `relu` and `residual`."""
+        self,
+        run: Run,
+        x: Plane,
+        out: Plane,
+        *,
+        size: tuple[int, int] | None = None,
+        bias: bool = True,
+        residual: Plane | None = None,
+        relu: bool = False,
+        pool: bool = False,
+    ) -> None:
         size = size or run.size
-        runs = paired_runs(*size) if pool else all_runs(*size)
         run.kernels.half_rows(
-            *size, runs, _around(x, self.lines), self.weights, out, pool=pool, threads=run.threads,
-            **{"bias": self.bias, **options},
-        )  # fmt: skip
+            *size,
+            paired_runs(*size) if pool else all_runs(*size),
+            _around(x.values, self.lines),
+            self.weights,
+            out.values,
+            bias=self.bias if bias else None,
+            residual=None if residual is None else residual.values,
+            relu=relu,
+            pool=pool,
+            threads=run.threads,
+        )
 
 
-class Layer:
-    """A sparse mask convolution; dense channels come first, among inputs and outputs.
+class MapProduct:
+    """A 1×1 convolution over the concatenation of planes, at every pixel."""
 
-    Attributes:
-        channels: Output channels.
-        dense: Output channels that exist at inactive pixels too.
-    """
+    def __init__(self, weights: Sequence[Array], bias: Array) -> None:
+        """Pack the (K, N) weights of each plane."""
+        self.lines = [lines(len(weight)) for weight in weights]
+        self.weights, self.bias = packing.half_product(_stacked(weights)), packing.vector(bias)
 
-    def __init__(self, kernel: Array, dense: int, dense_in: int | None) -> None:
-        """Pack a (N, K, 3, 3) kernel; `dense_in` of its inputs are dense, None for all."""
-        self.channels, self.dense = len(kernel), dense
-        depth: int = kernel.shape[1]
-        self.lines, self.weights = lines(depth), packing.half_taps(kernel)
+    def __call__(
+        self,
+        run: Run,
+        xs: Sequence[Plane],
+        out: Plane,
+        *,
+        bias: bool = True,
+        residual: Plane | None = None,
+        relu: bool = False,
+    ) -> None:
+        sources: list[HalfSource] = [
+            (x.values, 0, 0, count) for x, count in zip(xs, self.lines, strict=True)
+        ]
+        run.kernels.half_rows(
+            *run.size,
+            all_runs(*run.size),
+            sources,
+            self.weights,
+            out.values,
+            bias=self.bias if bias else None,
+            residual=None if residual is None else residual.values,
+            relu=relu,
+            threads=run.threads,
+        )
+
+
+class MaskedConv:
+    """A 3×3 convolution with a mask."""
+
+    def __init__(
+        self, kernel: Array, dense: int, dense_in: int, bias: Array | None, relu: bool
+    ) -> None:
+        self.channels, self.relu = len(kernel), relu
+        self.lines, self.weights = lines(kernel.shape[1]), packing.half_taps(kernel)
+        # Lines with dense channels, and the first line, are written at every pixel.
+        self.dense_lines = max(lines(dense), 1)
         # Without dense outputs or inputs there are no products, but zeros are stored.
-        inputs = 0 if not dense else depth if dense_in is None else dense_in
+        inputs = dense_in if dense else 0
         self.d2d_lines = lines(inputs)
         self.d2d_weights = packing.half_taps(kernel[: max(dense, 1), :inputs])
+        self.bias = self.d2d_bias = None
+        if bias is not None:
+            d2d_bias = packing.pad(bias[:dense], 0, max(dense, 1))
+            self.bias, self.d2d_bias = packing.vector(bias), packing.vector(d2d_bias)
 
-    def __call__(self, run: Run, x: Halves, out: Halves, mask: BlockMask) -> Array:
-        """Compute the layer from plane `x` into plane `out`; return each channel's sum.
+    def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists) -> Array:
+        """Compute the layer.
 
-        Lines with dense channels, and the first line, are written at every pixel. The others are
-        zero at inactive pixels, so that runs can be computed where they lie.
+        Lines of sparse channels alone are made zero at idle runs, so that runs can be computed
+        where they lie.
         """
-        dense_lines = max(lines(self.dense), 1)
-        options: dict[str, Any] = {"activity": mask.activity, "threads": run.threads}
-        before = run.planes.dense_lines.get(out.ctypes.data, dense_lines)
-        run.planes.dense_lines[out.ctypes.data] = dense_lines
-        _clear(run, out[dense_lines:before], mask.idle_runs)
-        _clear(run, out[max(dense_lines, before) :], mask.stale_runs)
+        self._clear(run, out, mask)
         sums = run.kernels.half_rows(
-            *run.size, mask.active_runs, _around(x, self.lines), self.weights, out, relu=True,
-            sums=True, stored=run.kernels.ACTIVE, dense_lines=dense_lines, **options,
-        )  # fmt: skip
+            *run.size,
+            mask.active_runs,
+            _around(x.values, self.lines),
+            self.weights,
+            out.values,
+            bias=self.bias,
+            relu=self.relu,
+            sums=True,
+            activity=mask.activity,
+            stored=run.kernels.ACTIVE,
+            dense_lines=self.dense_lines,
+            threads=run.threads,
+        )
         dense_sums = run.kernels.half_rows(
-            *run.size, mask.inactive_runs, _around(x, self.d2d_lines), self.d2d_weights, out,
-            relu=True, sums=True, stored=run.kernels.INACTIVE, **options,
-        )  # fmt: skip
+            *run.size,
+            mask.inactive_runs,
+            _around(x.values, self.d2d_lines),
+            self.d2d_weights,
+            out.values,
+            bias=self.d2d_bias,
+            relu=self.relu,
+            sums=True,
+            activity=mask.activity,
+            stored=run.kernels.INACTIVE,
+            threads=run.threads,
+        )
         sums[: len(dense_sums)] += dense_sums
         return sums[: self.channels]
 
+    def _clear(self, run: Run, out: Plane, mask: MaskLists) -> None:
+        """Zero what the plane's last user left at idle runs, beyond this one's dense lines."""
+        before, filled = out.dense_lines, out.filled_runs
+        _clear(run, out.values[self.dense_lines : before], mask.idle_runs)
+        stale = filled[mask.is_idle[filled]]
+        _clear(run, out.values[max(self.dense_lines, before) :], stale)
+        out.dense_lines, out.filled_runs = self.dense_lines, mask.active_runs
 
-def _around(x: Halves, count: int) -> list[tuple]:
+
+def _around(x: Halves, count: int) -> list[HalfSource]:
     """Return the sources of a 3×3 convolution over the first lines of a plane."""
     return [(x, dy, dx, count) for dy, dx in NEIGHBOURS] if count else []
 
@@ -132,10 +209,10 @@ def _clear(run: Run, out: Halves, runs: Indices) -> None:
 
 
 class Fuse:
-    """A block's 1×1 product over the outputs of its layers, scaled, plus the block's input."""
+    """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
 
-    def __init__(self, weights: list[Array], dense: list[int], bias: Array) -> None:
-        """Take the layers' (C, C) weights; `dense` is how many channels of each are dense."""
+    def __init__(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> None:
+        """Pack the (K, N) weights of each plane; `dense` is how many of its channels are dense."""
         self.channels, self.dense = [len(weight) for weight in weights], dense
         self.weights = packing.half_layout(_stacked(weights))
         self.dense_weights = packing.half_layout(
@@ -144,68 +221,36 @@ class Fuse:
         self.bias = packing.vector(bias)
 
     def __call__(
-        self, run: Run, x: Halves, layers: list[Halves], out: Halves, mask: BlockMask,
-        scale: Array, chain: None,
-    ) -> None:  # fmt: skip
-        """Write x + scale·(layers·weights + bias) to `out`, which may be `x`."""
+        self,
+        run: Run,
+        residual: Plane | None,
+        xs: Sequence[Plane],
+        out: Plane,
+        mask: MaskLists,
+        scale: Array,
+        chain: Chain | None,
+    ) -> None:
         factor = packing.vector(scale)
         for runs, counts, weights in (
             (mask.active_runs, self.channels, self.weights),
             (mask.idle_runs, self.dense, self.dense_weights),
         ):
-            sources = [
-                (layer, 0, 0, lines(count))
-                for layer, count in zip(layers, counts, strict=True)
-                if count
+            sources: list[HalfSource] = [
+                (x.values, 0, 0, lines(count)) for x, count in zip(xs, counts, strict=True) if count
             ]
             run.kernels.half_rows(
                 *run.size,
                 runs,
                 sources,
                 packing.half(weights * factor.reshape(-1, 1, 1, packing.LINE, 1)),
-                out,
+                out.values,
                 bias=self.bias * factor,
-                residual=x,
+                residual=None if residual is None else residual.values,
                 threads=run.threads,
             )
 
 
-class Collect:
-    """The final 1×1 product over all blocks' outputs, which are kept until then; with ReLU."""
-
-    def __init__(self, weights: list[Array], bias: Array) -> None:
-        """Pack the blocks' (C, C) weights."""
-        self.blocks, self.channels = len(weights), weights[0].shape[1]
-        self.lines = lines(len(weights[0]))
-        self.weights = packing.half_product(_stacked(weights))
-        self.bias = packing.vector(bias)
-
-    def output(self, run: Run, block: int) -> Halves:
-        """Return the plane for the output of a block."""
-        return plane(run.planes, f"feature{block}", self.channels)
-
-    def chain(self, run: Run, block: int) -> None:
-        """Nothing has to be done with the rows of a block's output."""
-        return
-
-    def finish(self, run: Run) -> Halves:
-        """Compute and return the plane of the product."""
-        out = plane(run.planes, "collected", self.channels)
-        sources = [(self.output(run, k), 0, 0, self.lines) for k in range(self.blocks)]
-        run.kernels.half_rows(
-            *run.size,
-            all_runs(*run.size),
-            sources,
-            self.weights,
-            out,
-            bias=self.bias,
-            relu=True,
-            threads=run.threads,
-        )
-        return out
-
-
-def _stacked(weights: list[Array]) -> Array:
+def _stacked(weights: Sequence[Array]) -> Array:
     """Concatenate (K, N) weights, each padded to whole lines of inputs."""
     return np.concatenate(
         [packing.pad(weight, 0, padded(len(weight), HALF_LINE)) for weight in weights]

@@ -1,17 +1,128 @@
-"""Whether the native kernels are there, and how the rest of the package reaches them."""
+"""The native kernels as the rest of the package sees them, and whether they are there.
+
+What they compute is said in `csrc/kernels.h`; planes, lists and activity are those of `planes` and
+`run`, weights those of `packing`.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
-from types import ModuleType
+from typing import Any, Protocol, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Halves: TypeAlias = NDArray[np.uint16]
+Bytes: TypeAlias = NDArray[np.uint8]
+Indices: TypeAlias = NDArray[np.int32]
+Sums: TypeAlias = NDArray[np.float64]
+
+#: Plane, dy, dx, first channel, channels, and the activity outside of which zeros are read.
+Source: TypeAlias = tuple[Floats, int, int, int, int, Bytes | None]
+#: Plane, dy, dx, lines.
+HalfSource: TypeAlias = tuple[Halves, int, int, int]
+#: Weights, bias where the sum begins, plane, whether it ends with ReLU.
+Chain: TypeAlias = tuple[NDArray[Any], Floats | None, Floats, bool]
+
+
+class Kernels(Protocol):
+    """The module `smsr_plugin._kernels`."""
+
+    MAX_CHANNELS: int
+    ACTIVE: int
+    INACTIVE: int
+
+    def isa(self) -> str: ...
+
+    def has_half(self) -> bool: ...
+
+    def winograd(
+        self,
+        height: int,
+        width: int,
+        tiles: Indices,
+        x: Floats,
+        weights: NDArray[Any],
+        out: Floats,
+        *,
+        bias: Floats | None = None,
+        residual: Floats | None = None,
+        relu: bool = False,
+        pool: bool = False,
+        activity_in: Bytes | None = None,
+        k_dense: int = 0,
+        activity_out: Bytes | None = None,
+        stored: int = ...,
+        sums: bool = False,
+        threads: int = 1,
+    ) -> Any: ...
+
+    def rows(
+        self,
+        height: int,
+        width: int,
+        pixels: Indices,
+        sources: Sequence[Source],
+        weights: NDArray[Any],
+        out: Floats,
+        *,
+        bias: Floats | None = None,
+        residual: Floats | None = None,
+        relu: bool = False,
+        sums: bool = False,
+        chain: Chain | None = None,
+        threads: int = 1,
+    ) -> Any: ...
+
+    def half_rows(
+        self,
+        height: int,
+        width: int,
+        runs: Indices,
+        sources: Sequence[HalfSource],
+        weights: Halves,
+        out: NDArray[Any],
+        *,
+        activity: Bytes | None = None,
+        stored: int = ...,
+        dense_lines: int | None = None,
+        bias: Floats | None = None,
+        residual: NDArray[Any] | None = None,
+        relu: bool = False,
+        pool: bool = False,
+        sums: bool = False,
+        threads: int = 1,
+    ) -> Any: ...
+
+    def compose(
+        self, lq: Floats, residual: Floats, taps: Floats, sr: Floats, *, threads: int = 1
+    ) -> None: ...
+
+    def decide(
+        self,
+        height: int,
+        width: int,
+        products: Floats,
+        bias: float,
+        threshold: float,
+        activity: Bytes,
+        *,
+        threads: int = 1,
+    ) -> None: ...
+
+    def list_active(
+        self, height: int, width: int, activity: Bytes, *, threads: int = 1
+    ) -> tuple[Indices, Indices, Indices, Indices, Indices, Indices]: ...
 
 
 @cache
-def load_kernels() -> ModuleType | None:
+def load_kernels() -> Kernels | None:
     """Return `smsr_plugin._kernels`, or None, saying so once, where it was not built."""
     try:
-        from smsr_plugin import _kernels
+        from smsr_plugin import _kernels  # pyright: ignore[reportAttributeAccessIssue]
     except ImportError as error:
         logging.getLogger(__name__).warning(
             "sparse inference runs in plain PyTorch: the native kernels are not available (%s); "
@@ -19,7 +130,7 @@ def load_kernels() -> ModuleType | None:
             error,
         )
         return None
-    return _kernels
+    return cast(Kernels, _kernels)
 
 
 @cache

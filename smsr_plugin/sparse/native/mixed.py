@@ -6,12 +6,16 @@ products is faster than direct convolution with them. The transforms are in floa
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from smsr_plugin.sparse.native import float32, packing
-from smsr_plugin.sparse.native.packing import Array, Floats, Halves, padded
+from smsr_plugin.sparse.native.kernels import Floats, Halves
+from smsr_plugin.sparse.native.packing import Array, padded
 
-ITEMSIZE, plane, FirstConv = float32.ITEMSIZE, float32.plane, float32.FirstConv
+ITEMSIZE, CHAINS = float32.ITEMSIZE, float32.CHAINS
+plane, ImageConv = float32.plane, float32.ImageConv
 
 #: Channels that are multiplied together.
 PAIR = 2
@@ -22,9 +26,9 @@ def winograd(kernel: Array) -> Halves:
     return packing.half(packing.pairs(packing.winograd(kernel)))
 
 
-def product(weight: Array) -> Halves:
+def chain_weights(weights: Array) -> Halves:
     """Pack (K, N) weights of a product over rows as (N / 16, K / 2, 16, 2); K is even."""
-    return packing.half(packing.pairs(packing.product(weight)))
+    return packing.half(packing.pairs(packing.product(weights)))
 
 
 class MapConv(float32.MapConv):
@@ -34,7 +38,7 @@ class MapConv(float32.MapConv):
 
 
 class ListedConv(float32.ListedConv):
-    """A 3×3 convolution with ReLU at the active or the inactive pixels of a mask.
+    """A 3×3 convolution at the active or the inactive pixels of a mask.
 
     Where it is done at pixels, because these are few, it is done in float32.
     """
@@ -42,18 +46,18 @@ class ListedConv(float32.ListedConv):
     pack = staticmethod(winograd)
 
 
-class Layer(float32.Layer):
-    """A sparse mask convolution."""
+class MaskedConv(float32.MaskedConv):
+    """A 3×3 convolution with a mask."""
 
     listed = ListedConv
 
 
 class Fuse(float32.Fuse):
-    """A block's 1×1 product over the outputs of its layers, scaled, plus the block's input."""
+    """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
 
     @staticmethod
-    def pack(weights: list[Array]) -> Floats:
-        """Pack the layers' (K, N) weights for `scaled`, each padded to whole pairs of inputs."""
+    def pack(weights: Sequence[Array]) -> Floats:
+        """Pack (K, N) weights, each padded to whole pairs of inputs, for `scaled`."""
         even = [packing.pad(weight, 0, padded(len(weight), PAIR)) for weight in weights]
         return packing.pairs(packing.product(np.concatenate(even)))
 
@@ -63,7 +67,7 @@ class Fuse(float32.Fuse):
         return packing.half(weights * factor.reshape(-1, 1, packing.LINE, 1))
 
 
-class Collect(float32.Collect):
-    """The final 1×1 product over all blocks' outputs, with ReLU."""
+class MapProduct(float32.MapProduct):
+    """A 1×1 convolution over the concatenation of planes, at every pixel."""
 
-    pack = staticmethod(product)
+    fuse = Fuse

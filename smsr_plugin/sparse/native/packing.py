@@ -6,10 +6,14 @@ Everything is computed in float64 and rounded once.
 
 from __future__ import annotations
 
+import math
+from typing import Any, TypeAlias
+
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from smsr_plugin.sparse.native.kernels import Floats, Halves
+from smsr_plugin.sparse.native.planes import aligned_zeros
 
 #: Output channels of a panel, and float32 channels of a cache line.
 LINE = 16
@@ -29,14 +33,7 @@ WINOGRAD_G = np.array(
     ]
 )
 
-Array = NDArray[np.float64]
-Floats = NDArray[np.float32]
-Halves = NDArray[np.uint16]
-
-
-def as_array(tensor: Tensor) -> Array:
-    """Return a tensor's values in float64."""
-    return tensor.detach().double().cpu().numpy()
+Array: TypeAlias = NDArray[np.float64]
 
 
 def padded(count: int, line: int = LINE) -> int:
@@ -110,16 +107,28 @@ def scaled(weights: Floats, factor: Floats) -> Floats:
     return _rounded(weights * factor)
 
 
-def half(values: NDArray) -> Halves:
-    """Round to bfloat16, as its bits."""
-    return torch.from_numpy(_rounded(values)).bfloat16().view(torch.int16).numpy().view(np.uint16)
-
-
-def _rounded(values: NDArray) -> Floats:
-    """Round to float32, in memory of PyTorch, which begins with a cache line (NumPy's does not)."""
-    return torch.from_numpy(values).to(torch.float32, copy=True).contiguous().numpy()
+def half(values: NDArray[Any]) -> Halves:
+    """Round to bfloat16, to the nearest and halves to even, as its bits."""
+    bits = _rounded(values).view(np.uint32)
+    nearest = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    not_a_number = (bits & 0x7FFFFFFF) > 0x7F800000
+    halves = _aligned(values.shape, np.uint16)
+    halves[...] = np.where(not_a_number, 0x7FC0, nearest)
+    return halves
 
 
 def widened(values: Halves) -> Floats:
     """Return bfloat16 numbers, given as their bits, as float32."""
     return (values.astype(np.uint32) << 16).view(np.float32)
+
+
+def _rounded(values: NDArray[Any]) -> Floats:
+    """Round to float32."""
+    floats = _aligned(values.shape, np.float32)
+    floats[...] = values
+    return floats
+
+
+def _aligned(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    """Return memory that begins with a cache line."""
+    return aligned_zeros(math.prod(shape), dtype).reshape(shape)

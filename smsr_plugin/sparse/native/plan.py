@@ -1,63 +1,71 @@
-"""Whether a convolution is cheaper at tiles or at pixels, from one measurement per process."""
+"""Whether a convolution is cheaper at tiles or at pixels: a rule by counts.
+
+Winograd needs 4 multiplications where direct convolution needs 16, but whole tiles and two
+transforms, whose share depends on the channels and the instruction set. In a trained network's
+masks most tiles are whole or empty, and the choice matters where few pixels of each are active.
+
+What was chosen shows in the last bits of the result, so that it follows from the counts alone and
+is the same in every process.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from functools import cache
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.planes import Planes
-from smsr_plugin.sparse.native.run import NEIGHBOURS, all_pixels, all_tiles
-
-#: The image that is timed, large enough for a few work items and small enough for the cache.
-TIMED_SIZE = (16, 96)
-REPEATS = 5
+from smsr_plugin.sparse.native.packing import LINE
 
 
-def tiles_are_cheaper(
-    kernels: Any, weights: NDArray, tiles: NDArray[np.int32], pixels: NDArray[np.int32]
-) -> bool:
-    """Say where a 3×3 convolution is cheaper: at a list of tiles, or of pixels.
+class Cost(NamedTuple):
+    """Time of a 3×3 convolution at one tile or one pixel, with k and n lines of 16 channels.
+
+    fixed + inputs·k + outputs·n + products·k·n, in nanoseconds of one core of a Zen 5.
+    """
+
+    fixed: float
+    inputs: float
+    outputs: float
+    products: float
+
+    def __call__(self, k: float, n: float) -> float:
+        return self.fixed + self.inputs * k + self.outputs * n + self.products * k * n
+
+
+class Costs(NamedTuple):
+    """What `tiles_are_cheaper` weighs against each other."""
+
+    tile: Cost
+    pixel: Cost
+
+
+#: By instruction set and by whether the products at tiles are in bfloat16 (those at pixels are in
+#: float32). Fitted to the times of `scripts/plan_costs.py`, for which they are right to 7 %, and
+#: their ratios to 4 %.
+COSTS = {
+    ("baseline", False): Costs(Cost(58.7, 98.5, 176.2, 377.5), Cost(13.5, 0.0, 1.4, 138.3)),
+    ("avx2", False): Costs(Cost(50.0, 51.4, 47.4, 146.1), Cost(10.7, 0.0, 3.4, 35.0)),
+    ("avx512", False): Costs(Cost(78.9, 59.4, 26.3, 75.5), Cost(13.1, 3.7, 1.4, 16.5)),
+    ("avx512_bf16", True): Costs(Cost(81.3, 55.5, 30.8, 36.1), Cost(14.9, 3.0, 0.2, 16.9)),
+}
+#: Instruction sets that run the kernels of another one.
+SAME_KERNELS = {
+    ("avx512_bf16", False): ("avx512", False),
+    ("amx", False): ("avx512", False),
+    ("amx", True): ("avx512_bf16", True),
+}
+
+
+def tiles_are_cheaper(isa: str, shape: tuple[int, ...], tiles: int, pixels: int) -> bool:
+    """Say where a 3×3 convolution is cheaper: at tiles, or at the pixels wanted in them.
 
     Args:
-        kernels: The module `smsr_plugin._kernels`.
-        weights: Those of the tiles, (36, N / 16, K, 16), or (36, N / 16, K / 2, 16, 2) in bfloat16.
-        tiles: Those that hold one of the pixels.
-        pixels: Where the convolution is wanted; in float32.
+        isa: The instruction set in use, as `smsr_plugin._kernels.isa` names it.
+        shape: Of the weights of the tiles, (36, N / 16, K, 16), or in bfloat16
+            (36, N / 16, K / 2, 16, 2).
+        tiles: How many hold one of the pixels.
+        pixels: At how many the convolution is wanted; in float32.
     """
-    return len(tiles) < len(pixels) * pixel_cost(kernels, weights.shape, weights.dtype)
-
-
-@cache
-def pixel_cost(kernels: Any, shape: tuple[int, ...], dtype: np.dtype) -> float:
-    """Measure the cost of a pixel in units of a tile's, given the shape of the tiles' weights.
-
-    Winograd needs 4 multiplications where direct convolution needs 16, but whole tiles and two
-    transforms, whose share depends on the channels and the instruction set.
-    """
-    width = shape[1] * packing.LINE
-    depth = shape[2] * (2 if len(shape) == 5 else 1)
-    planes = Planes()
-    planes.resize(*TIMED_SIZE)
-    x, out = planes.plane("x", depth), planes.plane("out", width)
-    tile_weights = np.zeros(shape, dtype)
-    pixel_weights = packing.taps(np.zeros((width, depth, 3, 3)))
-    tiles, pixels = all_tiles(*TIMED_SIZE), all_pixels(*TIMED_SIZE)
-    sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
-    at_tiles = _fastest(lambda: kernels.winograd(*TIMED_SIZE, tiles, x, tile_weights, out))
-    at_pixels = _fastest(lambda: kernels.rows(*TIMED_SIZE, pixels, sources, pixel_weights, out))
-    return (at_pixels / len(pixels)) / (at_tiles / len(tiles))
-
-
-def _fastest(call: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    half = len(shape) == 5
+    key = (isa, half)
+    costs = COSTS[SAME_KERNELS.get(key, key)]
+    n, k = shape[1], shape[2] * (2 if half else 1) / LINE
+    return tiles * costs.tile(k, n) < pixels * costs.pixel(k, n)

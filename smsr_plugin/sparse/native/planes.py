@@ -6,9 +6,11 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 #: Winograd's output tile, to which heights are rounded up (see csrc/kernels.h).
 TILE = 4
@@ -18,12 +20,27 @@ RUN = 16
 CACHE_LINE = 64
 
 
-def aligned_zeros(count: int, dtype: type) -> NDArray:
+def aligned_zeros(count: int, dtype: DTypeLike) -> NDArray[Any]:
     """Return zeros that begin with a cache line; untouched memory costs nothing."""
     itemsize = np.dtype(dtype).itemsize
     memory = np.zeros(count + CACHE_LINE // itemsize, dtype)
     start = -memory.ctypes.data % CACHE_LINE // itemsize
     return memory[start : start + count]
+
+
+@dataclass
+class Plane:
+    """The features of an image, and what a masked convolution left in it.
+
+    Attributes:
+        values: (lines, rows, stride, channels of a line).
+        dense_lines: Lines that may hold something at every pixel; in bfloat16.
+        filled_runs: Runs at which the other lines may hold something; in bfloat16.
+    """
+
+    values: NDArray[Any]
+    dense_lines: int
+    filled_runs: NDArray[np.int32]
 
 
 class Planes:
@@ -33,56 +50,72 @@ class Planes:
     of zeros. Memory is asked for zeroed and touched only where something is written, so that
     planes of sparse layers cost what their active pixels need. When the size changes the memory is
     kept, and only the border is cleared.
-
-    Attributes:
-        active_runs: Runs at which sparse channels may hold something from a block before.
-        dense_lines: By a plane's address, how many of its lines the block before filled everywhere.
     """
 
     def __init__(self) -> None:
         self.height = self.width = 0
-        self.active_runs = np.empty(0, np.int32)
-        self.dense_lines: dict[int, int] = {}
-        self._memory: dict[str, NDArray] = {}
-        self._planes: dict[str, NDArray] = {}
+        self._memory: dict[str, NDArray[Any]] = {}
+        self._planes: dict[tuple[str, int], Plane] = {}
 
     def resize(self, height: int, width: int) -> None:
         """Prepare for images of another size; contents are lost."""
         if (height, width) != (self.height, self.width):
             self.height, self.width = height, width
             self._planes.clear()
-            self.dense_lines.clear()
-            if self._memory:  # of another size: it may hold anything anywhere
-                self.active_runs = np.arange(height * -(-width // RUN), dtype=np.int32)
 
     def plane(
-        self, name: str, channels: int, dtype: type = np.float32, half: bool = False
-    ) -> NDArray:
-        """Return a plane; `half` for the half-size planes of the mask predictor."""
-        if name not in self._planes:
+        self,
+        name: str,
+        channels: int,
+        dtype: DTypeLike = np.float32,
+        *,
+        room: int = 0,
+        half: bool = False,
+    ) -> Plane:
+        """Return a plane.
+
+        Args:
+            name: Of its memory. Planes of fewer and of more channels may take turns in it.
+            channels: Of the plane.
+            dtype: float32, or uint16 for the bits of bfloat16.
+            room: The most channels that the memory will be asked for.
+            half: Whether it has half the size (rounded up), for the mask predictor.
+        """
+        line = CACHE_LINE // np.dtype(dtype).itemsize
+        lines = -(-channels // line)
+        plane = self._planes.get((name, lines))
+        if plane is None:
             height, width = self.height, self.width
             if half:
                 height, width = -(-height // 2), -(-width // 2)
-            line = CACHE_LINE // np.dtype(dtype).itemsize
-            lines = -(-channels // line)
-            shape = (lines, *padded_size(height, width), line)
-            plane = self._planes[name] = self._make(name, shape, dtype)
-            _clear_border(plane, height, width)
-        return self._planes[name]
+            rows, stride = padded_size(height, width)
+            most = max(lines, -(-room // line))
+            values, fresh = self._make(name, (most, rows, stride, line), dtype)
+            _clear_border(values[:lines], height, width)
+            runs = 0 if fresh else height * -(-width // RUN)  # else it may hold anything anywhere
+            plane = Plane(values[:lines], 0, np.arange(runs, dtype=np.int32))
+            self._planes[name, lines] = plane
+        return plane
 
-    def activity(self) -> NDArray[np.uint8]:
+    def activity(self, name: str = "activity") -> NDArray[np.uint8]:
         """Return the plane, (rows, stride), that says of each pixel whether it is active."""
-        if "activity" not in self._planes:
-            shape = padded_size(self.height, self.width)
-            plane = self._planes["activity"] = self._make("activity", shape, np.uint8)
-            _clear_border(plane[None], self.height, self.width)
-        return self._planes["activity"]
+        plane = self._planes.get((name, 1))
+        if plane is None:
+            values, _ = self._make(name, (1, *padded_size(self.height, self.width)), np.uint8)
+            _clear_border(values, self.height, self.width)
+            plane = self._planes[name, 1] = Plane(values, 0, np.empty(0, np.int32))
+        return plane.values[0]
 
-    def _make(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray:
-        memory = self._memory.get(name)
-        if memory is None or memory.size < math.prod(shape) or memory.dtype != dtype:
-            memory = self._memory[name] = aligned_zeros(math.prod(shape), dtype)
-        return memory[: math.prod(shape)].reshape(shape)
+    def _make(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike
+    ) -> tuple[NDArray[Any], bool]:
+        """Return memory of a shape, and whether it is fresh: zeros."""
+        memory, size = self._memory.get(name), math.prod(shape)
+        fresh = memory is None or memory.size < size or memory.dtype != dtype
+        if fresh:
+            memory = self._memory[name] = aligned_zeros(size, dtype)
+        assert memory is not None
+        return memory[:size].reshape(shape), fresh
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
@@ -90,7 +123,7 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
     return -(-height // TILE) * TILE + 2, -(-width // RUN) * RUN + 2
 
 
-def _clear_border(plane: NDArray, height: int, width: int) -> None:
+def _clear_border(plane: NDArray[Any], height: int, width: int) -> None:
     plane[:, 0] = plane[:, height + 1 :] = 0
     plane[:, :, 0] = plane[:, :, width + 1 :] = 0
 

@@ -4,30 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr_plugin.sparse.native.kernels import Bytes, Indices, Kernels
 from smsr_plugin.sparse.native.planes import RUN, TILE, Planes, padded_size
 
 #: Steps (dy, dx) from a pixel to the nine pixels that a 3×3 kernel sees.
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
 
-Indices = NDArray[np.int32]
-
 
 @dataclass(frozen=True)
 class Run:
-    """One image's way through the network.
+    """One image's way through a program.
 
     Attributes:
-        kernels: The module `smsr_plugin._kernels`.
+        kernels: What computes.
         planes: The scratch memory, sized for the image.
         threads: How many threads the kernels use.
     """
 
-    kernels: Any
+    kernels: Kernels
     planes: Planes
     threads: int
 
@@ -42,37 +41,38 @@ class Run:
         return self.planes.height * self.planes.width
 
 
-class BlockMask(NamedTuple):
-    """A block's spatial mask: pixels by their index in a plane, tiles and runs in reading order.
+class MaskLists(NamedTuple):
+    """A spatial mask: pixels by their index in a plane, tiles and runs in reading order.
 
     Attributes:
         activity: Plane of `ACTIVE` and `INACTIVE`, 0 in the border.
         active, inactive: Pixels.
         active_tiles, inactive_tiles: Tiles with such a pixel; a tile with both is in both.
         active_runs, inactive_runs: Runs likewise.
-        idle_runs: Runs without an active pixel.
-        stale_runs: Those of them that had one in the block before.
+        is_idle: Of every run, whether it has no active pixel.
     """
 
-    activity: NDArray[np.uint8]
+    activity: Bytes
     active: Indices
     inactive: Indices
     active_tiles: Indices
     inactive_tiles: Indices
     active_runs: Indices
     inactive_runs: Indices
-    idle_runs: Indices
-    stale_runs: Indices
+    is_idle: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, run: Run, activity: NDArray[np.uint8]) -> BlockMask:
+    def of(cls, run: Run, activity: Bytes) -> MaskLists:
         """List what `activity` marks."""
         lists = run.kernels.list_active(*run.size, activity, threads=run.threads)
-        active_runs = lists[4]
-        idle = np.ones(len(all_runs(*run.size)), bool)
-        idle[active_runs] = False
-        before, run.planes.active_runs = run.planes.active_runs, active_runs
-        return cls._make((activity, *lists, _where(idle), before[idle[before]]))
+        is_idle = np.ones(len(all_runs(*run.size)), bool)
+        is_idle[lists[4]] = False
+        return cls(activity, *lists, is_idle)
+
+    @property
+    def idle_runs(self) -> Indices:
+        """Runs without an active pixel."""
+        return np.flatnonzero(self.is_idle).astype(np.int32)
 
 
 @lru_cache(maxsize=8)
@@ -99,7 +99,3 @@ def paired_runs(height: int, width: int) -> Indices:
     """Return every run of an image of even height, each followed by the one below it."""
     rows = all_runs(height, width).reshape(height // 2, 2, -1)
     return np.ascontiguousarray(rows.transpose(0, 2, 1)).ravel()
-
-
-def _where(flags: NDArray[np.bool_]) -> Indices:
-    return np.flatnonzero(flags).astype(np.int32)

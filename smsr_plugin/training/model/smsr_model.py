@@ -15,7 +15,8 @@ from torch import nn
 
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
-from smsr_plugin.archs.smsr_arch import SMSR, SMSROutput
+from smsr_plugin.archs.masked import MaskedOutput
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import kept_computation
 from smsr_plugin.checkpoints import fold_img_range, load_weights, read_state_dict
 from smsr_plugin.checkpoints.shapes import CURVE
@@ -325,7 +326,9 @@ class SMSRModel(ValidatedModel):
         curve = self.get_bare_model(self.net_g).density_curve
         self.net_g_ema.density_curve = None if curve is None else curve.clone()
 
-    def _forward(self, lq: torch.Tensor, current_iter: int, noise: MaskNoise | None) -> SMSROutput:
+    def _forward(
+        self, lq: torch.Tensor, current_iter: int, noise: MaskNoise | None
+    ) -> MaskedOutput:
         options = self.train_options
         masks: dict[str, Any] = {"noise": noise}
         if options.masks is None:
@@ -337,10 +340,10 @@ class SMSRModel(ValidatedModel):
             masks["spa_mask"] = lq.new_ones(len(lq), blocks, *lq.shape[2:])
         with self._autocast():  # the layout of the input becomes that of all features
             lq = lq.contiguous(memory_format=options.memory_format(self.device.type))
-            return cast(SMSROutput, self.net_g(lq, return_masks=True, **masks))
+            return cast(MaskedOutput, self.net_g(lq, return_masks=True, **masks))
 
     def _losses(
-        self, out: SMSROutput, lq: torch.Tensor, gt: torch.Tensor, current_iter: int
+        self, out: MaskedOutput, lq: torch.Tensor, gt: torch.Tensor, current_iter: int
     ) -> dict[str, torch.Tensor]:
         losses, reference = {}, gt
         if self.cri_pix:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.processes import current
-from smsr_plugin.sparse import SparseSMSR, SparseStats
+from smsr_plugin.sparse import SparseNetwork, SparseStats
 from smsr_plugin.training.converters import convert
 from smsr_plugin.training.model.validation_log import (
     ImageMasks,
@@ -64,10 +64,10 @@ class ValidatedModel(SRModel):
         """Set `self.output`; return what was computed, and the seconds that it took.
 
         Args:
-            net: A SparseSMSR, or an SMSR, or what a converter returns in place of one.
+            net: A SparseNetwork, or an SMSR, or what a converter returns in place of one.
         """
         start = time.perf_counter()
-        if isinstance(net, SparseSMSR):
+        if isinstance(net, SparseNetwork):
             self.output, stats = net(self.lq, return_stats=True)
         else:
             was_training = net.training

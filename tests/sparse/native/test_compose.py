@@ -1,4 +1,4 @@
-"""Bicubic upsampling plus the pixel-shuffled residual, against PyTorch in float64."""
+"""The enlarged image plus the pixel-shuffled residual, against PyTorch in float64."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_planes import plane_of
 
-from smsr_plugin.sparse.native.network import bicubic_taps
+from smsr_plugin.sparse.native.upsampling import taps_of
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -22,20 +22,20 @@ FLOAT_ISAS = [isa for isa in kernels.available() if not kernels.has_half(isa)]
 per_isa = pytest.mark.parametrize("isa", FLOAT_ISAS)
 
 
-def upscaled(lq, residual, scale):
+def upscaled(lq, residual, scale, mode="bicubic"):
     """Return what `compose` should: (C, H, W) and (C·s², H, W) → (C, H·s, W·s) in float64."""
-    base = F.interpolate(
-        torch.from_numpy(lq)[None].double(), scale_factor=scale, mode="bicubic", align_corners=False
-    )
+    base = 0
+    if mode != "none":
+        base = F.interpolate(torch.from_numpy(lq)[None].double(), scale_factor=scale, mode=mode)
     return (base + F.pixel_shuffle(torch.from_numpy(residual)[None].double(), scale))[0].numpy()
 
 
-def run(lq, residual, scale, isa, spare=0, threads=1):
+def run(lq, residual, scale, isa, spare=0, threads=1, base="bicubic"):
     plane = plane_of(residual, len(residual) + spare)
     plane[:, 0] = plane[:, -1] = plane[:, :, 0] = plane[:, :, -1] = np.nan  # no part of the image
     channels, height, width = lq.shape
     sr = np.full((channels, height * scale, width * scale), np.nan, np.float32)
-    kernels.compose(lq, plane, bicubic_taps(scale), sr, threads=threads, isa=isa)
+    kernels.compose(lq, plane, taps_of(base, scale), sr, threads=threads, isa=isa)
     return sr
 
 
@@ -45,16 +45,19 @@ def run(lq, residual, scale, isa, spare=0, threads=1):
     channels=st.integers(1, 4),
     scale=st.sampled_from([1, 2, 3, 4, 5, 8]),
     spare=st.integers(0, 17),
+    base=st.sampled_from(["bicubic", "bilinear", "nearest", "none"]),
     threads=st.integers(1, 3),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=40, deadline=None)
-def test_equals_torch_for_any_size_and_scale(isa, size, channels, scale, spare, threads, seed):
+@settings(max_examples=60, deadline=None)
+def test_equals_torch_for_any_size_and_scale(
+    isa, size, channels, scale, spare, base, threads, seed
+):
     rng = np.random.default_rng(seed)
     lq = rng.random((channels, *size), np.float32)
     residual = rng.standard_normal((channels * scale**2, *size), np.float32)
-    sr = run(lq, residual, scale, isa, spare, threads)
-    np.testing.assert_allclose(sr, upscaled(lq, residual, scale), **CLOSE)
+    sr = run(lq, residual, scale, isa, spare, threads, base)
+    np.testing.assert_allclose(sr, upscaled(lq, residual, scale, base), **CLOSE)
 
 
 @per_isa

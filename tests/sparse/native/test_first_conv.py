@@ -21,8 +21,8 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
     spare = planes.plane("spare", kernels.LINE)
-    arithmetic.FirstConv(kernel, bias)(Run(kernels, planes, 1), lq, out, spare)
-    return inside(unfold(out), *lq.shape[1:])[..., : len(kernel)]
+    arithmetic.ImageConv(kernel, bias, True)(Run(kernels, planes, 1), lq, out, spare)
+    return inside(unfold(out.values), *lq.shape[1:])[..., : len(kernel)]
 
 
 @per_arithmetic

@@ -20,7 +20,7 @@ from native_planes import (
 
 from smsr_plugin.sparse.native import bfloat16, float32, mixed, packing
 from smsr_plugin.sparse.native.planes import Planes
-from smsr_plugin.sparse.native.run import BlockMask, Run
+from smsr_plugin.sparse.native.run import MaskLists, Run
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -57,12 +57,14 @@ def check_layer(arithmetic, planes, count, layer, rng):
     size = mask.shape
     image = rng.integers(0, 2, (count, *size)).astype(np.float32)
     kernel = rng.integers(-1, 2, (count, count, 3, 3)).astype(np.float64)
-    x, out = (arithmetic.plane(planes, name, count) for name in ("x", "out"))
+    x_plane, out_plane = (arithmetic.plane(planes, name, count) for name in ("x", "out"))
+    x, out = x_plane.values, out_plane.values
     x[...] = input_plane(image, mask, dense_in, x.dtype)
     planes.activity()[...] = activity_of(mask)
     run = Run(kernels, planes, 1)
-    listed = BlockMask.of(run, planes.activity())
-    sums = arithmetic.Layer(kernel, dense, dense_in)(run, x, out, listed)
+    listed = MaskLists.of(run, planes.activity())
+    conv = arithmetic.MaskedConv(kernel, dense, count if dense_in is None else dense_in, None, True)
+    sums = conv(run, x_plane, out_plane, listed)
 
     value, of_channel = expected_values(image, kernel, layer)
     tolerance = WINOGRAD_ERROR * (1 + value.max())

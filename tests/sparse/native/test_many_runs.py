@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -75,7 +74,8 @@ def test_nothing_is_left_of_an_image_of_other_numbers(precision, bad):
     expected = sparse(x, spa_mask=masks)
     broken = x.clone()
     broken[..., 5, 6] = bad
-    sr = sparse(broken, spa_mask=1 - masks)
+    # Below the check of the range, which would refuse 1e38.
+    sr, _ = sparse._backend_for(broken)(broken, 1 - masks, 0.0)
     if bad != 1e38:
         assert not sr.isfinite().all()
     assert torch.equal(sparse(x, spa_mask=masks), expected)
@@ -130,27 +130,4 @@ def test_an_error_does_not_spoil_the_next_run(monkeypatch):
         patch.setattr(float32.MapConv, "__call__", fail)
         with pytest.raises(MemoryError):
             sparse(x)
-    assert torch.equal(sparse(x), expected)
-
-
-@pytest.mark.skipif(
-    "fork" not in multiprocessing.get_all_start_methods(), reason="the system cannot fork"
-)
-@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_a_forked_process_can_infer():
-    torch.set_num_threads(2)
-    sparse, x = native(loud_smsr(num_feat=20)), image(40, 50)
-    expected = sparse(x)
-    fork = multiprocessing.get_context("fork")
-    receiver, sender = fork.Pipe(duplex=False)
-    child = fork.Process(target=lambda: sender.send_bytes(sparse(x).numpy().tobytes()))
-    child.start()
-    try:
-        assert receiver.poll(30), "the child hangs"
-        assert receiver.recv_bytes() == expected.numpy().tobytes()
-        child.join(30)
-        assert child.exitcode == 0
-    finally:
-        child.kill()
-        child.join()
     assert torch.equal(sparse(x), expected)

@@ -59,7 +59,7 @@ def check(net, precision, size, batch, density, seed=0, atol=None):
     size=st.tuples(st.integers(1, 13), st.integers(1, 35)),
     batch=st.integers(1, 3),
     density=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
-    plan=st.sampled_from(["measured", "tiles", "pixels"]),
+    plan=st.sampled_from(["by counts", "tiles", "pixels"]),
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40, deadline=None)
@@ -69,7 +69,7 @@ def test_equals_the_formula_for_any_split_and_mask(
     num_feat, dense = split
     net = split_channels(loud_smsr(seed, num_feat=num_feat, upscale=upscale), dense)
     with pytest.MonkeyPatch.context() as patch:
-        if plan != "measured":
+        if plan != "by counts":
             patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
         check(net, precision, size, batch, density, seed)
 
@@ -182,11 +182,11 @@ class KernelsOf:
         for precision in (["fp32", "bf16"] if kernels.has_half(isa) else ["fp32"])
     ],
 )
-@pytest.mark.parametrize("plan", ["measured", "tiles", "pixels"])
+@pytest.mark.parametrize("plan", ["by counts", "tiles", "pixels"])
 def test_every_instruction_set(monkeypatch, isa, precision, plan):
     held = KernelsOf(isa, isa=lambda: isa)
     monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
-    if plan != "measured":
+    if plan != "by counts":
         monkeypatch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
     net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
     check(net, precision, (13, 17), 2, 0.6)
@@ -206,6 +206,6 @@ def test_the_arithmetic_of_each_precision_and_processor():
     def chosen(isa, dtype):
         return arithmetic_for(dtype, KernelsOf(isa, isa=lambda: isa))
 
-    assert chosen("amx", torch.float32) is chosen("avx2", torch.float32) is float32
-    assert chosen("amx", torch.bfloat16) is bfloat16
-    assert chosen("avx512_bf16", torch.bfloat16) is mixed
+    assert chosen("amx", "float32") is chosen("avx2", "float32") is float32
+    assert chosen("amx", "bfloat16") is bfloat16
+    assert chosen("avx512_bf16", "bfloat16") is mixed

@@ -1,67 +1,79 @@
-"""The choice between tiles and pixels, with a clock that the test turns."""
+"""The choice between tiles and pixels: by counts, and the same in every process."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import subprocess
+import sys
+from itertools import product
 
 import numpy as np
 import pytest
 
 from smsr_plugin.sparse.native import mixed, packing, plan
 
-
-class Kernels(SimpleNamespace):
-    """Kernels as a key of a cache, as modules are."""
-
-    __hash__ = object.__hash__
+kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 
-def fake_kernels(monkeypatch, seconds_per_tile, seconds_per_pixel):
-    """Return kernels that only take time, and a list of the calls they got."""
-    clock, calls = [0.0], []
-
-    def take(name, elements, seconds_per_element):
-        calls.append(name)
-        clock[0] += len(elements) * seconds_per_element
-
-    monkeypatch.setattr(plan.time, "perf_counter", lambda: clock[0])
-    kernels = Kernels(
-        winograd=lambda h, w, tiles, *_, **__: take("tiles", tiles, seconds_per_tile),
-        rows=lambda h, w, pixels, *_, **__: take("pixels", pixels, seconds_per_pixel),
-    )
-    return kernels, calls
+def tiles_are_cheaper(tiles, pixels, isa="avx512", depth=64, width=64, pack=packing.winograd):
+    weights = pack(np.zeros((width, depth, 3, 3)))
+    return plan.tiles_are_cheaper(isa, weights.shape, tiles, pixels)
 
 
-def winograd_weights(depth, width):
-    return packing.winograd(np.zeros((width, depth, 3, 3)))
+def test_the_lesser_sum_of_costs_is_chosen(monkeypatch):
+    tile, pixel = plan.Cost(1, 2, 3, 4), plan.Cost(1, 0, 0.5, 1)  # with k = 2, n = 3: 38 and 8.5
+    monkeypatch.setitem(plan.COSTS, ("avx512", False), plan.Costs(tile, pixel))
+    assert tiles_are_cheaper(tiles=10, pixels=45, depth=20, width=40)
+    assert not tiles_are_cheaper(tiles=10, pixels=44, depth=20, width=40)
+    assert not tiles_are_cheaper(tiles=0, pixels=0, depth=20, width=40)
 
 
-def test_what_takes_less_time_is_chosen(monkeypatch):
-    kernels, _ = fake_kernels(monkeypatch, seconds_per_tile=8.0, seconds_per_pixel=2.0)
-
-    def cheaper(tiles, pixels):
-        lists = np.zeros(tiles, np.int32), np.zeros(pixels, np.int32)
-        return plan.tiles_are_cheaper(kernels, winograd_weights(20, 40), *lists)
-
-    assert cheaper(tiles=10, pixels=41)  # 80 against 82 seconds
-    assert not cheaper(tiles=10, pixels=39)
-    assert cheaper(tiles=1, pixels=16)
-    assert not cheaper(tiles=1, pixels=1)
-    assert not cheaper(tiles=0, pixels=0)
+@pytest.mark.parametrize(("isa", "pack"), [(isa, packing.winograd) for isa in kernels.available()]
+                         + [("avx512_bf16", mixed.winograd), ("amx", packing.winograd),
+                            ("amx", mixed.winograd)])  # fmt: skip
+def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, pack):
+    for depth, width in product([16, 48, 64, 128], [16, 48, 64, 128]):
+        assert tiles_are_cheaper(100, 1600, isa, depth, width, pack)
+        assert not tiles_are_cheaper(100, 200, isa, depth, width, pack)
 
 
-@pytest.mark.parametrize(
-    "other",
-    [winograd_weights(16, 32), winograd_weights(32, 16), mixed.winograd(np.zeros((16, 16, 3, 3)))],
-    ids=["more outputs", "more inputs", "bfloat16"],
-)
-def test_each_number_of_lines_is_measured_once(monkeypatch, other):
-    kernels, calls = fake_kernels(monkeypatch, 1.0, 1.0)
-    nothing = np.zeros(0, np.int32)
-    for depth, width in [(16, 16), (1, 1), (16, 9)]:
-        plan.tiles_are_cheaper(kernels, winograd_weights(depth, width), nothing, nothing)
-    measured = len(calls)
-    assert set(calls) == {"tiles", "pixels"}
-    assert measured == 2 * plan.REPEATS
-    plan.tiles_are_cheaper(kernels, other, nothing, nothing)
-    assert len(calls) == 2 * measured
+def test_products_in_bfloat16_make_tiles_cheaper():
+    floats = [tiles_are_cheaper(10, n, "avx512_bf16") for n in range(161)]
+    halves = [tiles_are_cheaper(10, n, "avx512_bf16", pack=mixed.winograd) for n in range(161)]
+    assert floats == sorted(floats)
+    assert halves == sorted(halves)
+    assert sum(halves) > sum(floats)
+
+
+#: Prints digests of what a network makes of an image, in a process whose clock runs as it is told.
+#: The densities are near where pixels become as cheap as tiles.
+INFERS = """
+import hashlib, itertools, sys, time
+rate = float(sys.argv[1])
+ticks = itertools.count()
+now = lambda: (next(ticks) ** 2 * rate) % 7.0
+time.perf_counter = time.monotonic = now
+import torch
+from smsr_plugin import SMSR, to_sparse
+torch.manual_seed(0)
+net = SMSR(num_feat=32, num_block=2).eval()
+x = torch.rand(1, 3, 40, 56)
+for precision in sys.argv[2:]:
+    for density in (0.1, 0.2, 0.3, 0.4):
+        masks = (torch.rand(1, 2, 40, 56) < density).float()
+        sr = to_sparse(net, precision, backend="native")(x, spa_mask=masks)
+        print(hashlib.sha256(sr.numpy().tobytes()).hexdigest())
+"""
+
+
+def test_a_result_is_the_same_in_every_process_whatever_its_clock():
+    precisions = ["fp32", "bf16"] if kernels.has_half() else ["fp32"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", INFERS, rate, *precisions], stdout=subprocess.PIPE, text=True
+        )
+        for rate in ("0.001", "1e-6", "2.3")
+    ]
+    printed = [process.communicate(timeout=300)[0].split() for process in processes]
+    assert all(process.returncode == 0 for process in processes)
+    assert len(printed[0]) == 4 * len(precisions)
+    assert printed[1:] == printed[:1] * 2

@@ -12,20 +12,20 @@ from native_networks import (
 )
 from native_planes import inside
 
-from smsr_plugin.sparse.native.run import BlockMask
+from smsr_plugin.sparse.native.run import MaskLists
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 
 def recorded_masks(monkeypatch, size):
     """Return a list that fills with the masks that blocks are given, (H, W) each."""
-    masks, of = [], BlockMask.of
+    masks, of = [], MaskLists.of
 
     def record(run, activity):
         masks.append(torch.from_numpy(inside(activity, *size) == kernels.ACTIVE))
         return of(run, activity)
 
-    monkeypatch.setattr(BlockMask, "of", record)
+    monkeypatch.setattr(MaskLists, "of", record)
     return masks
 
 

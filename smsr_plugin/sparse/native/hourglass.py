@@ -1,4 +1,4 @@
-"""The mask predictor on the native kernels."""
+"""The hourglass that decides a mask, on the native kernels."""
 
 from __future__ import annotations
 
@@ -6,61 +6,64 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.sparse.block import SparseBlock
+from smsr_plugin.archs.steps import Hourglass
 from smsr_plugin.sparse.native import float32, packing
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.kernels import Bytes
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import NEIGHBOURS, Run, all_pixels
 
 
-class MaskPredictor:
-    """The hourglass that decides which pixels of a block are active.
+class NativeHourglass:
+    """The step `Hourglass`.
 
     Its first convolution, at full size, uses the arithmetic of the features; what follows the
     pooling is small and is done in float32.
     """
 
-    def __init__(self, block: SparseBlock, threshold: float, arithmetic: Any) -> None:
-        first, second = block.mask_conv1, block.mask_conv2
-        self.threshold = threshold
-        self.channels = packing.padded(first.out_channels)
-        self.first = arithmetic.MapConv(
-            packing.as_array(first.weight), packing.as_array(first.bias)
-        )
-        self.second = float32.MapConv(
-            packing.as_array(second.weight), packing.as_array(second.bias)
-        )
+    def __init__(self, step: Hourglass[Array], arithmetic: Arithmetic) -> None:
+        self.channels = packing.padded(len(step.conv1))
+        self.first = arithmetic.MapConv(step.conv1, step.bias1)
+        self.second = float32.MapConv(step.conv2, step.bias2)
         # The transposed convolution's products with its nine taps; `decide` adds up those that
         # meet in a pixel.
-        deconv = packing.as_array(block.deconv_weight).reshape(-1, len(NEIGHBOURS))
+        deconv = step.deconv.reshape(-1, len(NEIGHBOURS))
         self.deconv = packing.product(packing.pad(deconv, 0, self.channels))
-        self.deconv_bias = float(block.deconv_bias)
+        self.deconv_bias = float(step.deconv_bias[0])
 
-    def __call__(self, run: Run, x: NDArray, activity: NDArray[np.uint8]) -> None:
-        """Mark active and inactive pixels in `activity`, given the block's input plane."""
+    def __call__(self, run: Run, x: Plane, activity: Bytes, threshold: float) -> None:
+        """Mark active and inactive pixels in `activity`, given the features."""
         height, width = run.size
         half = -(-height // 2), -(-width // 2)
         hidden = run.planes.plane("mask_hidden", self.channels, half=True)
         hidden2 = run.planes.plane("mask_hidden2", self.channels, half=True)
-        with _edge_repeated(x, height, width):
+        with _edge_repeated(x.values, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
         self.second(run, hidden, hidden2, size=half, relu=True)
         run.kernels.rows(
             *half,
             all_pixels(*half),
-            [(hidden2, 0, 0, 0, self.channels, None)],
+            [(hidden2.values, 0, 0, 0, self.channels, None)],
             self.deconv,
-            hidden,
+            hidden.values,
             threads=run.threads,
         )
         run.kernels.decide(
-            height, width, hidden, self.deconv_bias, self.threshold, activity, threads=run.threads
+            height,
+            width,
+            hidden.values,
+            self.deconv_bias,
+            threshold,
+            activity,
+            threads=run.threads,
         )
 
 
 @contextmanager
-def _edge_repeated(x: NDArray, height: int, width: int) -> Iterator[None]:
+def _edge_repeated(x: NDArray[Any], height: int, width: int) -> Iterator[None]:
     """Make the size of the image in plane `x` even by repeating its last row and column.
 
     They are written into the border, whose zeros are put back afterwards.

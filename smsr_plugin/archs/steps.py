@@ -1,0 +1,295 @@
+"""The steps that a program is made of: plain data, what is computed and with which weights.
+
+A **plane** is a map of features of the lq image's size, (channels, H, W), by name. A **mask** is a
+map of important pixels, by number. Where a step is masked, channels are dense (computed at every
+pixel) or sparse (computed at important pixels, zero elsewhere); dense ones come first in a plane.
+
+Weights are of any kind of array that has a shape: PyTorch's tensors, NumPy's arrays, or mere names.
+An activation is told by its `slope` below zero: 0 for ReLU, more for leaky ReLU, None for none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+
+
+class Shaped(Protocol):
+    """An array of any library."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+
+A = TypeVar("A", bound=Shaped)
+B = TypeVar("B", bound=Shaped)
+
+RELU = 0.0
+
+#: How the lq image is enlarged before the residual is added, as by PyTorch's `interpolate` without
+#: aligned corners; "none" leaves it out.
+Base: TypeAlias = Literal["bicubic", "bilinear", "nearest", "none"]
+
+
+class Part(Generic[A]):
+    """A dataclass some of whose fields are weights, or other parts with weights."""
+
+    def weights(self) -> Iterator[tuple[str, A]]:
+        """Yield each weight and its name."""
+        for field in fields(cast(Any, self)):
+            value = getattr(self, field.name)
+            if isinstance(value, Part):
+                yield from ((f"{field.name}_{inner}", weight) for inner, weight in value.weights())
+            elif _is_weight(value):
+                yield field.name, value
+
+    def with_weights(self, weights: Iterator[B]) -> Any:
+        """Return a copy with other weights, taken in the order of `weights()`."""
+        changes: dict[str, Any] = {}
+        for field in fields(cast(Any, self)):
+            value = getattr(self, field.name)
+            if isinstance(value, Part):
+                changes[field.name] = value.with_weights(weights)
+            elif _is_weight(value):
+                changes[field.name] = next(weights)
+        return replace(cast(Any, self), **changes)
+
+
+def _is_weight(value: object) -> bool:
+    return not isinstance(value, str | int | float | tuple | None)
+
+
+class _Step(Part[A]):
+    """What all steps tell of themselves.
+
+    Attributes:
+        part: What the time of the step is counted as.
+        block: The block that it belongs to; None outside of blocks.
+        reads: The planes that it reads.
+        writes: The plane that it writes, if any.
+    """
+
+    part: str
+
+    @property
+    def block(self) -> int | None:
+        return getattr(self, "mask", None)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (cast(Any, self).x,)
+
+    @property
+    def writes(self) -> str | None:
+        return getattr(self, "out", None)
+
+
+@dataclass(frozen=True)
+class ImageConv(_Step[A]):
+    """The 3×3 convolution that sees the lq image and a channel of ones, zero outside of it.
+
+    With the weight −Σ W·mean for the ones, the mean that is subtracted from the image is folded
+    away exactly, at the border too.
+
+    Attributes:
+        out: Plane.
+        weight: (N, num_in_ch + 1, 3, 3).
+        bias: (N,).
+    """
+
+    out: str
+    weight: A
+    bias: A
+    slope: float | None = None
+    part: str = "head"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class Conv(_Step[A]):
+    """A convolution at every pixel: act(weight ∗ Σ xs + bias + add).
+
+    Attributes:
+        xs: Planes of C channels.
+        out: Plane.
+        weight: (N, C, 3, 3) or (N, C, 1, 1).
+        bias: (N,).
+        add: A plane of N channels.
+    """
+
+    xs: tuple[str, ...]
+    out: str
+    weight: A
+    bias: A
+    slope: float | None = None
+    add: str | None = None
+    part: str = "convolutions"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.xs if self.add is None else (*self.xs, self.add)
+
+
+@dataclass(frozen=True)
+class Hourglass(_Step[A]):
+    """Decides a mask from features, at half the resolution in between.
+
+    conv3×3, ReLU, average pool 2, conv3×3, ReLU, transposed conv3×3 of stride 2 (padding 1, output
+    padding 1). A side that is odd is padded by repeating its last row or column. A pixel is
+    important where the result exceeds the threshold.
+
+    Attributes:
+        x: Plane of C channels.
+        mask: Which mask it decides.
+        conv1, bias1: (M, C, 3, 3), (M,).
+        conv2, bias2: (M, M, 3, 3), (M,).
+        deconv, deconv_bias: (M, 1, 3, 3), (1,): the two classes' logits subtracted.
+    """
+
+    x: str
+    mask: int
+    conv1: A
+    bias1: A
+    conv2: A
+    bias2: A
+    deconv: A
+    deconv_bias: A
+    part: str = "masks"
+
+
+@dataclass(frozen=True)
+class Decide(_Step[A]):
+    """Decides a mask from a plane of one channel: important where it exceeds the threshold.
+
+    Attributes:
+        x: Plane of one channel.
+        mask: Which mask it decides.
+    """
+
+    x: str
+    mask: int
+    part: str = "masks"
+
+
+@dataclass(frozen=True)
+class MaskedConv(_Step[A]):
+    """A 3×3 convolution with a mask: act(weight ∗ x + bias).
+
+    At important pixels all outputs see all inputs; elsewhere dense outputs see dense inputs, and
+    sparse outputs are zero.
+
+    Attributes:
+        x: Plane of C channels; of the same mask, if some of them are sparse.
+        out: Plane.
+        mask: Which mask.
+        weight: (N, C, 3, 3).
+        dense: How many of the N outputs are dense.
+        bias: (N,); None for zeros.
+    """
+
+    x: str
+    out: str
+    mask: int
+    weight: A
+    dense: int
+    bias: A | None = None
+    slope: float | None = RELU
+    part: str = "sparse layers"
+
+
+@dataclass(frozen=True)
+class Attention(Part[A]):
+    """A factor for each channel: sigmoid(excite · ReLU(squeeze · mean over pixels)).
+
+    Attributes:
+        squeeze, squeeze_bias: (M, C), (M,).
+        excite, excite_bias: (C, M), (C,).
+    """
+
+    squeeze: A
+    squeeze_bias: A
+    excite: A
+    excite_bias: A
+
+
+@dataclass(frozen=True)
+class Fuse(_Step[A]):
+    """A 1×1 convolution over the concatenation of masked planes, at every pixel.
+
+    out = attention · (weight · [xs] + bias) + add, sparse channels zero at unimportant pixels.
+
+    Attributes:
+        xs: Planes, of the same mask where their channels are sparse.
+        out: Plane.
+        mask: Which mask.
+        weight: (N, ΣC).
+        bias: (N,).
+        attention: None for 1.
+        add: A plane of N channels; None for zeros.
+    """
+
+    xs: tuple[str, ...]
+    out: str
+    mask: int
+    weight: A
+    bias: A
+    attention: Attention[A] | None = None
+    add: str | None = None
+    part: str = "fuse"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.xs if self.add is None else (*self.xs, self.add)
+
+
+@dataclass(frozen=True)
+class Collect(_Step[A]):
+    """A 1×1 convolution over the concatenation of planes: act(weight · [xs] + bias).
+
+    Attributes:
+        xs: Planes.
+        out: Plane.
+        weight: (N, ΣC).
+        bias: (N,).
+    """
+
+    xs: tuple[str, ...]
+    out: str
+    weight: A
+    bias: A
+    slope: float | None = None
+    part: str = "collect"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.xs
+
+
+@dataclass(frozen=True)
+class Upsample(_Step[A]):
+    """The last step: sr = pixel shuffle of a plane + the lq image, enlarged.
+
+    Attributes:
+        x: Plane of num_out_ch·upscale² channels.
+        base: How the lq image is enlarged.
+    """
+
+    x: str
+    base: Base = "bicubic"
+    part: str = "upsample"
+
+
+Step: TypeAlias = (
+    ImageConv[A]
+    | Conv[A]
+    | Hourglass[A]
+    | Decide[A]
+    | MaskedConv[A]
+    | Fuse[A]
+    | Collect[A]
+    | Upsample[A]
+)

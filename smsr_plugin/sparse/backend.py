@@ -1,0 +1,62 @@
+"""What computes a program: a protocol, and the native engine behind it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.sparse.native.engine import NativeEngine
+from smsr_plugin.timing import Timer
+
+
+class Backend(Protocol):
+    """A program ready to run."""
+
+    def __call__(
+        self, x: Tensor, spa_mask: Tensor | None, threshold: float
+    ) -> tuple[Tensor, Tensor]:
+        """Super-resolve a batch.
+
+        Args:
+            x: (B, num_in_ch, H, W).
+            spa_mask: Masks (B, K, H, W) to use in place of those that would be decided.
+            threshold: A pixel is important where logit 1 − logit 0 exceeds this.
+
+        Returns:
+            The images (B, num_out_ch, H·s, W·s), in the dtype of `x`, and the masks that were
+            applied, (B, K, H, W) bool.
+        """
+        ...
+
+
+class NativeBackend:
+    """The native engine, for tensors on the CPU."""
+
+    def __init__(self, program: Program[Tensor], engine: NativeEngine) -> None:
+        self.num_out_ch, self.upscale = program.num_out_ch, program.upscale
+        self.num_masks, self.engine = program.num_masks, engine
+
+    def __call__(
+        self, x: Tensor, spa_mask: Tensor | None, threshold: float, timer: Timer | None = None
+    ) -> tuple[Tensor, Tensor]:
+        batch, _, height, width = x.shape
+        scale = self.upscale
+        lq = x.float()
+        sr = torch.empty(batch, self.num_out_ch, height * scale, width * scale)
+        found = torch.empty(batch, self.num_masks, height, width, dtype=torch.bool)
+        threads = torch.get_num_threads()
+        for i in range(batch):
+            self.engine(
+                np.ascontiguousarray(lq[i].numpy()),
+                sr[i].numpy(),
+                None if spa_mask is None else spa_mask[i].numpy() > 0,
+                found[i].numpy(),
+                threshold,
+                threads,
+                timer,
+            )
+        return sr.to(x.dtype), found

@@ -1,0 +1,37 @@
+"""What the steps of a program need to know of the whole, to be made ready for the kernels."""
+
+from __future__ import annotations
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.steps import Decide, MaskedConv, Upsample
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.chains import chains
+from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.slots import Wanted
+
+
+class Context:
+    """A program and its arithmetic.
+
+    Attributes:
+        links: What fuses add up for a `Collect`; see `chains`.
+        summed: The planes of those sums.
+    """
+
+    def __init__(self, program: Program[Array], arithmetic: Arithmetic) -> None:
+        self.program, self.arithmetic = program, arithmetic
+        self.links = chains(program, arithmetic)
+        self.summed = {link.out for link in self.links.values()}
+        #: Planes that are in float32 in any arithmetic.
+        self._floats = {s.x for s in program.steps if isinstance(s, Decide | Upsample)}
+        self._masked = {s.out for s in program.steps if isinstance(s, MaskedConv)}
+
+    def wanted(self, name: str) -> Wanted:
+        """Return what a plane of the program needs."""
+        kind = MASKED if name in self._masked else FLOATS if name in self._floats else FEATURES
+        return Wanted(name, self.program.planes[name].channels, kind)
+
+    def activity(self, mask: int) -> Wanted:
+        """Return what the activity of a mask needs."""
+        return Wanted(activity_name(mask), 1, ACTIVITY)

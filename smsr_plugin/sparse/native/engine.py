@@ -1,0 +1,70 @@
+"""Runs a program on the native kernels, one image at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.kernels import Floats, Kernels
+from smsr_plugin.sparse.native.lowering import lower
+from smsr_plugin.sparse.native.operation import Image, activity_name
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.planes import PlanePool
+from smsr_plugin.sparse.native.run import Run
+from smsr_plugin.sparse.native.slots import assign
+from smsr_plugin.timing import Timer
+
+
+class NativeEngine:
+    """The packed weights of a program, and the planes to run it in."""
+
+    def __init__(self, program: Program[Array], kernels: Kernels, arithmetic: Arithmetic) -> None:
+        self.kernels, self.arithmetic = kernels, arithmetic
+        self.operations = lower(program, arithmetic)
+        self.places = assign([operation.access for operation in self.operations])
+        #: For each operation the masks whose lists are not needed any more.
+        self.done: list[list[int]] = [[] for _ in self.operations]
+        for mask in range(program.num_masks):
+            users = [
+                number
+                for number, operation in enumerate(self.operations)
+                if activity_name(mask) in operation.access.reads
+            ]
+            if users:
+                self.done[users[-1]].append(mask)
+        self.pool = PlanePool()
+
+    def __call__(
+        self,
+        lq: Floats,
+        sr: Floats,
+        given: NDArray[np.bool_] | None,
+        found: NDArray[np.bool_],
+        threshold: float,
+        threads: int,
+        timer: Timer | None = None,
+    ) -> None:
+        """Super-resolve an image.
+
+        Args:
+            lq: (num_in_ch, H, W), contiguous.
+            sr: (num_out_ch, H·s, W·s), contiguous; written.
+            given: Masks (K, H, W) to use in place of those that would be decided.
+            found: (K, H, W); the masks that were applied are written.
+            threshold: A pixel is important where logit 1 − logit 0 exceeds this.
+            threads: How many threads the kernels use.
+            timer: Where to add the time of each part.
+        """
+        timer = timer or Timer()
+        with self.pool.lend(*lq.shape[1:]) as planes, np.errstate(all="ignore"):
+            run = Run(self.kernels, planes, threads)  # an image may hold anything
+            image = Image(run, self.arithmetic, self.places, lq, sr, threshold, given, found)
+            for operation, done in zip(self.operations, self.done, strict=True):
+                timer.block = operation.block
+                with timer(operation.part):
+                    operation.compute(image)
+                for mask in done:
+                    del image.masks[mask]
+        timer.block = None

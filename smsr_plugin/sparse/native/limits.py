@@ -1,0 +1,42 @@
+"""What the native kernels cannot run of a program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.steps import RELU, Conv, Decide, Fuse, MaskedConv, Step, Upsample
+from smsr_plugin.sparse.native.kernels import Kernels
+from smsr_plugin.sparse.native.packing import HALF_LINE
+
+#: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
+MAX_IMAGE_CHANNELS = 15
+
+
+def obstacle_to(program: Program[Any], kernels: Kernels) -> str:
+    """Say what keeps a program from the kernels, or nothing."""
+    widest = max(plane.channels for plane in program.planes.values())
+    if widest > kernels.MAX_CHANNELS - HALF_LINE:
+        return f"a layer has {widest} channels, which are too many"
+    if program.num_in_ch > MAX_IMAGE_CHANNELS:
+        return f"an image has {program.num_in_ch} channels, which are too many"
+    return next(filter(None, (_obstacle(program, step) for step in program.steps)), "")
+
+
+def _obstacle(program: Program[Any], step: Step[Any]) -> str:
+    if getattr(step, "slope", None) not in (None, RELU):
+        return f"the activation of plane {step.writes!r} is leaky"
+    if isinstance(step, Conv) and step.weight.shape[-1] not in (1, 3):
+        side = step.weight.shape[-1]
+        return f"there is a convolution of {side}×{side} pixels"
+    makers = {other.writes: other for other in program.steps}
+    if isinstance(step, Fuse) and step.attention is not None:
+        others = [x for x in step.xs if not isinstance(makers[x], MaskedConv)]
+        if others:
+            return f"an attention needs the mean of plane {others[0]!r}, which has no mask"
+    if isinstance(step, Decide | Upsample):  # its plane is in float32, whatever the others are in
+        maker = makers[step.x]
+        readers = [other for other in program.steps if step.x in other.reads]
+        if not isinstance(maker, Conv) or maker.add is not None or len(readers) > 1:
+            return f"plane {step.x!r} is not that of a convolution alone, or read twice"
+    return ""

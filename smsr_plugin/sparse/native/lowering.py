@@ -1,0 +1,201 @@
+"""From a program to the native operations that compute it, in order.
+
+What is computed is what the program says. These are done differently:
+
+- A convolution of a sum is a sum of convolutions. The share of a plane that was there long before
+  is computed at once, into the plane of the output, and the plane need not be kept (the global skip
+  into a tail).
+- A `Collect` is summed up while fuses have its inputs at hand; see `chains`.
+- Planes that are never needed at the same time share memory; see `slots`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.steps import (
+    Attention,
+    Collect,
+    Conv,
+    Decide,
+    Fuse,
+    Hourglass,
+    ImageConv,
+    MaskedConv,
+    Upsample,
+)
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.context import Context
+from smsr_plugin.sparse.native.convolution import shares
+from smsr_plugin.sparse.native.hourglass import NativeHourglass
+from smsr_plugin.sparse.native.kernels import Bytes, Chain
+from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
+from smsr_plugin.sparse.native.packing import LINE, Array
+from smsr_plugin.sparse.native.slots import Access, Wanted
+from smsr_plugin.sparse.native.upsampling import taps_of
+
+#: Where the first convolution puts the channels of the image side by side.
+SPARE = Wanted("/image", LINE, FLOATS)
+
+
+def lower(program: Program[Array], arithmetic: Arithmetic) -> list[Operation]:
+    """Return the operations of a program; its weights are packed for an arithmetic."""
+    context = Context(program, arithmetic)
+    early: dict[str | None, list[Operation]] = defaultdict(list)
+    late: dict[str, list[Operation]] = {}
+    for step in program.steps:
+        if isinstance(step, Conv):
+            late[step.out] = []
+            for after, share in shares(context, step):
+                (late[step.out] if after is None else early[after]).append(share)
+    operations: list[Operation] = []
+    for step in program.steps:
+        if isinstance(step, Conv):
+            operations += late[step.out]
+        elif not (isinstance(step, Collect) and step.out in context.summed):
+            operations.append(_LOWER[type(step)](context, step))
+        operations += [replace(share, part=step.part) for share in early[step.writes]]
+    return operations
+
+
+def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
+    conv = context.arithmetic.ImageConv(step.weight, step.bias, step.slope is not None)
+
+    def compute(image: Image) -> None:
+        conv(image.run, image.lq, image.plane(step.out), image.plane(SPARE.name))
+
+    access = Access([context.wanted(step.out), SPARE])
+    return Operation(step.part, None, access, compute)
+
+
+def _hourglass(context: Context, step: Hourglass[Array]) -> Operation:
+    hourglass = NativeHourglass(step, context.arithmetic)
+
+    def compute(image: Image) -> None:
+        def mark(activity: Bytes) -> None:
+            hourglass(image.run, image.plane(step.x), activity, image.threshold)
+
+        image.decide(step.mask, mark)
+
+    access = Access([context.activity(step.mask)], [step.x])
+    return Operation(step.part, step.mask, access, compute)
+
+
+def _decide(context: Context, step: Decide[Array]) -> Operation:
+    def compute(image: Image) -> None:
+        height, width = image.run.size
+        inside = np.s_[1 : height + 1, 1 : width + 1]
+        kernels = image.run.kernels
+
+        def mark(activity: Bytes) -> None:
+            logits = image.plane(step.x).values[0][inside][..., 0]
+            important = logits > np.float32(image.threshold)
+            activity[inside] = np.where(important, kernels.ACTIVE, kernels.INACTIVE)
+
+        image.decide(step.mask, mark)
+
+    access = Access([context.activity(step.mask)], [step.x])
+    return Operation(step.part, step.mask, access, compute)
+
+
+def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
+    dense_in = context.program.planes[step.x].dense
+    conv = context.arithmetic.MaskedConv(
+        step.weight, step.dense, dense_in, step.bias, step.slope is not None
+    )
+
+    def compute(image: Image) -> None:
+        x, out = image.plane(step.x), image.plane(step.out)
+        sums = conv(image.run, x, out, image.masks[step.mask])
+        image.means[step.out] = sums / image.run.pixel_count
+
+    access = Access([context.wanted(step.out)], [step.x, activity_name(step.mask)])
+    return Operation(step.part, step.mask, access, compute)
+
+
+def _fuse(context: Context, step: Fuse[Array]) -> Operation:
+    planes = [context.program.planes[x] for x in step.xs]
+    ends = np.cumsum([plane.channels for plane in planes])
+    weights = [weight.T for weight in np.split(step.weight, ends[:-1], axis=1)]
+    fuse = context.arithmetic.Fuse(weights, [plane.dense for plane in planes], step.bias)
+    link = context.links.get(step.out)
+
+    def compute(image: Image) -> None:
+        chain: Chain | None = None
+        if link is not None:
+            chain = (link.weights, link.bias, image.plane(link.out).values, link.relu)
+        fuse(
+            image.run,
+            None if step.add is None else image.plane(step.add),
+            image.planes(step.xs),
+            image.plane(step.out),
+            image.masks[step.mask],
+            _scale(step, image),
+            chain,
+        )
+
+    out = context.wanted(step.out)
+    wants = [out] if link is None else [out, context.wanted(link.out)]
+    reads = [*step.reads, activity_name(step.mask)]
+    in_place = None
+    if step.add is not None and context.wanted(step.add).kind == out.kind:
+        in_place = step.add
+    return Operation(step.part, step.mask, Access(wants, reads, in_place), compute)
+
+
+def _scale(step: Fuse[Array], image: Image) -> Array:
+    """Return the factor of each channel.
+
+    The fuse is linear: the mean of the fused features is the fuse of the means, and needs no pass
+    over them.
+    """
+    if step.attention is None:
+        return np.ones(len(step.bias))
+    mean = np.concatenate([image.means[x] for x in step.xs])
+    return attention_factor(step.attention, mean @ step.weight.T + step.bias)
+
+
+def attention_factor(attention: Attention[Array], mean: Array) -> Array:
+    """Return the factor of each channel, (C,), from the channels' means."""
+    hidden = np.maximum(attention.squeeze @ mean + attention.squeeze_bias, 0)
+    return 1 / (1 + np.exp(-(attention.excite @ hidden + attention.excite_bias)))
+
+
+def _collect(context: Context, step: Collect[Array]) -> Operation:
+    ends = np.cumsum([context.program.planes[x].channels for x in step.xs])
+    weights = [weight.T for weight in np.split(step.weight, ends[:-1], axis=1)]
+    product = context.arithmetic.MapProduct(weights, step.bias)
+
+    def compute(image: Image) -> None:
+        xs, out = image.planes(step.xs), image.plane(step.out)
+        product(image.run, xs, out, relu=step.slope is not None)
+
+    access = Access([context.wanted(step.out)], step.xs)
+    return Operation(step.part, None, access, compute)
+
+
+def _upsample(context: Context, step: Upsample[Array]) -> Operation:
+    taps = taps_of(step.base, context.program.upscale)
+
+    def compute(image: Image) -> None:
+        residual = image.plane(step.x).values
+        image.run.kernels.compose(image.lq, residual, taps, image.sr, threads=image.run.threads)
+
+    return Operation(step.part, None, Access([], [step.x]), compute)
+
+
+_LOWER: dict[type, Callable[[Context, Any], Operation]] = {
+    ImageConv: _image_conv,
+    Hourglass: _hourglass,
+    Decide: _decide,
+    MaskedConv: _masked_conv,
+    Fuse: _fuse,
+    Collect: _collect,
+    Upsample: _upsample,
+}

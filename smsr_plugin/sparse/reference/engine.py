@@ -1,0 +1,188 @@
+"""Runs a program in plain PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from smsr_plugin.archs.gumbel import hard_mask
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.steps import (
+    Attention,
+    Collect,
+    Conv,
+    Decide,
+    Fuse,
+    Hourglass,
+    ImageConv,
+    MaskedConv,
+    Upsample,
+)
+from smsr_plugin.sparse.reference.active import ActiveSet
+from smsr_plugin.sparse.reference.masked_conv import Rows, SplitConv, activated_
+from smsr_plugin.sparse.reference.ops import as_map, as_rows, with_zero_row
+
+
+class ReferenceEngine:
+    """A program ready to run, on the device and in the dtype of its weights."""
+
+    def __init__(self, program: Program[Tensor]) -> None:
+        self.program = program
+        self.splits = {
+            step.out: SplitConv(step, program.planes[step.x].dense)
+            for step in program.steps
+            if isinstance(step, MaskedConv)
+        }
+
+    def __call__(
+        self, x: Tensor, spa_mask: Tensor | None, threshold: float
+    ) -> tuple[Tensor, Tensor]:
+        """Super-resolve a batch; see `smsr_plugin.sparse.backend.Backend`."""
+        batch = _Batch(self, x, spa_mask, threshold)
+        for number, step in enumerate(self.program.steps):
+            _RUN[type(step)](batch, step)
+            for name in step.reads:
+                if self.program.last_reads[name] == number:
+                    batch.planes.pop(name, None)
+        assert batch.sr is not None  # the last step makes it
+        return batch.sr, torch.stack([batch.masks[k] for k in range(self.program.num_masks)], 1)
+
+
+class _Batch:
+    """A batch on its way through a program.
+
+    Attributes:
+        lq: (B, num_in_ch, H, W).
+        planes: What was computed: maps (B, C, H, W), or rows where masked.
+        masks: By number, (B, H, W) bool.
+        sr: The result.
+    """
+
+    def __init__(
+        self, engine: ReferenceEngine, lq: Tensor, given: Tensor | None, threshold: float
+    ) -> None:
+        self.program, self.splits = engine.program, engine.splits
+        self.lq, self.given, self.threshold = lq, given, threshold
+        self.planes: dict[str, Tensor | Rows] = {}
+        self.masks: dict[int, Tensor] = {}
+        self.active: dict[int, ActiveSet] = {}
+        self.sr: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, H, W)."""
+        return len(self.lq), self.lq.shape[2], self.lq.shape[3]
+
+    def map(self, name: str) -> Tensor:
+        """Return a plane without sparse channels, as (B, C, H, W)."""
+        plane = self.planes[name]
+        return as_map(plane.dense[:-1], self.shape) if isinstance(plane, Rows) else plane
+
+    def rows(self, name: str, mask: int) -> Rows:
+        """Return a plane as rows of a mask."""
+        plane = self.planes[name]
+        if isinstance(plane, Rows) and plane.sparse.shape[1]:
+            return plane
+        dense = plane.dense if isinstance(plane, Rows) else with_zero_row(as_rows(plane))
+        return Rows(dense, dense.new_zeros(len(self.active[mask]) + 1, 0))
+
+    def image_conv(self, step: ImageConv[Tensor]) -> None:
+        x = torch.cat([self.lq, torch.ones_like(self.lq[:, :1])], 1).to(step.weight.dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        out = F.conv2d(x, step.weight, step.bias, padding=1)
+        self.planes[step.out] = activated_(out, step.slope)
+
+    def conv(self, step: Conv[Tensor]) -> None:
+        x = self.map(step.xs[0])
+        for name in step.xs[1:]:
+            x = x + self.map(name)
+        out = F.conv2d(x, step.weight, step.bias, padding=step.weight.shape[-1] // 2)
+        if step.add is not None:
+            out += self.map(step.add)
+        self.planes[step.out] = activated_(out, step.slope)
+
+    def decide(self, mask: int, difference: Callable[[], Tensor]) -> None:
+        """Note a mask: as given, else from logit 1 − logit 0, (B, 1, H, W)."""
+        if self.given is None:
+            important = hard_mask(difference()[:, 0], self.threshold) > 0
+        else:
+            important = self.given[:, mask] > 0
+        self.masks[mask], self.active[mask] = important, ActiveSet.from_mask(important)
+
+    def decide_plane(self, step: Decide[Tensor]) -> None:
+        self.decide(step.mask, lambda: self.map(step.x))
+
+    def hourglass(self, step: Hourglass[Tensor]) -> None:
+        self.decide(step.mask, lambda: _hourglass(step, self.map(step.x)))
+
+    def masked_conv(self, step: MaskedConv[Tensor]) -> None:
+        rows = self.rows(step.x, step.mask)
+        self.planes[step.out] = self.splits[step.out](rows, self.active[step.mask], self.shape)
+
+    def fuse(self, step: Fuse[Tensor]) -> None:
+        """Sum up plane by plane; the concatenation never exists."""
+        batch, height, width = self.shape
+        active = self.active[step.mask]
+        fused = step.bias.repeat(batch * height * width, 1)
+        fused_active = fused.new_zeros(len(active), fused.shape[1])
+        start = 0
+        for name in step.xs:
+            rows, plane = self.rows(name, step.mask), self.program.planes[name]
+            dense, end = start + plane.dense, start + plane.channels
+            fused.addmm_(rows.dense[:-1], step.weight[:, start:dense].t())
+            fused_active.addmm_(rows.sparse[:-1], step.weight[:, dense:end].t())
+            start = end
+        fused.index_add_(0, active.pixels, fused_active)
+        out = as_map(fused, self.shape)
+        factor = out.new_ones(1) if step.attention is None else _factor(step.attention, out)
+        added = out.new_zeros(1) if step.add is None else self.map(step.add)
+        self.planes[step.out] = torch.addcmul(added, out, factor)
+
+    def collect(self, step: Collect[Tensor]) -> None:
+        weights = step.weight.split([self.program.planes[x].channels for x in step.xs], 1)
+        out = step.bias.view(-1, 1, 1)
+        for name, weight in zip(step.xs, weights, strict=True):
+            out = out + F.conv2d(self.map(name), weight[..., None, None])
+        self.planes[step.out] = activated_(out, step.slope)
+
+    def upsample(self, step: Upsample[Tensor]) -> None:
+        scale = self.program.upscale
+        self.sr = F.pixel_shuffle(self.map(step.x), scale).to(self.lq.dtype)
+        if step.base != "none":
+            self.sr = self.sr + F.interpolate(self.lq, scale_factor=scale, mode=step.base)
+
+
+_RUN: dict[type, Callable[[_Batch, Any], None]] = {
+    ImageConv: _Batch.image_conv,
+    Conv: _Batch.conv,
+    Hourglass: _Batch.hourglass,
+    Decide: _Batch.decide_plane,
+    MaskedConv: _Batch.masked_conv,
+    Fuse: _Batch.fuse,
+    Collect: _Batch.collect,
+    Upsample: _Batch.upsample,
+}
+
+
+def _hourglass(step: Hourglass[Tensor], feature: Tensor) -> Tensor:
+    """Return logit 1 − logit 0, (B, 1, H, W), of features (B, C, H, W)."""
+    height, width = feature.shape[-2:]
+    if height % 2 or width % 2:
+        feature = F.pad(feature, (0, width % 2, 0, height % 2), mode="replicate")
+    hidden = F.avg_pool2d(F.relu(F.conv2d(feature, step.conv1, step.bias1, padding=1)), 2)
+    hidden = F.relu(F.conv2d(hidden, step.conv2, step.bias2, padding=1))
+    difference = F.conv_transpose2d(
+        hidden, step.deconv, step.deconv_bias, stride=2, padding=1, output_padding=1
+    )
+    return difference[..., :height, :width]
+
+
+def _factor(attention: Attention[Tensor], x: Tensor) -> Tensor:
+    """Return the factor of each channel, (B, C, 1, 1)."""
+    hidden = F.relu(F.linear(x.mean((2, 3)), attention.squeeze, attention.squeeze_bias))
+    factor = torch.sigmoid(F.linear(hidden, attention.excite, attention.excite_bias))
+    return factor[..., None, None]

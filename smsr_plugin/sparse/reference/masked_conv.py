@@ -1,0 +1,54 @@
+"""A masked convolution: D→D everywhere; D→S, S→D and S→S at active pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from smsr_plugin.archs.steps import MaskedConv
+from smsr_plugin.sparse.reference.active import ActiveSet
+from smsr_plugin.sparse.reference.ops import conv3x3, conv3x3_at, pack3x3, with_zero_row
+
+
+class Rows(NamedTuple):
+    """A masked plane: its dense channels at every pixel, its sparse ones at active pixels."""
+
+    dense: Tensor  #: (P + 1, D), the last row zero.
+    sparse: Tensor  #: (A + 1, S), the last row zero.
+
+
+class SplitConv:
+    """The kernel of a masked convolution, split by output class and input class."""
+
+    def __init__(self, step: MaskedConv[Tensor], dense_in: int) -> None:
+        """Split a step's kernel, `dense_in` of whose inputs are dense."""
+        d_weight, s_weight = step.weight[: step.dense], step.weight[step.dense :]
+        # D→D runs as a convolution over the whole map, the others as matrix products.
+        self.d2d = d_weight[:, :dense_in].contiguous()
+        self.d2s = pack3x3(s_weight[:, :dense_in])
+        self.s2d = pack3x3(d_weight[:, dense_in:])
+        self.s2s = pack3x3(s_weight[:, dense_in:])
+        self.slope, self.bias = step.slope, step.bias
+        self.dense = step.dense
+
+    def __call__(self, x: Rows, active: ActiveSet, shape: tuple[int, int, int]) -> Rows:
+        """Map the rows of a batch; `shape` is (B, H, W)."""
+        dense = conv3x3(x.dense[:-1], shape, self.d2d)
+        if len(active):
+            dense.index_add_(0, active.pixels, conv3x3_at(x.sparse, active.active_taps, self.s2d))
+        sparse = conv3x3_at(x.dense, active.map_taps, self.d2s)
+        sparse += conv3x3_at(x.sparse, active.active_taps, self.s2s)
+        if self.bias is not None:
+            dense += self.bias[: self.dense]
+            sparse += self.bias[self.dense :]
+        dense, sparse = activated_(dense, self.slope), activated_(sparse, self.slope)
+        return Rows(with_zero_row(dense), with_zero_row(sparse))
+
+
+def activated_(x: Tensor, slope: float | None) -> Tensor:
+    """Apply in place the activation that a slope tells of."""
+    if slope is None:
+        return x
+    return x.relu_() if slope == 0 else F.leaky_relu_(x, slope)
