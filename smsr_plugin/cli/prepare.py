@@ -16,8 +16,9 @@ Make the LMDBs to train and validate on from folders of HR images.
 
 Looks in ROOT for the official folders DIV2K_train_HR and DIV2K_valid_HR, and
 for the LR images in DIV2K_{train,valid}_LR_bicubic/X{2,3,4}; LR that is not
-there is made as MATLAB's bicubic makes it. Images of your own make data that are
-called as their folder. Run again, it keeps what is complete and makes the rest."""
+there is made as MATLAB's bicubic makes it. Images of your own make data that
+are called as their folder. Run again, it keeps what is complete and makes the
+rest."""
 
 EXAMPLE = """\
 example:

@@ -109,7 +109,10 @@ def test_option_file(tmp_path, capsys):
         (["--weights", "none.pth"], "none.pth: cannot be read"),
         (["--weights", "WEIGHTS", "--upscale", "3"], "is for x2, not x3"),
         (["--weights", "WEIGHTS", "--image", "none.png"], "none.png"),
-        (["--weights", "WEIGHTS", "--image", "WEIGHTS"], "cannot be read as an image"),
+        (
+            ["--weights", "WEIGHTS", "--image", "WEIGHTS"],
+            "is damaged or not an image of a known kind",
+        ),
         ([], "give the name of a network"),
         (["SMSR", "--opt", "a.yml"], "give the name of a network, or --opt"),
         (["EDSR", "--weights", "a.pth"], "leave out --opt, --set, other names"),

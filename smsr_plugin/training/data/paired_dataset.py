@@ -106,8 +106,8 @@ class CheckedPairedImageDataset(PairedImageDataset):
             pair: Any = (gt, lq)
         else:
             pair = paired_random_crop(gt, lq, gt_size, scale, name)
-        gt, lq = augment(list(pair), self.opt["use_hflip"], self.opt["use_rot"])
-        return gt, lq
+        turned: Any = augment(list(pair), self.opt["use_hflip"], self.opt["use_rot"])
+        return turned[0], turned[1]
 
     def _tensor(self, rgb: Rgb) -> Tensor:
         pixels = to_unit(rgb)

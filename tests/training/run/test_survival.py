@@ -254,7 +254,7 @@ def test_an_image_that_goes_bad_ends_the_run_with_the_work_saved(run, experiment
     file = own / "lq" / "2.png"
     ended = run(roots, partial(in_iteration, 7, partial(file.write_bytes, b"nonsense")))
     assert ended.code == 2
-    assert ended.error.startswith(f"smsr train: error: lq image {file}: cannot be read as an image")
+    assert ended.error.startswith(f"smsr train: error: lq image {file}: is damaged or not an image")
     assert experiment.states == [5, 7]
 
 
