@@ -208,8 +208,7 @@ def tried(key: str) -> Generator[None]:
         named = (
             text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}"
         )
-        told = named if named.startswith(key) else f"{key}: {named}"
-        raise OptionError(told) from error
+        raise OptionError(f"{key}: {named}") from error
 
 
 def _arguments(keys: Mapping[str, Any]) -> Options:

@@ -10,7 +10,7 @@ from basicsr.utils import MessageLogger, get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch.utils.tensorboard import SummaryWriter
 
-from smsr_plugin.training.options.file import Options
+Options = dict[str, Any]
 
 
 class TrainingLog(MessageLogger):
