@@ -9,16 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import torch
 from basicsr.metrics import calculate_metric
 from basicsr.models.sr_model import SRModel
-from basicsr.utils import get_root_logger, imwrite, tensor2img
+from basicsr.utils import get_root_logger, tensor2img
 from torch import nn
 from tqdm import tqdm
 
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseNetwork, SparseStats
+from smsr_plugin.staging import replace_file
 from smsr_plugin.training.converters import convert
 from smsr_plugin.training.model.validation_log import (
     ImageMasks,
@@ -100,7 +102,7 @@ class ValidatedModel(SRModel):
             masks = self._image_masks(img_name, position, stats, val_data)
             sr = tensor2img([self.output.float().cpu()])
             if save_img:
-                imwrite(sr, str(self._image_path(dataset_name, img_name, current_iter)))
+                _write_png(self._image_path(dataset_name, img_name, current_iter), sr)
             figures = self._metrics(sr, metrics) | cost_figures(stats, seconds)
             images.append(ValidatedImage(position, figures, masks))
         images = all_shares(images)
@@ -193,4 +195,11 @@ class ValidatedModel(SRModel):
                 for name, of in self.test_results.items()
             }
             text = json.dumps(told, indent=2, allow_nan=False)
-            (Path(self.opt["path"]["results_root"]) / "metrics.json").write_text(text + "\n")
+            file = Path(self.opt["path"]["results_root"]) / "metrics.json"
+            replace_file(file, (text + "\n").encode())
+
+
+def _write_png(path: Path, image: Any) -> None:
+    """Write an image, uint8 (H, W, 3) BGR; BasicSR's function does not say where it cannot."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(cv2.imencode(".png", image)[1].tobytes())

@@ -59,9 +59,9 @@ def _raise_in_one_line(error: BaseException) -> None:
         raise LostProcessError(LOST) from error
     if is_own_error(error):
         raise OptionError(one_line(error)) from None
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         where = f"{error.filename}: " if error.filename else ""
-        raise RunError(f"{where}{error.strerror}") from None
+        raise RunError(f"{where}{error.strerror or one_line(error)}") from None
 
 
 def _make_root(folder: Path) -> Path:

@@ -33,9 +33,11 @@ def differences(model: Any, state: Mapping[str, Any]) -> Iterator[str]:
     """
     names = [key for key in model.opt["train"] if key.startswith("optim_")]
     for name, saved, optimizer in zip(names, state["optimizers"], model.optimizers, strict=False):
-        for before, group in zip(saved["param_groups"], optimizer.param_groups, strict=False):
+        groups = zip(saved["param_groups"], optimizer.param_groups, strict=False)
+        for number, (before, group) in enumerate(groups, 1):
             settings = {key: value for key, value in group.items() if key not in _NO_SETTINGS}
-            yield from _compared(f"train.{name}", before, settings)
+            of_group = "" if number == 1 else f" (group {number})"
+            yield from _compared(f"train.{name}", before, settings, of_group)
     for saved, scheduler in zip(state["schedulers"], model.schedulers, strict=False):
         now = scheduler.state_dict()
         arguments = inspect.signature(type(scheduler)).parameters
@@ -85,12 +87,14 @@ def override(
             update_learning_rate(iteration, warmup_iter)
 
 
-def _compared(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _compared(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], of_group: str = ""
+) -> Iterator[str]:
     for key, value in now.items():
         old, new = _plain(before.get(key, value)), _plain(value)
         if old != new:
             option = "lr" if key == "initial_lr" else key
-            yield f"{name}.{option} was {shown(old)} and is {shown(new)}"
+            yield f"{name}.{option}{of_group} was {shown(old)} and is {shown(new)}"
 
 
 def _plain(value: Any) -> Any:

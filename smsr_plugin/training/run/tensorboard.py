@@ -10,7 +10,7 @@ from basicsr.utils import MessageLogger, get_root_logger
 from basicsr.utils.dist_util import master_only
 from torch.utils.tensorboard import SummaryWriter
 
-Options = dict[str, Any]
+from smsr_plugin.training.options.file import Options
 
 
 class TrainingLog(MessageLogger):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import Any
 
 from basicsr.utils import get_root_logger
 from basicsr.utils.dist_util import master_only
 
 from smsr_plugin.training.errors import one_line, wrong
+from smsr_plugin.training.options.file import Options
 
-Options = dict[str, Any]
 KEY = "logger.wandb.project"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import sys
@@ -258,3 +259,37 @@ def test_quiet_shows_iterations_and_keeps_the_log_whole(run_training, experiment
     for text in ("Version Information", "MSRResNet(", "milestones"):
         assert text in experiment.log
         assert text not in console
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [("experiments", "Not a directory"), ("tb_logger", "Not a directory")],
+)
+def test_a_folder_that_cannot_be_made_is_one_line(run_training, tmp_path, capsys, place, reason):
+    (tmp_path / place).touch()
+    assert run_training({"logger:use_tb_logger": True}) in (1, 2)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"smsr train: error: {tmp_path}/{place}")
+    assert reason in error or "File exists" in error
+
+
+def test_an_image_that_cannot_be_saved_is_named_and_the_work_saved(
+    run_training, experiment, pairs, monkeypatch, capsys
+):
+    network = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
+    changes = {**validation(pairs), "model_type": "SMSRModel", "network_g": network}
+    changes |= {"val:save_img": True, "train:iters_per_epoch": 2, "val:val_freq": 7}
+    changes["train:sparsity_opt"] = {"type": "SparsityLoss", "loss_weight": 0.001}
+    write = Path.write_bytes
+
+    def full(path, content):
+        if path.suffix == ".png":
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert run_training(changes) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    place = rf"{experiment.folder}/visualization/(\d+)/\1_7\.png"
+    assert re.fullmatch(f"smsr train: error: {place}: No space left on device", error)
+    assert experiment.states == [5, 7]
