@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.sparse import SparseNetwork, to_sparse
 from smsr_plugin.upscale.errors import RequestError
+from smsr_plugin.upscale.luma import joined, luma_and_chroma
 from smsr_plugin.upscale.memory import (
     SHARE,
     TILES,
@@ -56,7 +58,7 @@ class Network:
     """An SMSR ready to infer: sparse, or as the masked-dense oracle.
 
     Args:
-        net: The network, for RGB.
+        net: The network, for RGB, or for luma as BasicSR's `color: y` has it (see `luma`).
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
@@ -67,7 +69,8 @@ class Network:
         overlap: Pixels that neighbouring tiles share.
 
     Raises:
-        RequestError: If the options do not fit together or the network is not for RGB.
+        RequestError: If the options do not fit together, or the network is neither for RGB nor
+            for luma.
     """
 
     def __init__(
@@ -83,8 +86,12 @@ class Network:
     ) -> None:
         self.config, self.threshold = net.config, threshold
         self.tile, self.overlap = tile, overlap
-        if self.config.num_in_ch != 3:
-            raise RequestError(f"the network is for {self.config.num_in_ch} channels, not for RGB")
+        channels = self.config.num_in_ch, self.config.num_out_ch
+        if channels not in ((3, 3), (1, 1)):
+            raise RequestError(
+                f"the network is for {channels[0]} channels and returns {channels[1]}: images "
+                "need one for RGB or for luma"
+            )
         if dense and precision != "fp32":
             raise RequestError(f"the dense oracle computes in fp32, not in {precision}")
         if tile and tile < smallest_tile(overlap):
@@ -170,12 +177,20 @@ class Network:
     def _run(self, lq: Image) -> tuple[Image, NDArray[np.bool_], float]:
         """Return sr, the masks and the multiply-adds of one image or tile."""
         x = torch.from_numpy(np.ascontiguousarray(lq))[None]
+        if self.config.num_in_ch == 1:
+            luma, chroma = luma_and_chroma(x)
+            sr, spa_mask, macs = self._infer(luma)
+            return joined(sr, chroma)[0].numpy(), spa_mask, macs
+        sr, spa_mask, macs = self._infer(x)
+        return sr[0].numpy(), spa_mask, macs
+
+    def _infer(self, x: Tensor) -> tuple[Tensor, NDArray[np.bool_], float]:
         if isinstance(self.net, SMSR):
             out = self.net(x, threshold=self.threshold, return_masks=True)
             macs = self.cost.dense_macs(x.shape[2] * x.shape[3])
-            return out.sr[0].numpy(), (out.spa_mask[0] > 0).numpy(), macs
+            return out.sr, (out.spa_mask[0] > 0).numpy(), macs
         sr, stats = self.net(x, return_stats=True)
-        return sr[0].numpy(), stats.spa_mask[0].numpy(), stats.macs[0]
+        return sr, stats.spa_mask[0].numpy(), stats.macs[0]
 
 
 def _blend(sr: Image, part: Image, rows: Span, columns: Span) -> None:

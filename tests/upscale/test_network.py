@@ -192,6 +192,6 @@ def test_options_that_do_not_fit_are_an_error(options, message):
 
 
 def test_a_network_for_other_channels_is_an_error():
-    net = tiny_smsr(num_in_ch=1, num_out_ch=1, rgb_mean=(0.5,)).float()
-    with pytest.raises(RequestError, match="for 1 channels, not for RGB"):
+    net = tiny_smsr(num_in_ch=4, num_out_ch=4, rgb_mean=(0.5,) * 4).float()
+    with pytest.raises(RequestError, match="for 4 channels and returns 4: images need one for RGB"):
         Network(net)

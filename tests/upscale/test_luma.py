@@ -1,0 +1,61 @@
+"""A network of one channel enlarges luma; chroma is enlarged by bicubic."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from networks import tiny_smsr
+from PIL import Image
+
+import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
+from smsr_plugin.cli.main import main
+from smsr_plugin.upscale.luma import joined, luma_and_chroma
+from smsr_plugin.upscale.network import Network
+
+# isort: split
+from basicsr.utils import rgb2ycbcr
+
+
+def luma_net(seed: int = 0):
+    return tiny_smsr(seed, num_in_ch=1, num_out_ch=1, rgb_mean=(0.5,)).float()
+
+
+def test_luma_is_that_of_basicsrs_data_sets():
+    rgb = np.random.default_rng(0).random((6, 5, 3), np.float32)
+    luma, chroma = luma_and_chroma(torch.from_numpy(rgb.transpose(2, 0, 1))[None])
+    expected = rgb2ycbcr(rgb)
+    np.testing.assert_allclose(luma[0, 0].numpy(), expected[..., 0], atol=2e-6)
+    np.testing.assert_allclose(chroma[0].numpy(), expected[..., 1:].transpose(2, 0, 1), atol=2e-6)
+
+
+def test_what_is_split_is_joined_to_the_same():
+    rgb = torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(joined(*luma_and_chroma(rgb)), rgb, rtol=0, atol=2e-6)
+
+
+def test_luma_of_the_result_is_the_networks():
+    net, lq = luma_net(), np.random.default_rng(1).random((3, 9, 8), np.float32)
+    sr = Network(net)(lq).sr
+    assert sr.shape == (3, 18, 16)
+    luma = torch.from_numpy(rgb2ycbcr(lq.transpose(1, 2, 0), y_only=True))[None, None]
+    with torch.no_grad():
+        expected = net.eval()(luma)[0, 0].numpy()
+    found = luma_and_chroma(torch.from_numpy(sr)[None])[0][0, 0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_grey_image_stays_grey():
+    grey = np.random.default_rng(2).random((1, 8, 8), np.float32).repeat(3, 0)
+    sr = Network(luma_net())(grey).sr
+    assert np.ptp(sr, axis=0).max() < 1e-5
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "LA"])
+def test_files_are_enlarged(tmp_path, mode):
+    torch.save({"params": luma_net().state_dict()}, tmp_path / "w.pth")
+    Image.new(mode, (8, 6)).save(tmp_path / "in.png")
+    arguments = ["upscale", tmp_path / "in.png", "-o", tmp_path / "out.png", "--weights"]
+    assert main([*map(str, arguments), str(tmp_path / "w.pth")]) == 0
+    with Image.open(tmp_path / "out.png") as image:
+        assert (image.mode, image.size) == (mode, (16, 12))
