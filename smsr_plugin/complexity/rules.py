@@ -1,7 +1,7 @@
 """Rules with which thop and fvcore count a converted network, which they do not see into.
 
     thop.profile(sparse, (x,), custom_ops={type(sparse): count_for_thop})
-    FlopCountAnalysis(sparse, x).set_op_handle("smsr_plugin::sparse_smsr", for_fvcore(sparse, x))
+    FlopCountAnalysis(sparse, x).set_op_handle("smsr_plugin::sparse_network", for_fvcore(sparse, x))
 
 Both count the multiply-adds that the masks of this very image keep. torch's `FlopCounterMode` needs
 no rule: the operator brings its formula.
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-OPERATOR = "smsr_plugin::sparse_smsr"
+OPERATOR = "smsr_plugin::sparse_network"
 
 
 def count_for_thop(module: Any, inputs: Sequence[Tensor], output: object) -> None:
@@ -27,7 +27,7 @@ def count_for_thop(module: Any, inputs: Sequence[Tensor], output: object) -> Non
 def for_fvcore(net: nn.Module, x: Tensor) -> Callable[..., Counter[str]]:
     """Return the handle of `OPERATOR` for one image; fvcore does not know values in its graph."""
     macs = _macs(net, (x,))
-    return lambda inputs, outputs: Counter({"sparse_smsr": macs})
+    return lambda inputs, outputs: Counter({"sparse_network": macs})
 
 
 def _macs(module: nn.Module, inputs: Sequence[Tensor]) -> int:

@@ -208,7 +208,8 @@ def tried(key: str) -> Generator[None]:
         named = (
             text if text and not isinstance(error, KeyError) else f"{type(error).__name__} {text}"
         )
-        raise OptionError(f"{key}: {named}") from error
+        told = named if named.startswith(key) else f"{key}: {named}"
+        raise OptionError(told) from error
 
 
 def _arguments(keys: Mapping[str, Any]) -> Options:

@@ -81,7 +81,7 @@ def test_memory_is_used_again_for_a_smaller_image():
 
 def test_memory_that_was_used_for_another_size_may_hold_anything_at_every_run():
     planes = Planes()
-    planes.resize(3, 17)
+    planes.resize(40, 40)
     assert len(planes.plane("x", 16).filled_runs) == 0  # memory is asked for zeroed
     for height, width, runs in [(17, 3, 17), (2, 16, 2), (2, 33, 6)]:
         planes.resize(height, width)

@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsr_plugin.sparse import reference
+from smsr_plugin.sparse.reference import ops as reference
 from smsr_plugin.sparse.reference.active import ActiveSet
 
 

@@ -109,7 +109,7 @@ def test_what_works_passes(pairs, changes):
             {**SMSR, "val:converter": {"type": "to_sparse", "precision": "fp8"}},
             "val.converter: prec",
         ),
-        ({"val:converter": {"type": "to_sparse"}}, "val.converter: to_sparse converts an SMSR"),
+        ({"val:converter": {"type": "to_sparse"}}, "val.converter: to_sparse converts a network"),
         ({"val:metrics:psnr:type": "calculate_psnr_pt"}, "val.metrics.psnr: "),
         (
             {"val:metrics:niqe": {"type": "calculate_niqe", "crop_border": 0, "convert_to": "x"}},
