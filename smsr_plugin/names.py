@@ -22,14 +22,13 @@ def printable(text: object) -> str:
 
 
 def table_cell(text: object) -> str:
-    """Return a name for a cell of a Markdown table, in which it is neither markup nor HTML."""
-    shown = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    for sign in "`*[]|":
-        shown = shown.replace(sign, f"\\{sign}")
-    return shown
+    """Return a name for a Markdown table, in which no cell, tag or code begins or ends in it."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
-def csv_cell(text: object) -> str:
-    """Return a name for a cell of a CSV file, which no spreadsheet takes for a formula."""
-    shown = printable(text)
+def csv_cell(value: object) -> object:
+    """Return a value for a CSV file: a name as a spreadsheet takes it for no formula."""
+    if not isinstance(value, str):
+        return value
+    shown = printable(value)
     return f"'{shown}" if shown.startswith(FORMULA) else shown

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from pathlib import Path
 
 from smsr_plugin.names import printable
 
@@ -20,6 +21,19 @@ def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     """Print one line on stderr that names the command; return `BAD_USAGE`."""
     print(f"smsr {args.command}: error: {printable(error)}", file=sys.stderr)
     return BAD_USAGE
+
+
+def path(text: str) -> Path:
+    """Return a path; `~` at its beginning is the home folder also where no shell has seen it."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:  # no such user: then it is a name like any other
+        return Path(text)
+
+
+def path_text(text: str) -> str:
+    """Return as text what may be a path, a pattern of paths or a name; see `path`."""
+    return str(path(text))
 
 
 def positive(text: str) -> int:

@@ -7,7 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import FAILED, INTERRUPTED, bad_usage, not_negative, positive
+from smsr_plugin.cli.arguments import (
+    FAILED,
+    INTERRUPTED,
+    bad_usage,
+    not_negative,
+    path,
+    path_text,
+    positive,
+)
 from smsr_plugin.compare.engines.spec import LIBRARIES
 from smsr_plugin.names import printable
 
@@ -46,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("networks", nargs="*", metavar="NETWORK", help=argparse.SUPPRESS)
-    add("--images", nargs="+", default=[], metavar="DIR",
+    add("--images", nargs="+", type=path_text, default=[], metavar="DIR",
         help="HR folders, lq files, crops: rocket china flower small")  # fmt: skip
     add("--preset", choices=["engines", "density", "training"], metavar="PRESET", help="see above")
     add("--engines", nargs="+", default=[], metavar="NAME", help="of a preset: 'ours*' ncnn")
@@ -56,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
     add("--threads", type=positive, metavar="N", help="of each engine (default: PyTorch's)")
     add("--rounds", type=not_negative, metavar="N",
         help="timed runs on an image (default: 5; 0: quality alone)")  # fmt: skip
-    add("--out", type=Path, default=Path("benchmark"), metavar="DIR",
+    add("--out", type=path, default=Path("benchmark"), metavar="DIR",
         help="where results go (default: %(default)s)")  # fmt: skip
     add("--redraw", action="store_true", help="measure nothing: tables and plots of OUT anew")
     add("--json", action="store_true", help="print the results as JSON, not as tables")
@@ -95,9 +103,11 @@ def _finish(args: argparse.Namespace, result: Comparison) -> int:
     """Write and print the results; return the exit code."""
     from smsr_plugin.compare import outputs
     from smsr_plugin.compare.report import doubts, failure_texts, printed
+    from smsr_plugin.images.files import left_out
 
     without_plots = outputs.write(result, args.out)
-    for line in filter(None, (without_plots, *doubts(result), *failure_texts(result)[1:])):
+    notes = (f"note: {note}" for note in left_out(map(Path, args.images)))
+    for line in filter(None, (without_plots, *doubts(result), *failure_texts(result)[1:], *notes)):
         print(line, file=sys.stderr)
     print(result.to_json() if args.json else printed(result))
     return FAILED if any(network.failures for network in result.networks) else 0

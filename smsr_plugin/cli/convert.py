@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import bad_usage
+from smsr_plugin.cli.arguments import bad_usage, path
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ def add_parser(subparsers: Any) -> None:
         description="Read an SMSR checkpoint (the released weights, BasicSR's net_g_*.pth, a "
         "state dict or safetensors) and write it as safetensors for values in 0…1.",
     )
-    parser.add_argument("input", metavar="IN", type=Path, help="checkpoint to read")
-    parser.add_argument("output", metavar="OUT", type=Path, help="file to write, *.safetensors")
+    parser.add_argument("input", metavar="IN", type=path, help="checkpoint to read")
+    parser.add_argument("output", metavar="OUT", type=path, help="file to write, *.safetensors")
     parser.add_argument(
         "--param-key",
         metavar="KEY",

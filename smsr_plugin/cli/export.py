@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from smsr_plugin.cli.arguments import bad_usage
+from smsr_plugin.cli.arguments import bad_usage, path
 from smsr_plugin.names import printable
 
 DESCRIPTION = """\
@@ -28,8 +27,8 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=Path, help="any SMSR checkpoint")
-    add("output", metavar="OUT", type=Path, help="file to write, *.onnx")
+    add("checkpoint", metavar="CHECKPOINT", type=path, help="any SMSR checkpoint")
+    add("output", metavar="OUT", type=path, help="file to write, *.onnx")
     add(
         "--threshold",
         metavar="T",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smsr_plugin.cli.arguments import bad_usage, finite, positive
+from smsr_plugin.cli.arguments import bad_usage, finite, path, positive
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ def add_parser(subparsers: Any) -> None:
     )
     add, many = parser.add_argument, {"action": "extend", "nargs": "+", "default": []}
     add("name", nargs="?", metavar="NETWORK", help="name in BasicSR's registry: SMSR, EDSR, ...")
-    add("--opt", type=Path, metavar="YML", help="take network_g of an option file")
-    add("--weights", type=Path, metavar="FILE", help="SMSR checkpoint, for its dense channels")
+    add("--opt", type=path, metavar="YML", help="take network_g of an option file")
+    add("--weights", type=path, metavar="FILE", help="SMSR checkpoint, for its dense channels")
     add("--upscale", type=positive, metavar="S", help=f"default: {DEFAULT_UPSCALE}")
     add("--set", **many, metavar="KEY=VALUE", help="options of the network")
     size = "output size (default: {} {}); sides are rounded up to the scale".format(*DEFAULT_SIZE)
     add("--size", nargs=2, type=positive, default=DEFAULT_SIZE, metavar=("W", "H"), help=size)
     add("--density", **many, type=finite, metavar="D",
         help="SMSR: also count with this share of important pixels")  # fmt: skip
-    add("--image", **many, type=Path, metavar="LQ",
+    add("--image", **many, type=path, metavar="LQ",
         help="SMSR: also count with the masks of these lq images")  # fmt: skip
     parser.set_defaults(run=run)
 

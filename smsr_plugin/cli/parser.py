@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import Any, NoReturn
 
 from smsr_plugin.cli.arguments import BAD_USAGE
+from smsr_plugin.names import printable
 
 #: What argparse takes for a value and not for an option.
 _NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d*)?|-\.\d+")
@@ -34,14 +35,14 @@ class Parser(argparse.ArgumentParser):
         self._given = sys.argv[1:] if args is None else list(args)
         found, extra = super().parse_known_args(args, namespace)
         if extra:
-            self.error(f"unexpected: {' '.join(map(printable, extra))}")
+            self.error(f"unexpected: {' '.join(map(shown, extra))}")
         return found, extra
 
     def error(self, message: str) -> NoReturn:
         """Exit with one line: the first option that is not known, or else what argparse says."""
         unknown = self._first_unknown()
         if unknown is not None:
-            message = f"unknown option {printable(unknown)}{self._advice(unknown)}"
+            message = f"unknown option {shown(unknown)}{self._advice(unknown)}"
         text = " ".join(message.split())
         self.exit(BAD_USAGE, f"{self.prog}: error: {text} ({self.prog} --help)\n")
 
@@ -73,7 +74,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f": did you mean {found[0]}?" if found else ""
 
 
-def printable(word: str) -> str:
-    """Return a word fit for a line of an error: as it is, or quoted and escaped; cut if long."""
-    word = word[:80]
-    return word if word.isprintable() and word else repr(word)
+def shown(word: str) -> str:
+    """Return a word fit for a line of an error: visible, and cut if long."""
+    return printable(word[:80]) if word else "''"

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.cli.arguments import INTERRUPTED, bad_usage
+from smsr_plugin.cli.arguments import INTERRUPTED, bad_usage, path
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
 
 DESCRIPTION = """\
@@ -37,9 +37,9 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--root", type=Path, default=Path("datasets/DIV2K"), help="data folder (%(default)s)")
-    add("--train-hr", type=Path, metavar="DIR", help="HR images to train on, if not DIV2K's")
-    add("--valid-hr", type=Path, metavar="DIR", help="HR images to validate on, if not DIV2K's")
+    add("--root", type=path, default=Path("datasets/DIV2K"), help="data folder (%(default)s)")
+    add("--train-hr", type=path, metavar="DIR", help="HR images to train on, if not DIV2K's")
+    add("--valid-hr", type=path, metavar="DIR", help="HR images to validate on, if not DIV2K's")
     add("--name", help="of what is made (DIV2K, or that of the folder of HR images)")
     add("--recursive", action="store_true", help="also take the images of folders inside")
     add("--skip-small", action="store_true", help="leave out images smaller than --crop-size")

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import FAILED, bad_usage, positive, share
+from smsr_plugin.cli.arguments import FAILED, bad_usage, path, positive, share
 from smsr_plugin.names import printable
 from smsr_plugin.staging import replace_file
 
@@ -52,12 +52,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=26),
     )
     add = parser.add_argument
-    add("input", nargs="+", type=Path, metavar="INPUT", help="8-bit images, lq, or folders of them")
-    add("--weights", type=Path, metavar="FILE",
+    add("input", nargs="+", type=path, metavar="INPUT", help="8-bit images, lq, or folders of them")
+    add("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
-    add("-o", "--out", type=Path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
+    add("-o", "--out", type=path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
     truth = parser.add_mutually_exclusive_group()
-    truth.add_argument("--gt", type=Path, metavar="PATH", help="ground truth: an image or a folder")
+    truth.add_argument("--gt", type=path, metavar="PATH", help="ground truth: an image or a folder")
     truth.add_argument(
         "--from-gt", action="store_true", help="INPUT is the ground truth; make lq images of it"
     )
@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from smsr_plugin.checkpoints import default_weights, load
+    from smsr_plugin.images.files import left_out
     from smsr_plugin.report.cases import find_sources
     from smsr_plugin.report.context import Context
     from smsr_plugin.report.measurements import Subject
@@ -117,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
             replace_file(args.out, render(sections, context).encode())
     except OSError as error:
         return bad_usage(args, error)
+    for note in left_out(args.input):
+        print(f"smsr report: note: {note}", file=sys.stderr)
     return _summarise(args.out, len(sections), len(sources))
 
 

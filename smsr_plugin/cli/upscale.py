@@ -23,6 +23,8 @@ from smsr_plugin.cli.arguments import (
     factor,
     finite,
     not_negative,
+    path,
+    path_text,
     percent,
     positive,
     share,
@@ -61,10 +63,11 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.habits = HABITS
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="image, folder, or pattern such as 'in/*.jpg'")
-    add("-o", "--out", required=True, type=Path, metavar="OUT",
+    add("inputs", nargs="+", type=path_text, metavar="INPUT",
+        help="image, folder, or pattern such as 'in/*.jpg'")  # fmt: skip
+    add("-o", "--out", required=True, type=path, metavar="OUT",
         help="folder for the results, or the file for one")  # fmt: skip
-    add("--weights", type=Path, metavar="FILE",
+    add("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
@@ -81,7 +84,7 @@ def _add_files(add: Callable[..., Any]) -> None:
     add("--ext", default="same", type=_extension, choices=formats, metavar="EXT",
         help="png, jpg, webp, tiff, or same as the input (default)")  # fmt: skip
     add("--quality", type=percent, default=95, metavar="N", help="of jpg and webp (%(default)s)")
-    add("--masks", type=Path, metavar="DIR", help="also write where it computed, as heat maps")
+    add("--masks", type=path, metavar="DIR", help="also write where it computed, as heat maps")
 
 
 def _extension(text: str) -> str:

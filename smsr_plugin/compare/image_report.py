@@ -10,13 +10,13 @@ from smsr_plugin.compare.ratios import ratios
 from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.compare.tables import (
     UNKNOWN,
-    escaped,
     known_columns,
     optional_text,
     ratio_text,
     seconds_text,
     table,
 )
+from smsr_plugin.names import table_cell
 from smsr_plugin.timing import summarise
 
 Row = tuple[NetworkResult, Measurement]
@@ -30,10 +30,10 @@ def image_parts(comparison: Comparison) -> list[str]:
     for set_name, image in places:
         rows = list(comparison.on(set_name, image))
         if any(measurement.wanted_density is not None for _, measurement in rows):
-            parts += [f"## Time against density, {escaped(image)}", sweep_table(rows)]
+            parts += [f"## Time against density, {table_cell(image)}", sweep_table(rows)]
         else:
             width, height = rows[0][1].lq_size
-            parts += [f"## {escaped(image)}, lq {width}×{height}", image_table(rows)]
+            parts += [f"## {table_cell(image)}, lq {width}×{height}", image_table(rows)]
             parts += [text for text in (floor_text(rows), breakdown_table(rows)) if text]
     return parts
 

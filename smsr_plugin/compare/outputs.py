@@ -11,11 +11,10 @@ from typing import Any
 from smsr_plugin.compare.plots import plots
 from smsr_plugin.compare.report import markdown
 from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
+from smsr_plugin.names import csv_cell
 from smsr_plugin.staging import replace_file
 from smsr_plugin.timing import summarise
 
-#: What a formula begins with, in spreadsheets that read CSV.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: The file that holds everything.
 JSON = "results.json"
 
@@ -105,14 +104,9 @@ def _image_row(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return a name so that no spreadsheet takes it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
-
-
 def _csv(rows: list[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, list(rows[0]) if rows else ["network"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows([{key: _plain(value) for key, value in row.items()} for row in rows])
+    writer.writerows([{key: csv_cell(value) for key, value in row.items()} for row in rows])
     return stream.getvalue()

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from smsr_plugin.compare.image_report import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
-from smsr_plugin.compare.tables import UNKNOWN, escaped, optional_text, seconds_text, table
+from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
+from smsr_plugin.names import table_cell
 
 #: What the plots show.
 CAPTIONS = {
@@ -27,14 +28,14 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
         comparison: What was measured.
         plots: Files of plots, relative to the report.
     """
-    sets = ", ".join(f"{escaped(name)} ({count})" for name, count in comparison.sets.items())
+    sets = ", ".join(f"{table_cell(name)} ({count})" for name, count in comparison.sets.items())
     parts = [f"# Comparison, x{comparison.scale}"]
     if comparison.quality_sets:
         parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
         parts += [TIME_NOTES] if comparison.timed else []
     parts += image_parts(comparison)
     parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in plots]
-    parts += [f"- {escaped(line)}" for line in doubts(comparison)]
+    parts += [f"- {table_cell(line)}" for line in doubts(comparison)]
     parts += failure_texts(comparison)
     parts += ["## Conditions", f"- images: {sets}\n{machine_text(comparison)}"]
     return "\n\n".join(parts) + "\n"
@@ -138,7 +139,7 @@ def failure_texts(comparison: Comparison) -> list[str]:
             shown = ", ".join(images[:REASONS_SHOWN])
             more = len(images) - REASONS_SHOWN
             text = f"{network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
-            lines.append(f"- {escaped(text)}")
+            lines.append(f"- {table_cell(text)}")
     return ["## Not measured", "\n".join(lines)] if lines else []
 
 
@@ -155,6 +156,6 @@ def machine_text(comparison: Comparison) -> str:
         f"{comparison.date}, {comparison.threads} threads, {schedule['rounds']:g} rounds of "
         f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
         f"{machine['load_average'][0]:.2f} before",
-        f"`{escaped(' '.join(comparison.command))}`",
+        f"`{table_cell(' '.join(comparison.command))}`",
     ]
     return "\n".join(f"- {line}" for line in lines)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from smsr_plugin.names import table_cell
+
 UNKNOWN = "–"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """Return a table with aligned columns, the first `left` of them to the left."""
-    head, *rows = [list(map(escaped, row)) for row in (head, *rows)]
+    head, *rows = [list(map(table_cell, row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
@@ -21,11 +23,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> 
 
     rule = ["-" * w if i < left else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join([line(head), line(rule), *map(line, rows)])
-
-
-def escaped(text: str) -> str:
-    """Return a name so that no cell, tag or code of Markdown begins or ends in it."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
 
 
 def known_columns(

@@ -11,6 +11,8 @@ from smsr_plugin.images.header import Header
 from smsr_plugin.images.rgb import read_header
 from smsr_plugin.names import printable
 
+#: The option that also takes the images of folders inside.
+RECURSIVE = "--recursive"
 #: How many faults an error lists before it only counts them.
 _MAX_LISTED = 5
 
@@ -75,7 +77,7 @@ def find_sources(
     Raises:
         DataError: If there are no images, or some cannot be used; names all of these.
     """
-    listing = list_images(hr_folder, recursive)
+    listing = list_images(hr_folder, recursive, option=RECURSIVE)
     faults = _key_faults(listing.paths, hr_folder)
     sources: list[Source] = []
     small: list[Source] = []
@@ -93,7 +95,7 @@ def find_sources(
             faults.append(str(error))
         else:
             sources.append(source)
-    notes = listing.notes()
+    notes = listing.notes(RECURSIVE)
     if small and skip_small and sources:
         notes.append(f"left out, {_smaller(small, min_size)}")
     elif small:

@@ -46,12 +46,17 @@ class Listing:
     closed: list[Path] = field(default_factory=list)
     unsearched: list[Path] = field(default_factory=list)
 
-    def notes(self) -> list[str]:
-        """Return what was left out, a line for each reason."""
+    def notes(self, option: str | None = None) -> list[str]:
+        """Return what was left out, a line for each reason.
+
+        Args:
+            option: What a user gives so that the folders inside are searched, if that is possible.
+        """
+        hint = f", which only {option} searches" if option else ""
         reasons = (
             (self.unread, "left out, of kinds that are not read"),
             (self.closed, "left out, folders that may not be listed"),
-            (self.unsearched, "left out, folders inside folders, which only --recursive searches"),
+            (self.unsearched, f"left out, folders inside{hint}"),
         )
         return [f"{reason}: {_named(paths)}" for paths, reason in reasons if paths]
 
@@ -64,13 +69,19 @@ class Listing:
         return self
 
 
-def list_images(folder: Path, recursive: bool = False, ignored: Collection[Path] = ()) -> Listing:
+def list_images(
+    folder: Path,
+    recursive: bool = False,
+    ignored: Collection[Path] = (),
+    option: str | None = None,
+) -> Listing:
     """List the image files of a folder; hidden files and folders are left out.
 
     Args:
         folder: Where to look.
         recursive: Also look into the folders inside; links to folders are not followed.
         ignored: Resolved folders inside that are not looked into.
+        option: See `Listing.notes`.
 
     Raises:
         DataError: If the folder does not exist, may not be listed, or no image is found.
@@ -78,9 +89,18 @@ def list_images(folder: Path, recursive: bool = False, ignored: Collection[Path]
     listing = search(folder, recursive, ignored)
     if not listing.paths:
         known = ", ".join(sorted(SUFFIXES))
-        left_out = "".join(f"; {note}" for note in listing.notes())
+        left_out = "".join(f"; {note}" for note in listing.notes(option))
         raise DataError(f"{printable(folder)} holds no images ({known}){left_out}")
     return listing
+
+
+def left_out(paths: Iterable[Path]) -> list[str]:
+    """Return what `list_images` leaves out of folders among paths, a line for each reason."""
+    listing = Listing()
+    for path in paths:
+        if path.is_dir():
+            listing += search(path, recursive=False)
+    return listing.notes()
 
 
 def search(folder: Path, recursive: bool, ignored: Collection[Path] = ()) -> Listing:

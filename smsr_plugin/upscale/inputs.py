@@ -15,6 +15,8 @@ from smsr_plugin.upscale.errors import RequestError
 
 #: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
 EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")
+#: The option that also takes the folders inside folders.
+RECURSIVE = "--recursive"
 #: For inputs whose format is not written.
 FALLBACK = ".png"
 
@@ -108,7 +110,7 @@ def plan(arguments: Sequence[str], naming: Naming, recursive: bool = False) -> P
         for argument in arguments:
             found += _find(argument, naming, recursive, listing)
         jobs = [naming.job(source, below) for source, below in dict.fromkeys(found)]
-        notes = listing.notes()
+        notes = listing.notes(RECURSIVE)
         _check_places(jobs, naming.folders)
     _check_overwriting(jobs)
     return Plan(jobs, notes)
@@ -136,14 +138,14 @@ def _find(
 
     What is left out of folders is added to the listing.
     """
-    path = Path(argument).expanduser()
+    path = Path(argument)
     if path.is_dir():
         return _in_folder(path, naming, recursive, listing)
     if path.exists() or path.is_symlink():
         return [(path, Path())]
     if not glob.has_magic(argument):
         raise RequestError(f"{printable(path)} does not exist")
-    matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207  may be absolute
+    matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
     files = [(Path(match), Path()) for match in matches if Path(match).is_file()]
     if not files:
         raise RequestError(f"no file matches {printable(argument)}")
@@ -160,8 +162,8 @@ def _in_folder(
     except DataError as error:
         raise RequestError(str(error)) from error
     if not found.paths:
-        hint = "" if recursive else "; --recursive looks into its folders"
-        left_out = "".join(f"; {note}" for note in found.notes())
+        hint = "" if recursive else f"; {RECURSIVE} looks into its folders"
+        left_out = "".join(f"; {note}" for note in found.notes(RECURSIVE))
         raise RequestError(f"{printable(folder)} holds no images{hint}{left_out}")
     listing += found
     return [(path, path.parent.relative_to(folder)) for path in found.paths]

@@ -120,7 +120,7 @@ def test_an_option_of_any_characters_is_one_line(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["convert", "a", "b", "--x\n\x1b[31m"])
     assert capsys.readouterr().err == (
-        r"smsr convert: error: unknown option '--x\n\x1b[31m' (smsr convert --help)" + "\n"
+        r"smsr convert: error: unknown option --x\n\x1b[31m (smsr convert --help)" + "\n"
     )
 
 

@@ -163,7 +163,7 @@ def test_folders_inside_are_named_or_searched(root, make_images):
     prepared = prepare(small_request(root))
     assert [note.partition(": ")[0] for note in prepared.notes] == [
         "left out, of kinds that are not read",
-        "left out, folders inside folders, which only --recursive searches",
+        "left out, folders inside, which only --recursive searches",
     ]
     assert read_lmdb(root / "DIV2K_valid_HR.lmdb").keys() == {"0801", "0802"}
     prepared = prepare(small_request(root, recursive=True, overwrite=True))

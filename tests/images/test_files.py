@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smsr_plugin.images import files
-from smsr_plugin.images.files import DataError, list_images, search
+from smsr_plugin.images.files import DataError, left_out, list_images, search
 
 
 def touch(*paths: Path) -> None:
@@ -46,10 +46,12 @@ def test_what_is_left_out_is_said(tmp_path):
     touch(tmp_path / "with/e.png", tmp_path / "without/f.txt", tmp_path / ".hidden/g.png")
     listing = list_images(tmp_path)
     assert listing.paths == [tmp_path / "a.png"]
-    assert listing.notes() == [
+    assert listing.notes("--recursive") == [
         f"left out, of kinds that are not read: {tmp_path}/b.HEIC, {tmp_path}/c.avif",
-        f"left out, folders inside folders, which only --recursive searches: {tmp_path}/with",
+        f"left out, folders inside, which only --recursive searches: {tmp_path}/with",
     ]
+    assert listing.notes()[1] == f"left out, folders inside: {tmp_path}/with"
+    assert left_out([tmp_path, tmp_path / "a.png"]) == listing.notes()
     deep = list_images(tmp_path, recursive=True)
     assert deep.paths == [tmp_path / "a.png", tmp_path / "with/e.png"]
     assert len(deep.notes()) == 1
@@ -58,7 +60,7 @@ def test_what_is_left_out_is_said(tmp_path):
 
 def test_an_empty_folder_tells_where_images_are(tmp_path):
     touch(tmp_path / "inside/a.png", tmp_path / "b.jxl")
-    with pytest.raises(DataError, match=r"no images \(.*read: .*b\.jxl; .*searches: .*inside"):
+    with pytest.raises(DataError, match=r"no images \(.*read: .*b\.jxl; .*inside: .*inside"):
         list_images(tmp_path)
 
 
