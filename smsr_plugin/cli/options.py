@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     )
     add = parser.add_mutually_exclusive_group().add_argument
     name = add("name", nargs="?", metavar="NAME", help="which; without it, they are listed")
-    name.completer = lambda **_: sorted(templates())
+    name.completer = complete
     add("--schema", action="store_true", help="print the JSON schema, with what is registered")
     add("--reference", action="store_true", help="print every key (docs/options.md)")
     parser.set_defaults(run=run)
@@ -62,6 +62,11 @@ def run(args: argparse.Namespace) -> int:
         return bad_usage(args, f"no option file is called {printable(args.name)}{advice}")
     print(template(known[args.name]), end="")
     return 0
+
+
+def complete(**_: object) -> list[str]:
+    """Return the names that a shell can complete to."""
+    return list(templates())
 
 
 def templates() -> dict[str, Path]:

@@ -17,6 +17,7 @@ _FROM_RGB = (
     )
     / 255
 )
+_TO_RGB = torch.inverse(_FROM_RGB)
 _OFFSET = torch.tensor([16.0, 128.0, 128.0], dtype=torch.float64) / 255
 
 
@@ -30,7 +31,7 @@ def joined(luma: Tensor, chroma: Tensor) -> Tensor:
     """Return RGB (B, 3, H, W) of Y (B, 1, H, W) and of chroma (B, 2, h, w), which is enlarged."""
     larger = F.interpolate(chroma, size=luma.shape[2:], mode="bicubic", align_corners=False)
     ycbcr = torch.cat([luma, larger], 1) - _OFFSET.to(luma).view(3, 1, 1)
-    return _mix(ycbcr, torch.linalg.inv(_FROM_RGB))
+    return _mix(ycbcr, _TO_RGB)
 
 
 def _mix(image: Tensor, matrix: Tensor) -> Tensor:

@@ -1,10 +1,11 @@
 """BasicSR's data sets of images, naming the file at fault when an image cannot be used."""
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
@@ -23,9 +24,9 @@ class NamedPairedImageDataset(PairedImageDataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         try:
-            return super().__getitem__(index)
+            return cast(Any, super()).__getitem__(index)
         except Exception as error:
-            paths = self.paths[index]
+            paths = cast(Any, self).paths[index]
             names = f"gt image {paths['gt_path']} and lq image {paths['lq_path']}"
             raise DataError(f"{names}: cannot be used: {_reason(error)}") from error
 
@@ -41,10 +42,12 @@ class NamedSingleImageDataset(SingleImageDataset):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         try:
-            return super().__getitem__(index)
+            return cast(Any, super()).__getitem__(index)
         except Exception as error:
             reason = _reason(error)
-            raise DataError(f"lq image {self.paths[index]}: cannot be used: {reason}") from error
+            raise DataError(
+                f"lq image {cast(Any, self).paths[index]}: cannot be used: {reason}"
+            ) from error
 
 
 def _reason(error: Exception) -> str:

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from basicsr.utils.registry import MODEL_REGISTRY
 from PIL import Image
 
 from smsr_plugin.data.lmdb_store import read_meta_info
 from smsr_plugin.images.files import DataError
 from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.trial import try_metric
+from smsr_plugin.training.options.values import is_section
 
 #: Images are at least this large in the trial that all metrics have passed.
 TRIED_SIZE = 192
@@ -39,7 +40,8 @@ def check_validation_set(dataset: Any, opt: Options) -> None:
     if smallest is None or dataset.opt.get("dataroot_gt") is None:
         return
     side = smallest * scale
-    for metric, keys in (val.get("metrics") or {}).items():
+    metrics: Options = val.get("metrics") or {}
+    for metric, keys in metrics.items():
         if side < TRIED_SIZE + 2 * keys.get("crop_border", 0):
             try_metric(f"val.metrics.{metric}", keys, (side, side))
 
@@ -50,9 +52,10 @@ def check_together(datasets: list[Any], opt: Options) -> None:
     Raises:
         DataError: If they are such sets.
     """
-    if not (opt.get("val") or {}).get("save_img"):
+    val: Options = opt.get("val") or {}
+    if not val.get("save_img"):
         return
-    if not getattr(MODEL_REGISTRY.get(opt["model_type"]), "saves_by_set", False):
+    if not getattr(required("model", opt["model_type"]), "validates_apart", False):
         _check_names({dataset.opt["name"]: _paths(dataset) for dataset in datasets})
 
 
@@ -71,8 +74,8 @@ def _check_names(sets: dict[str, list[str]]) -> None:
 
 
 def _paths(dataset: Any) -> list[str]:
-    entries = getattr(dataset, "paths", [])
-    return [str(entry["lq_path"] if isinstance(entry, dict) else entry) for entry in entries]
+    entries: list[Any] = getattr(dataset, "paths", [])
+    return [str(entry["lq_path"] if is_section(entry) else entry) for entry in entries]
 
 
 def _sides(dataset: Any) -> Iterator[int]:
@@ -81,7 +84,8 @@ def _sides(dataset: Any) -> Iterator[int]:
     Raises:
         DataError: If a file is no image.
     """
-    if (dataset.opt.get("io_backend") or {}).get("type") == "lmdb":
+    backend: Options = dataset.opt.get("io_backend") or {}
+    if backend.get("type") == "lmdb":
         shapes = read_meta_info(Path(dataset.opt["dataroot_lq"]))
         yield from (min(height, width) for height, width, _ in shapes.values())
         return

@@ -41,8 +41,9 @@ from smsr_plugin.training.options.train import TrainOptions
 class ValidatedModel(SRModel):
     """What `SMSRModel` does besides training; it says which options there are."""
 
-    #: Whether images of several validation sets are saved apart in a training.
-    saves_by_set: ClassVar[bool] = True
+    #: Unlike in BasicSR, images of several sets are saved apart, and what needs gt is not measured
+    #: without.
+    validates_apart: ClassVar[bool] = True
 
     train_options: TrainOptions
     schedules: Callable[[int], dict[str, float]]

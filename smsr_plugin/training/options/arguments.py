@@ -18,7 +18,12 @@ import msgspec
 from msgspec import Meta, defstruct
 
 from smsr_plugin.training.options.docstrings import argument_texts
-from smsr_plugin.training.options.names import Target, parameters
+from smsr_plugin.training.options.names import (
+    IN_CHANNEL_OPTIONS,
+    UPSCALE_OPTIONS,
+    Target,
+    parameters,
+)
 from smsr_plugin.training.options.values import (
     NotNegative,
     Positive,
@@ -39,6 +44,9 @@ class Arguments(NamedTuple):
 
 
 _Weight = Annotated[NotNegative, about("Weight of the loss.")]
+_InChannels = Annotated[Size, about("Channels of the lq image.")]
+_OutChannels = Annotated[Size, about("Channels of the output.")]
+_Upscale = Annotated[Size, about("How many times larger the output is, in height and in width.")]
 _Lowest = Annotated[NotNegative, about("Lowest learning rate.")]
 _Weights = Annotated[
     list[NotNegative], about("Of each restart: what the learning rate is multiplied by.")
@@ -82,18 +90,18 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
         ],
         "eta_min": _Lowest,
     },
-    "network": {},
+    "network": {
+        **dict.fromkeys(IN_CHANNEL_OPTIONS, _InChannels),
+        **dict.fromkeys(("num_out_ch", "out_channels"), _OutChannels),
+        **dict.fromkeys(UPSCALE_OPTIONS, _Upscale),
+    },
     "converter": {},
 }
 #: What arguments mean that BasicSR's classes, or the options of SMSR as a whole, tell elsewhere.
 _TEXTS: Mapping[str, str] = {
-    "num_in_ch": "Channels of the lq image.",
-    "num_out_ch": "Channels of the output.",
     "num_feat": "Feature channels.",
     "num_layer": "Convolutions with masks in each block.",
     "num_block": "Blocks.",
-    "upscale": "How many times larger the output is, in height and in width.",
-    "scale": "How many times larger the output is, in height and in width.",
     "img_range": "Images of 0…1 are multiplied by it inside, and the output is divided by it.",
     "rgb_mean": "Subtracted from images of 0…1 inside, and added again.",
     "eps": "Added inside, against a division by 0.",
@@ -139,6 +147,8 @@ def _arguments(kind: str, target: Target) -> Arguments:
             open_ended = not (kind == "metric" and target.__module__.startswith("basicsr."))
         elif name not in _GIVEN.get(kind, ()) and parameter.kind is not parameter.VAR_POSITIONAL:
             told = _ARGUMENTS[kind].get(name)
+            if told is not None and name in texts:
+                told = Annotated[told, about(texts[name])]
             if told is None:
                 found = _type(hints.get(name, parameter.empty), parameter.default)
                 told = Annotated[found, about(texts.get(name) or _TEXTS.get(name, ""))]

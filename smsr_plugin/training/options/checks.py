@@ -1,4 +1,4 @@
-"""What the type of one key cannot say: what concerns two keys, the machine, or the files there.
+"""What the type of one key cannot say: what concerns two keys.
 
 Each check takes options of the right types and whether they are for training, and raises
 `OptionError` with the key, what was expected, what came and what to do. They run in order: a later
@@ -7,23 +7,24 @@ one may rely on what an earlier one made sure of.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
-
-from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.training.errors import MISSING, wrong
-from smsr_plugin.training.network_size import check_network_size
 from smsr_plugin.training.options.extensions import IMAGE_SETS, image_channels, models
 from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.machine import (
+    check_files,
+    check_loaders,
+    check_networks,
+    check_num_gpu,
+    check_tensorboard,
+)
 from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
     network_option,
+    parameters,
     required,
 )
 from smsr_plugin.training.options.schedulers import check_scheduler
@@ -81,41 +82,6 @@ def check_names(opt: Options, is_train: bool) -> None:
             raise wrong(f"datasets.{phase}.name", expected, dataset["name"], advice)
 
 
-def check_num_gpu(opt: Options, is_train: bool) -> None:
-    """No more CUDA devices are asked for than there are."""
-    value, available = opt["num_gpu"], torch.cuda.device_count()
-    if value != "auto" and value > available:
-        advice = "write `num_gpu: auto`" if available else "write `num_gpu: 0` to run on the CPU"
-        raise wrong("num_gpu", f"at most {available}, the CUDA devices found", value, advice)
-
-
-def check_networks(opt: Options, is_train: bool) -> None:
-    """Networks fit into memory."""
-    for section, keys in opt.items():
-        if section.startswith("network_") and keys is not None:
-            options = {key: value for key, value in keys.items() if key != "type"}
-            check_network_size(section, required("network", keys["type"]), options)
-
-
-def check_tensorboard(opt: Options, is_train: bool) -> None:
-    """TensorBoard is installed if it is asked for, and on if Weights & Biases follows it."""
-    if not is_train:
-        return
-    logger, key = opt["logger"], "logger.use_tb_logger"
-    if not logger["use_tb_logger"]:
-        wandb: Options = logger.get("wandb") or {}
-        if wandb.get("project") is not None:
-            raise wrong(
-                key, "true with logger.wandb.project", False, "it logs what TensorBoard does"
-            )
-        return
-    try:
-        importlib.import_module("torch.utils.tensorboard")
-    except ImportError as error:
-        advice = "`pip install tensorboard`, or write false"
-        raise wrong(key, f"false without TensorBoard ({error})", True, advice) from error
-
-
 def check_scale(opt: Options, is_train: bool) -> None:
     """Data sets and network agree on the scale, and patches divide by it."""
     scale, (name, upscale) = opt.get("scale"), network_option(opt["network_g"], UPSCALE_OPTIONS)
@@ -140,6 +106,11 @@ def check_channels(opt: Options, is_train: bool) -> None:
             expected = f"{fitting} for a network with {name} {channels}"
             advice = f"or write network_g.{name}: {image_channels(dataset)}"
             raise wrong(key, expected, color, advice)
+        for name in ("mean", "std"):
+            values, count = dataset.get(name), image_channels(dataset)
+            if values is not None and len(values) != count:
+                key, expected = f"datasets.{phase}.{name}", f"{count}, one for each channel"
+                raise wrong(key, expected, values, "it is in 0…1")
         if (dataset.get("mean") is None) != (dataset.get("std") is None):
             absent = "mean" if dataset.get("mean") is None else "std"
             key, advice = f"datasets.{phase}.{absent}", "mean and std go together"
@@ -161,56 +132,23 @@ def check_losses(opt: Options, is_train: bool) -> None:
         raise wrong("network_g.window_size", "a whole number above 0", MISSING, advice)
 
 
+def check_metrics(opt: Options, is_train: bool) -> None:
+    """BasicSR's models measure nothing against gt where a data set has none."""
+    if getattr(required("model", opt["model_type"]), "validates_apart", False):
+        return
+    val: Options = opt.get("val") or {}
+    metrics: Options = val.get("metrics") or {}
+    without = [d["name"] for d in opt["datasets"].values() if d["type"] == "SingleImageDataset"]
+    for name, keys in metrics.items():
+        if without and "img2" in parameters(required("metric", keys["type"])):
+            key, expected = f"val.metrics.{name}.type", f"no metric that needs gt for {without[0]}"
+            raise wrong(key, expected, keys["type"], "a SingleImageDataset has no gt: remove it")
+
+
 def check_schedules(opt: Options, is_train: bool) -> None:
     """The learning rate is known for every iteration."""
     if is_train:
         check_scheduler(opt["train"]["scheduler"], opt["train"]["total_iter"])
-
-
-def check_loaders(opt: Options, is_train: bool) -> None:
-    """Prefetching and workers fit each other and the device."""
-    for phase, dataset in opt["datasets"].items():
-        key, mode = f"datasets.{phase}.prefetch_mode", dataset.get("prefetch_mode")
-        if mode == "cuda" and (opt["num_gpu"] == 0 or not torch.cuda.is_available()):
-            raise wrong(key, "`cpu` or ~ when running on the CPU", mode, "write `prefetch_mode: ~`")
-        if mode == "cuda" and dataset.get("pin_memory") is not True:
-            came = dataset.get("pin_memory", MISSING)
-            advice = "prefetch_mode cuda copies from pinned memory"
-            raise wrong(f"datasets.{phase}.pin_memory", "true", came, advice)
-        workers = dataset.get("num_worker_per_gpu", 0) if phase == "train" else 0
-        if dataset.get("persistent_workers") and not workers:
-            advice = "there are no workers to keep: remove it"
-            raise wrong(f"datasets.{phase}.persistent_workers", "false", True, advice)
-
-
-def check_files(opt: Options, is_train: bool) -> None:
-    """The folders and files that the options name exist."""
-    for phase, dataset in opt["datasets"].items():
-        for key, value in dataset.items():
-            if key.startswith("dataroot") or key == "meta_info_file":
-                _check_exists(f"datasets.{phase}.{key}", value)
-            if key == "meta_info_file" and value is not None and not Path(value).is_file():
-                raise wrong(f"datasets.{phase}.{key}", "a file", value, "it lists the images")
-    for key, value in opt["path"].items():
-        if key.startswith("pretrain_network"):
-            _check_exists(f"path.{key}", value)
-    if not is_train and opt["path"].get("pretrain_network_g") is None:
-        advice = "without it the network that is tested has random weights"
-        raise wrong("path.pretrain_network_g", "a file of weights", MISSING, advice)
-
-
-def check_weights(opt: Options) -> None:
-    """The files of weights can be read, without running what is in them.
-
-    Not one of `CHECKS`, which read no file. BasicSR stops at a damaged one with a traceback.
-    """
-    for key, value in opt["path"].items():
-        if key.startswith("pretrain_network") and value is not None:
-            try:
-                read_file(Path(value))
-            except CheckpointError as error:
-                expected, advice = f"a file of weights (it {error})", "name another file"
-                raise wrong(f"path.{key}", expected, value, advice) from error
 
 
 CHECKS = (
@@ -220,6 +158,7 @@ CHECKS = (
     check_tensorboard,
     check_scale,
     check_channels,
+    check_metrics,
     check_networks,
     check_schedules,
     check_loaders,
@@ -233,9 +172,3 @@ def _image_sets(opt: Options) -> Iterator[tuple[str, Options]]:
     for phase, dataset in opt["datasets"].items():
         if model is not None and model.images and dataset["type"] in IMAGE_SETS:
             yield phase, dataset
-
-
-def _check_exists(key: str, value: object) -> None:
-    if value is not None and not Path(str(value)).exists():
-        advice = f"there is no such file or folder below {Path.cwd()}"
-        raise wrong(key, "an existing path", value, advice)

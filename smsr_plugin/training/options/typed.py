@@ -117,8 +117,11 @@ def _complete(
         if item.name in values:
             continue
         if item.required:
-            told = advice(item.type) if needed_by is None else f"{needed_by} has no default"
-            raise wrong(place.key(item.name).path, expected(item.type), MISSING, told)
+            text, told = expected(item.type), advice(item.type)
+            if needed_by is not None:
+                text = text if text == "a value" else f"a value ({text})"
+                told = f"{needed_by} has no default"
+            raise wrong(place.key(item.name).path, text, MISSING, told)
         if "fill" in metadata(item.type) and item.default is not NODEFAULT:
             values[item.name] = item.default
 

@@ -13,8 +13,9 @@ from basicsr.utils.dist_util import get_dist_info
 
 from smsr_plugin.processes import current
 from smsr_plugin.training.errors import OptionError
-from smsr_plugin.training.options.checks import check_options, check_weights
+from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.file import Options, read_option_file
+from smsr_plugin.training.options.machine import check_weights
 from smsr_plugin.training.options.trial import try_out
 from smsr_plugin.training.run.command import Command
 from smsr_plugin.training.run.distributed import connect

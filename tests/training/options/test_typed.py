@@ -67,7 +67,7 @@ def error_of(pairs, changes) -> str:
         ({"train:ema_decay": 999}, "train.ema_decay: expected a number of at least 0 and below"),
         ({"train:ema_decay": float("nan")}, "train.ema_decay: expected a number"),
         ({"train:optim_g:lrr": 1}, "train.optim_g.lrr: expected an option of Adam (did you mean l"),
-        ({"train:optim_g:lr": REMOVED}, "train.optim_g.lr: expected a number above 0, got nothing"),
+        ({"train:optim_g:lr": REMOVED}, "train.optim_g.lr: expected a value (a number above 0)"),
         ({"train:optim_g:lr": float("inf")}, "train.optim_g.lr: expected a number above 0, got"),
         ({"train:optim_g:betas": [0.9]}, "train.optim_g.betas: expected a list of 2, each a numb"),
         ({"train:optim_g:weight_decay": -1}, "weight_decay: expected a number of at least 0"),
@@ -121,8 +121,19 @@ def test_wrong_keys_and_values_are_refused(pairs, changes, message):
             {"network_g:num_in_ch": 1, "network_g:num_out_ch": 1},
             "train.color: expected `y` for a network with num_in_ch 1, got None",
         ),
+        (
+            {"datasets:val:mean": [0.5], "datasets:val:std": [1]},
+            "val.mean: expected 3, one for each",
+        ),
         ({"datasets:val:mean": [0.5, 0.5, 0.5]}, "val.std: expected a value for each channel"),
         ({"logger:wandb": {"project": "x"}}, "use_tb_logger: expected true with logger.wandb.pr"),
+        (
+            {
+                "datasets:val": {"name": "x", "type": "SingleImageDataset", "dataroot_lq": "."}
+                | {"io_backend": {"type": "disk"}}
+            },
+            "val.metrics.psnr.type: expected no metric that needs gt for x, got 'calculate_psnr'",
+        ),
         ({"model_type": "SwinIRModel"}, "network_g.window_size: expected a whole number above 0"),
     ],
 )

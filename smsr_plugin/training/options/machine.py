@@ -1,0 +1,102 @@
+"""Checks of options against the machine: its devices and memory, what is installed, the files."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import torch
+
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import read_file
+from smsr_plugin.training.errors import MISSING, wrong
+from smsr_plugin.training.network_size import check_network_size
+from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.names import required
+
+
+def check_num_gpu(opt: Options, is_train: bool) -> None:
+    """No more CUDA devices are asked for than there are."""
+    value, available = opt["num_gpu"], torch.cuda.device_count()
+    if value != "auto" and value > available:
+        advice = "write `num_gpu: auto`" if available else "write `num_gpu: 0` to run on the CPU"
+        raise wrong("num_gpu", f"at most {available}, the CUDA devices found", value, advice)
+
+
+def check_networks(opt: Options, is_train: bool) -> None:
+    """Networks fit into memory."""
+    for section, keys in opt.items():
+        if section.startswith("network_") and keys is not None:
+            options = {key: value for key, value in keys.items() if key != "type"}
+            check_network_size(section, required("network", keys["type"]), options)
+
+
+def check_tensorboard(opt: Options, is_train: bool) -> None:
+    """TensorBoard is installed if it is asked for, and on if Weights & Biases follows it."""
+    if not is_train:
+        return
+    logger, key = opt["logger"], "logger.use_tb_logger"
+    if not logger["use_tb_logger"]:
+        wandb: Options = logger.get("wandb") or {}
+        if wandb.get("project") is not None:
+            raise wrong(
+                key, "true with logger.wandb.project", False, "it logs what TensorBoard does"
+            )
+        return
+    try:
+        importlib.import_module("torch.utils.tensorboard")
+    except ImportError as error:
+        advice = "`pip install tensorboard`, or write false"
+        raise wrong(key, f"false without TensorBoard ({error})", True, advice) from error
+
+
+def check_loaders(opt: Options, is_train: bool) -> None:
+    """Prefetching and workers fit each other and the device."""
+    for phase, dataset in opt["datasets"].items():
+        key, mode = f"datasets.{phase}.prefetch_mode", dataset.get("prefetch_mode")
+        if mode == "cuda" and (opt["num_gpu"] == 0 or not torch.cuda.is_available()):
+            raise wrong(key, "`cpu` or ~ when running on the CPU", mode, "write `prefetch_mode: ~`")
+        if mode == "cuda" and dataset.get("pin_memory") is not True:
+            came = dataset.get("pin_memory", MISSING)
+            advice = "prefetch_mode cuda copies from pinned memory"
+            raise wrong(f"datasets.{phase}.pin_memory", "true", came, advice)
+        workers = dataset.get("num_worker_per_gpu", 0) if phase == "train" else 0
+        if dataset.get("persistent_workers") and not workers:
+            advice = "there are no workers to keep: remove it"
+            raise wrong(f"datasets.{phase}.persistent_workers", "false", True, advice)
+
+
+def check_files(opt: Options, is_train: bool) -> None:
+    """The folders and files that the options name exist."""
+    for phase, dataset in opt["datasets"].items():
+        for key, value in dataset.items():
+            if key.startswith("dataroot") or key == "meta_info_file":
+                _check_exists(f"datasets.{phase}.{key}", value)
+            if key == "meta_info_file" and value is not None and not Path(value).is_file():
+                raise wrong(f"datasets.{phase}.{key}", "a file", value, "it lists the images")
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network"):
+            _check_exists(f"path.{key}", value)
+    if not is_train and opt["path"].get("pretrain_network_g") is None:
+        advice = "without it the network that is tested has random weights"
+        raise wrong("path.pretrain_network_g", "a file of weights", MISSING, advice)
+
+
+def check_weights(opt: Options) -> None:
+    """The files of weights can be read, without running what is in them.
+
+    Not one of `CHECKS`, which read no file. BasicSR stops at a damaged one with a traceback.
+    """
+    for key, value in opt["path"].items():
+        if key.startswith("pretrain_network") and value is not None:
+            try:
+                read_file(Path(value))
+            except CheckpointError as error:
+                expected, advice = f"a file of weights (it {error})", "name another file"
+                raise wrong(f"path.{key}", expected, value, advice) from error
+
+
+def _check_exists(key: str, value: object) -> None:
+    if value is not None and not Path(str(value)).exists():
+        advice = f"there is no such file or folder below {Path.cwd()}"
+        raise wrong(key, "an existing path", value, advice)
