@@ -44,6 +44,9 @@ class Arguments(NamedTuple):
 
 
 _Weight = Annotated[NotNegative, about("Weight of the loss.")]
+#: Pixels; images that are tried must be larger.
+MAX_BORDER = 1000
+
 _InChannels = Annotated[Size, about("Channels of the lq image.")]
 _OutChannels = Annotated[Size, about("Channels of the output.")]
 _Upscale = Annotated[Size, about("How many times larger the output is, in height and in width.")]
@@ -63,7 +66,9 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     },
     "metric": {
         "crop_border": Annotated[
-            Whole, about("Pixels at each border that are not measured; usually the scale.")
+            int,
+            Meta(ge=0, le=MAX_BORDER),
+            about("Pixels at each border that are not measured; usually the scale."),
         ],
         "input_order": Annotated[Literal["HWC"], about("As BasicSR hands images over.")],
         "test_y_channel": Annotated[
