@@ -118,7 +118,8 @@ def _measure(comparing: Run) -> None:
     from tqdm import tqdm
 
     done = comparing.total - comparing.pending
-    with tqdm(total=comparing.total, initial=done, unit="run") as bar:
+    # None: on a terminal
+    with tqdm(total=comparing.total, initial=done, unit="run", disable=None) as bar:
 
         def progress(doing: str, done: int) -> None:
             bar.set_postfix_str(doing, refresh=not done)

@@ -118,9 +118,10 @@ def test_figures_are_those_of_the_networks(files, arguments, capsys):
         assert float(row["density"]) == pytest.approx(np.mean(densities))
         assert float(row["macs"]) == pytest.approx(cost.macs(densities, x[0, 0].numel()))
         assert float(row["seconds"]) > 0
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert "| SMSR sparse |" in printed
     assert "peak MiB" in printed
+    assert "run/s" not in told  # a bar is for terminals
     results = (files / "out/results.json").read_text()
     assert str(files) not in results + (files / "out/results.md").read_text()
     assert json.loads(results)["sets"] == {"Tiny": 2}
