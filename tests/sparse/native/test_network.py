@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import pytest
@@ -41,6 +42,19 @@ def splits(draw):
     return num_feat, [[draw(layer) for _ in range(3)] for _ in range(2)]
 
 
+def own_change(net, x, masks, expected):
+    """Return how far the network's formula moves when only its weights lose bfloat16's bits.
+
+    Random networks differ in how they pass small errors on; a fixed bound fits most of them only.
+    """
+    rounded = copy.deepcopy(net)
+    with torch.no_grad():
+        for weight in rounded.parameters():
+            weight.copy_(weight.bfloat16())
+    moved = literal_forward(rounded, x.double(), masks, net.channel_masks()) - expected
+    return moved.abs().max().item()
+
+
 def check(net, precision, size, batch, density, seed=0, atol=None):
     """Compare with the formula, the masks given; `atol` in place of the usual one."""
     x = image(*size, batch=batch, seed=seed)
@@ -48,8 +62,10 @@ def check(net, precision, size, batch, density, seed=0, atol=None):
     sr = native(net, precision)(x, spa_mask=masks)
     assert sr.dtype == x.dtype
     expected = literal_forward(net, x.double(), masks, net.channel_masks())
-    close = CLOSE[precision] if atol is None else {"rtol": 0, "atol": atol}
-    torch.testing.assert_close(sr.double(), expected, **close)
+    if atol is None:
+        own = own_change(net, x, masks, expected) if precision == "bf16" else 0.0
+        atol = CLOSE[precision]["atol"] + own
+    torch.testing.assert_close(sr.double(), expected, rtol=0, atol=atol)
 
 
 @per_precision
