@@ -7,27 +7,26 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
-from basicsr.archs import build_network
 from basicsr.losses import build_loss
 from basicsr.utils import get_root_logger
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from smsr_plugin.archs.density import density_curve
-from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
+from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import kept_computation
-from smsr_plugin.checkpoints import fold_img_range, load_weights, read_state_dict
-from smsr_plugin.checkpoints.shapes import CURVE
 from smsr_plugin.training.data.draws import MASK_SEED, Draw, seed_of
-from smsr_plugin.training.model.mask_training import (
-    begin_masks,
+from smsr_plugin.training.model.mask_training import MaskTraining
+from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
+from smsr_plugin.training.model.pretrained import pretrained_state
+from smsr_plugin.training.model.quantile_masks import (
+    QuantileMasks,
     fix_channel_masks,
-    follow_density,
     prepare_network,
 )
-from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
+from smsr_plugin.training.model.soft_masks import SoftMasks
+from smsr_plugin.training.model.teacher import build_teacher
 from smsr_plugin.training.model.validated_model import ValidatedModel
 from smsr_plugin.training.model.validation_log import mask_images
 from smsr_plugin.training.options.train import AUTOCAST_DTYPES, TrainOptions
@@ -37,7 +36,7 @@ class SMSRModel(ValidatedModel):
     """SRModel for SMSR.
 
     Options beyond SRModel's: `train.sparsity_opt` (a loss, for soft masks), `train.masks` with
-    `train.detail_opt` (see `smsr_plugin.training.model.mask_training`), `network_t` with
+    `train.detail_opt` (see `smsr_plugin.training.model.quantile_masks`), `network_t` with
     `train.teacher_opt` (a network whose output is learned), the keys of `TrainOptions`,
     `logger.tb_masks` (see `smsr_plugin.training.model.validation_log`), and `val.converter` (see
     `smsr_plugin.training.converters`): without it validation runs the masked-dense oracle. With
@@ -69,56 +68,41 @@ class SMSRModel(ValidatedModel):
         train = self.opt["train"]
         if train.get("perceptual_opt"):
             raise ValueError("SMSRModel trains with pixel_opt and sparsity_opt, not perceptual_opt")
-        self.train_options = TrainOptions.from_train_section(train)
+        self.train_options = options = TrainOptions.from_train_section(train)
         mask_images(self.opt["logger"])  # raises on a wrong value, before training starts
-        self._check_losses(train)
-        masks, net = self.train_options.masks, self.get_bare_model(self.net_g)
-        if masks and self.opt["path"].get("pretrain_network_g") is None:
-            prepare_network(net, self.opt["manual_seed"])
-        if masks:
-            fix_channel_masks(net)
+        self.net_t = build_teacher(self.opt, self.device)
+        self.cri_teacher = self._loss("teacher_opt") if self.net_t else None
+        self.masks = self._mask_training(options)
         super().init_training_settings()
-        self.cri_sparsity, self.cri_detail, self.cri_teacher = (
-            build_loss(train[key]).to(self.device) if train.get(key) else None
-            for key in ("sparsity_opt", "detail_opt", "teacher_opt")
-        )
-        self.net_t = self._build_teacher() if self.cri_teacher else None
         self._check_parts()
 
-    def _check_losses(self, train: dict[str, Any]) -> None:
-        """Raise ValueError where losses and masks do not go together."""
-        masks = self.train_options.masks is not None
-        for key, needed in (("sparsity_opt", not masks), ("detail_opt", masks)):
-            if bool(train.get(key)) != needed:
-                kind = "the masks of train.masks" if masks else "soft masks (no train.masks)"
-                loss = {"sparsity_opt": "SparsityLoss", "detail_opt": "DetailLoss"}[key]
-                what = f"is missing: {kind} need it, e.g. {{type: {loss}}}"
-                raise ValueError(
-                    f"train.{key} {what if needed else f'is not for {kind}: remove it'}"
-                )
-        if bool(train.get("teacher_opt")) != bool(self.opt.get("network_t")):
-            raise ValueError(
-                "a teacher needs both network_t, its network, and train.teacher_opt, the loss "
-                "against its output, e.g. {type: L1Loss, loss_weight: 1.0, reduction: mean}"
-            )
+    def _mask_training(self, options: TrainOptions) -> MaskTraining:
+        """Return the way in which masks are trained; raise ValueError where its loss is another's.
 
-    def _build_teacher(self) -> nn.Module:
-        """Build `network_t`, frozen, from `path.pretrain_network_t`."""
-        path, section = self.opt["path"].get("pretrain_network_t"), self.opt["network_t"]
-        if "network_t" not in (self.opt["path"].get("ignore_resume_networks") or ()):
+        Masks by quantiles also give a new network the weights that they begin with.
+        """
+        quantiles = options.masks is not None
+        kind = "the masks of train.masks" if quantiles else "soft masks (no train.masks)"
+        ways = {"sparsity_opt": "SparsityLoss", "detail_opt": "DetailLoss"}
+        needed, other = reversed(ways) if quantiles else ways
+        train = self.opt["train"]
+        if not train.get(needed):
             raise ValueError(
-                "path.ignore_resume_networks must be [network_t]: the teacher is not trained, and "
-                "a resumed training loads it from path.pretrain_network_t as well"
+                f"train.{needed} is missing: {kind} need it, e.g. {{type: {ways[needed]}}}"
             )
-        if path is None:
-            raise ValueError("path.pretrain_network_t is missing: the teacher's weights")
-        scale, upscale = self.opt["scale"], section.get("upscale", self.opt["scale"])
-        if upscale != scale:
-            raise ValueError(f"network_t.upscale must be {scale}, the scale, got {upscale}")
-        net = build_network(section).to(self.device).requires_grad_(False).eval()
-        load_weights(net, path, param_key=self.opt["path"].get("param_key_t"))
-        get_root_logger().info(f"Teacher: {section['type']} from {path}.")
-        return net
+        if train.get(other):
+            raise ValueError(f"train.{other} is not for {kind}: remove it")
+        if options.masks is None:
+            return SoftMasks(options, self._loss(needed))
+        net = self.get_bare_model(self.net_g)
+        if self.opt["path"].get("pretrain_network_g") is None:
+            prepare_network(net, self.opt["manual_seed"])
+        fix_channel_masks(net)
+        world_size = self.opt["world_size"] if self.opt["dist"] else 1
+        return QuantileMasks(options.masks, options.accumulate, self._loss(needed), world_size)
+
+    def _loss(self, key: str) -> Any:
+        return build_loss(self.opt["train"][key]).to(self.device)
 
     def setup_optimizers(self) -> None:
         """Set up the optimizer, with a learning rate of their own for mask predictors if asked."""
@@ -162,48 +146,10 @@ class SMSRModel(ValidatedModel):
         """
         bare = self.get_bare_model(net)
         assert isinstance(bare, SMSR)  # see __init__
-        checkpoint = read_state_dict(load_path, param_key=param_key)
-        state_dict, config = checkpoint.state_dict, checkpoint.config
-        if checkpoint.param_key != param_key:
-            get_root_logger().warning(
-                f"{load_path} holds no {param_key}: {checkpoint.param_key or 'the whole'} is taken."
-            )
-        if not strict:
-            self._load_what_fits(bare, state_dict, config.img_range, load_path)
-            return
-        differing = [
-            f"{name} {getattr(config, name)} in the file, {getattr(bare.config, name)} in network_g"
-            for name in ("upscale", "num_feat", "num_layer", "num_block", "num_in_ch")
-            if getattr(config, name) != getattr(bare.config, name)
-        ]
-        if differing:
-            raise ValueError(
-                f"{load_path} does not fit network_g: {'; '.join(differing)}; with "
-                "path.strict_load_g: false the tensors that fit are taken"
-            )
-        if config.img_range != bare.config.img_range:
-            state_dict = fold_img_range(state_dict, bare.config.img_range)
-        get_root_logger().info(f"Loading SMSR from {load_path} [{checkpoint.param_key}].")
-        self._print_different_keys_loading(bare, state_dict, strict)
+        state_dict = pretrained_state(bare, load_path, strict=strict, param_key=param_key)
+        if strict:
+            self._print_different_keys_loading(bare, state_dict, strict)
         bare.load_state_dict(state_dict, strict=strict)
-
-    def _load_what_fits(
-        self, bare: SMSR, state_dict: dict[str, torch.Tensor], img_range: float, load_path: str
-    ) -> None:
-        """Load every tensor that has the network's shape, of another scale's network say."""
-        if img_range != bare.config.img_range:
-            state_dict = fold_img_range(state_dict, bare.config.img_range)
-        own = {key: value.shape for key, value in bare.state_dict().items()}
-        own.setdefault(CURVE, state_dict.get(CURVE, torch.empty(0)).shape)
-        fitting = {k: v for k, v in state_dict.items() if own.get(k) == v.shape}
-        if len(fitting.get(CURVE, bare.blocks)) != len(bare.blocks):
-            del fitting[CURVE]
-        rest = sorted((own.keys() - {CURVE} | state_dict.keys()) - fitting.keys())
-        get_root_logger().info(
-            f"Loading {len(fitting)} tensors of SMSR from {load_path}; "
-            f"not taken, because they do not fit: {', '.join(rest) or 'none'}."
-        )
-        bare.load_state_dict(fitting, strict=False)
 
     def feed_data(self, data: dict[str, Any]) -> None:
         self.lq_paths: list[str] = data.get("lq_path") or []
@@ -228,7 +174,7 @@ class SMSRModel(ValidatedModel):
                 parameters = self.net_g.parameters()
                 torch.nn.utils.clip_grads_with_norm_(parameters, options.grad_clip, norm)
             self.optimizer_g.step()
-            self._follow_density(current_iter)
+            self.masks.end(self.get_bare_model(self.net_g), current_iter)
             if self.ema_decay > 0:
                 self.model_ema(decay=self.ema_decay)
 
@@ -251,11 +197,7 @@ class SMSRModel(ValidatedModel):
 
     def schedules(self, current_iter: int) -> dict[str, float]:
         """Return what is set, not learned, in an iteration, for the log."""
-        options = self.train_options
-        if options.masks is not None:
-            return {"density": options.masks.density_at(current_iter)}
-        weight = options.warmup(current_iter) * self.cri_sparsity.loss_weight
-        return {"tau": options.tau(current_iter), "lambda": weight}
+        return self.masks.schedules(current_iter)
 
     def _backward(self, current_iter: int) -> dict[str, torch.Tensor]:
         """Add up the gradients of the batch's parts; return the batch's losses and densities.
@@ -263,62 +205,33 @@ class SMSRModel(ValidatedModel):
         Every one of them is a mean over images, so that of the batch is the weighted mean of those
         of its parts.
         """
-        bare = self.get_bare_model(self.net_g)
-        seeds = self._noise_seeds(current_iter)
-        # Of the whole batch: a sample's noise is the same however the batch is cut.
-        noise = None
-        if self.train_options.masks is None:
-            noise = MaskNoise.draw(bare.config, self.lq, seeds)
-        elif bare.density_curve is None and not self._every_pixel(current_iter):
-            self._begin_masks(current_iter)
         sections = self.train_options.accumulate
+        arguments = self.masks.begin(
+            self.get_bare_model(self.net_g),
+            self.lq,
+            self._noise_seeds(current_iter),
+            current_iter,
+            self._forward,
+        )
         parts = zip(
-            self.lq.tensor_split(sections),
-            self.gt.tensor_split(sections),
-            noise.split(sections) if noise else [None] * sections,
-            strict=True,
+            self.lq.tensor_split(sections), self.gt.tensor_split(sections), arguments, strict=True
         )
         values: defaultdict[str, Any] = defaultdict(float)
-        self.curve = None
-        for part, (lq, gt, part_noise) in enumerate(parts, 1):
+        for part, (lq, gt, on_masks) in enumerate(parts, 1):
             # Processes meet once, when the gradients of all parts have been added up.
             alone = self.opt["dist"] and part < sections
             share = len(lq) / len(self.lq)
             with self.net_g.no_sync() if alone else nullcontext():
-                out = self._forward(lq, current_iter, part_noise)
+                out = self._forward(lq, on_masks)
                 losses = self._losses(out, lq, gt, current_iter)
                 (share * torch.stack(list(losses.values())).sum()).backward()
             with torch.no_grad():
                 losses["spa_density"] = out.spa_mask.float().mean()
                 losses["kept"] = kept_computation(out.spa_mask, out.ch_mask).mean()
-                if noise is None and out.logits is not None:
-                    curve = share * density_curve(out.logits)
-                    self.curve = curve if self.curve is None else self.curve + curve
+            self.masks.see(out, share)
             for name, value in losses.items():
                 values[name] += share * value.detach()
         return values
-
-    def _every_pixel(self, current_iter: int) -> bool:
-        masks = self.train_options.masks
-        return masks is not None and current_iter <= masks.dense_iters
-
-    @torch.no_grad()
-    def _begin_masks(self, current_iter: int) -> None:
-        begin_masks(self.get_bare_model(self.net_g))
-        out = self._forward(self.lq, current_iter, None)
-        self.curve = density_curve(cast(torch.Tensor, out.logits))
-        self._follow_density(current_iter)
-
-    def _follow_density(self, current_iter: int) -> None:
-        """Set the density of the masks by the logits of this batch, in all processes alike."""
-        masks, net = self.train_options.masks, self.get_bare_model(self.net_g)
-        if masks is None or self.curve is None:
-            return
-        if self.opt["dist"]:
-            torch.distributed.all_reduce(self.curve)
-            self.curve /= self.opt["world_size"]
-        density, batches = masks.density_at(current_iter), current_iter - masks.dense_iters
-        follow_density(net, self.curve, density, batches)
 
     def model_ema(self, decay: float = 0.999) -> None:
         """Average the parameters, and keep the curves of the network itself with them."""
@@ -326,21 +239,13 @@ class SMSRModel(ValidatedModel):
         curve = self.get_bare_model(self.net_g).density_curve
         self.net_g_ema.density_curve = None if curve is None else curve.clone()
 
-    def _forward(
-        self, lq: torch.Tensor, current_iter: int, noise: MaskNoise | None
-    ) -> MaskedOutput:
-        options = self.train_options
-        masks: dict[str, Any] = {"noise": noise}
-        if options.masks is None:
-            masks["tau"] = options.tau(current_iter)
-        else:
-            masks["straight_through"] = True
-        if self._every_pixel(current_iter):
-            blocks = self.get_bare_model(self.net_g).config.num_block
-            masks["spa_mask"] = lq.new_ones(len(lq), blocks, *lq.shape[2:])
+    def _forward(self, lq: torch.Tensor, on_masks: dict[str, Any]) -> MaskedOutput:
         with self._autocast():  # the layout of the input becomes that of all features
-            lq = lq.contiguous(memory_format=options.memory_format(self.device.type))
-            return cast(MaskedOutput, self.net_g(lq, return_masks=True, **masks))
+            return cast(MaskedOutput, self.net_g(self._laid_out(lq), return_masks=True, **on_masks))
+
+    def _laid_out(self, lq: torch.Tensor) -> torch.Tensor:
+        layout = self.train_options.memory_format(self.device.type)
+        return lq.contiguous(memory_format=layout)
 
     def _losses(
         self, out: MaskedOutput, lq: torch.Tensor, gt: torch.Tensor, current_iter: int
@@ -350,18 +255,9 @@ class SMSRModel(ValidatedModel):
             losses["l_pix"] = self.cri_pix(out.sr.float(), gt)
         if self.net_t is not None:
             with torch.no_grad(), self._autocast():
-                layout = self.train_options.memory_format(self.device.type)
-                reference = self.net_t(lq.contiguous(memory_format=layout)).float()
+                reference = self.net_t(self._laid_out(lq)).float()
             losses["l_teacher"] = self.cri_teacher(out.sr.float(), reference)
-        masks = self.train_options.masks
-        if masks is None:
-            warmup = self.train_options.warmup(current_iter)
-            losses["l_sparsity"] = warmup * self.cri_sparsity(out.spa_mask, out.ch_mask)
-        elif out.logits is not None:
-            first, last = self.cri_detail.loss_weight, self.cri_detail.end_weight
-            weight = masks.detail_weight(current_iter, first, last)
-            losses["l_detail"] = weight * self.cri_detail(out.logits, reference, lq)
-        return losses
+        return losses | self.masks.losses(out, reference, lq, current_iter)
 
     def _is_finite(self, values: dict[str, torch.Tensor]) -> bool:
         """Whether losses and gradients are finite, in all processes alike."""

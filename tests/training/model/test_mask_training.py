@@ -13,7 +13,7 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import load, read
 from smsr_plugin.cli.main import main
 from smsr_plugin.training.architectures import build_architecture
-from smsr_plugin.training.model.mask_training import follow_density
+from smsr_plugin.training.model.quantile_masks import follow_density
 from smsr_plugin.training.options.masks import MaskOptions
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
