@@ -27,8 +27,8 @@ from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.reading import read_picture
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.registration import register_all
 from smsr_plugin.training.run.resume import UnreadableError, read_state

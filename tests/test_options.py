@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from smsr_plugin.training.converters import CONVERTER_REGISTRY, convert
 from smsr_plugin.training.model.validation_log import mask_images
 from smsr_plugin.training.options.file import read_option_file
+from smsr_plugin.training.options.names import CONVERTER_REGISTRY, convert
 from smsr_plugin.training.options.train import TrainOptions
 from smsr_plugin.training.registration import register_all
 

@@ -98,7 +98,7 @@ def _subject(args: argparse.Namespace) -> Subject:
         return Subject("SMSR", net, net.config.upscale, net.config.num_in_ch)
     # BasicSR takes seconds to import, and --weights does not need it.
     from smsr_plugin.training.architectures import build_architecture
-    from smsr_plugin.training.errors import OptionError
+    from smsr_plugin.training.options.errors import OptionError
     from smsr_plugin.training.options.file import parse_yaml, read_option_file
 
     name, upscale, options = args.name, args.upscale or DEFAULT_UPSCALE, {}

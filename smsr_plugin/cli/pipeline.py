@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.processes import LostProcessError
-    from smsr_plugin.training.errors import EndedElsewhereError, OptionError, RunError
-    from smsr_plugin.training.run.command import Command
+    from smsr_plugin.training.options.errors import EndedElsewhereError, OptionError, RunError
+    from smsr_plugin.training.run.options import Command
     from smsr_plugin.training.run.pipeline import run_pipeline
 
     def say(text: str, consequence: bool = False) -> None:

@@ -5,9 +5,27 @@ and registers the package's networks, models, losses and data sets in BasicSR: a
 own `train_pipeline` and `test_pipeline` find them in option files.
 """
 
-from smsr_plugin.training import basicsr_compat  # noqa: F401  before all else
+import importlib
+import sys
+from types import ModuleType
 
-# isort: split
-from smsr_plugin.training.registration import register_all
+FUNCTIONAL_TENSOR = "torchvision.transforms.functional_tensor"
+
+
+def install_torchvision_shim() -> None:
+    """Put back the module that BasicSR 1.4.2 imports `rgb_to_grayscale` from, where it is gone."""
+    try:
+        importlib.import_module(FUNCTIONAL_TENSOR)
+    except ModuleNotFoundError:
+        from torchvision.transforms.functional import rgb_to_grayscale
+
+        shim = ModuleType(FUNCTIONAL_TENSOR)
+        shim.__dict__["rgb_to_grayscale"] = rgb_to_grayscale
+        sys.modules[FUNCTIONAL_TENSOR] = shim
+
+
+install_torchvision_shim()
+
+from smsr_plugin.training.registration import register_all  # noqa: E402  after the shim
 
 register_all()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
-from smsr_plugin.training.errors import OptionError, suggestion
-from smsr_plugin.training.network_size import check_network_size
+from smsr_plugin.training.options.errors import OptionError, suggestion
+from smsr_plugin.training.options.machine import check_network_size
 from smsr_plugin.training.options.names import (
     BASICSR_SUFFIX,
     IN_CHANNEL_OPTIONS,

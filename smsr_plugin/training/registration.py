@@ -20,9 +20,9 @@ from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import SparsityLoss
 from smsr_plugin.sparse import to_sparse
-from smsr_plugin.training.converters import CONVERTER_REGISTRY
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 from smsr_plugin.training.model.smsr_model import SMSRModel
+from smsr_plugin.training.options.names import CONVERTER_REGISTRY
 
 #: (registry, object); each is found in option files under its own `__name__`.
 ENTRIES: tuple[tuple[Registry, Any], ...] = (

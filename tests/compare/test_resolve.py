@@ -13,7 +13,7 @@ from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.compare.networks.argument import NetworkError, parse_network
 from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.sparse import SparseNetwork
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 
 TINY_PAN = "num_feat=4,num_up_feat=4,num_block=1"
 X = torch.rand(1, 3, 9, 10, generator=torch.Generator().manual_seed(0))

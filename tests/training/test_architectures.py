@@ -4,7 +4,7 @@ import pytest
 
 from smsr_plugin.complexity import lq_size, profile
 from smsr_plugin.training.architectures import STANDARD_SIZES, build_architecture
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 
 
 def size_and_cost(name, upscale, **options):

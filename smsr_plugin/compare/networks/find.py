@@ -29,7 +29,7 @@ def find_source(argument: NetworkArgument, scale: int) -> NetworkSource:
     if argument.file is not None:
         return _registered(argument.source, options, scale, argument.file, key)
     if path.suffix in OPTION_FILES:
-        from smsr_plugin.training.options.network import read_option_network
+        from smsr_plugin.training.options.file import read_option_network
 
         found = read_option_network(path)
         key = key or _key_in_file(found.weights, found.param_key)

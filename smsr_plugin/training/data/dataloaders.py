@@ -15,8 +15,8 @@ from smsr_plugin.training.data.data_order import IterationSampler, SeededDataset
 from smsr_plugin.training.data.loader import RunLoader, build_dataloader
 from smsr_plugin.training.data.named import NAMED
 from smsr_plugin.training.data.validation_sets import check_together, check_validation_set
-from smsr_plugin.training.errors import OptionError, mendable
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.errors import OptionError, mendable
+from smsr_plugin.training.options.values import Options
 
 
 class Loaders(NamedTuple):

@@ -15,7 +15,7 @@ from basicsr.data import worker_init_fn
 from basicsr.utils.dist_util import get_dist_info
 from torch.utils.data import DataLoader, Sampler
 
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.values import Options
 
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -11,7 +11,7 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
 
 from smsr_plugin.images.files import DataError
-from smsr_plugin.training.data.pairs import pair_paths
+from smsr_plugin.training.data.pairs import set_up
 
 
 class NamedPairedImageDataset(PairedImageDataset):
@@ -19,8 +19,7 @@ class NamedPairedImageDataset(PairedImageDataset):
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         opt = deepcopy(dict(opt))
-        pair_paths(opt)  # says what is lacking; the parent only that something is
-        super().__init__(opt)
+        set_up(self, opt)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         try:

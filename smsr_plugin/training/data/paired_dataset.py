@@ -22,8 +22,8 @@ from smsr_plugin.images.header import GREY, Header
 from smsr_plugin.images.pixels import Rgb, to_unit
 from smsr_plugin.images.rgb import decode_with_header
 from smsr_plugin.staging import open_regular
-from smsr_plugin.training.data.draws import draw_by_detail
-from smsr_plugin.training.data.pairs import pair_paths
+from smsr_plugin.training.data.data_order import draw_by_detail
+from smsr_plugin.training.data.pairs import set_up
 from smsr_plugin.training.options.datasets import MAX_DRAWS
 
 _ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
@@ -56,20 +56,11 @@ class CheckedPairedImageDataset(PairedImageDataset):
         try:
             _check_options(opt)
             opt |= {option: str(Path(opt[option])) for option in _ROOTS.values()}
-            self._set_up(opt)
+            set_up(self, opt)
             if not self.paths:
                 raise DataError(f"there are no image pairs in {self.gt_folder}")
         except (AssertionError, ValueError, OSError) as error:
             raise DataError(f"data set {opt.get('name', '(unnamed)')}: {error}") from error
-
-    def _set_up(self, opt: dict[str, Any]) -> None:
-        """Do what the parent's constructor does, but search for pairs by `pair_paths`."""
-        self.file_client: Any = None
-        self.opt, self.io_backend_opt = opt, opt["io_backend"]
-        self.mean, self.std = opt.get("mean"), opt.get("std")
-        self.gt_folder, self.lq_folder = opt["dataroot_gt"], opt["dataroot_lq"]
-        self.filename_tmpl = opt.get("filename_tmpl") or "{}"
-        self.paths = pair_paths(opt)
 
     def __getstate__(self) -> dict[str, Any]:
         # An open LMDB does not cross into another process.

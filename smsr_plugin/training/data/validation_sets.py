@@ -11,10 +11,9 @@ from PIL import Image
 
 from smsr_plugin.data.lmdb_store import read_meta_info
 from smsr_plugin.images.files import DataError
-from smsr_plugin.training.options.file import Options
 from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.trial import try_metric
-from smsr_plugin.training.options.values import is_section
+from smsr_plugin.training.options.values import Options, is_section
 
 #: Images are at least this large in the trial that all metrics have passed.
 TRIED_SIZE = 192

@@ -23,7 +23,7 @@ from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 from smsr_plugin.training.model.mask_training import Forward
-from smsr_plugin.training.options.masks import MaskOptions
+from smsr_plugin.training.options.schedules import MaskOptions
 
 #: Least weight of a batch in the running curves: a few patches say little of all.
 MOMENTUM = 0.01

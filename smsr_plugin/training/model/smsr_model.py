@@ -16,7 +16,7 @@ from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import kept_computation
-from smsr_plugin.training.data.draws import MASK_SEED, Draw, seed_of
+from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
 from smsr_plugin.training.model.mask_training import MaskTraining
 from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
 from smsr_plugin.training.model.pretrained import pretrained_state
@@ -39,7 +39,7 @@ class SMSRModel(ValidatedModel):
     `train.detail_opt` (see `smsr_plugin.training.model.quantile_masks`), `network_t` with
     `train.teacher_opt` (a network whose output is learned), the keys of `TrainOptions`,
     `logger.tb_masks` (see `smsr_plugin.training.model.validation_log`), and `val.converter` (see
-    `smsr_plugin.training.converters`): without it validation runs the masked-dense oracle. With
+    `smsr_plugin.training.options.names`): without it validation runs the masked-dense oracle. With
     `train.ema_decay` the averaged weights are validated and converted.
 
     Beside the metrics, each validation set reports `spa_density` (mean share of important pixels),

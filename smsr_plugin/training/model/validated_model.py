@@ -21,7 +21,6 @@ from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseNetwork, SparseStats
 from smsr_plugin.staging import replace_file
-from smsr_plugin.training.converters import convert
 from smsr_plugin.training.model.validation_log import (
     ImageMasks,
     image_masks,
@@ -35,6 +34,7 @@ from smsr_plugin.training.model.validation_share import (
     cost_figures,
     my_share,
 )
+from smsr_plugin.training.options.names import convert
 from smsr_plugin.training.options.train import TrainOptions
 
 

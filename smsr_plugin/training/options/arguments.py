@@ -7,9 +7,10 @@ defaults; a few, which all of a kind share, from `_ARGUMENTS`.
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cache, partial
 from typing import Annotated, Any, Literal, NamedTuple, Union, cast
@@ -17,7 +18,6 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, cast
 import msgspec
 from msgspec import Meta, defstruct
 
-from smsr_plugin.training.options.docstrings import argument_texts
 from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
@@ -34,6 +34,27 @@ from smsr_plugin.training.options.values import (
     about,
     is_section,
 )
+
+_PACKAGE = __name__.partition(".")[0]
+_ARGS_SECTION = re.compile(r"^Args:\n((?:[ \t].*\n?|\n)*)", re.MULTILINE)
+_ARGUMENT = re.compile(r"^    (\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def argument_texts(target: Callable[..., Any]) -> Mapping[str, str]:
+    """Return the text on each argument of a class or function, on one line.
+
+    Of this package's alone: other projects' sentences do not go into its docs.
+    """
+    if not target.__module__.startswith(f"{_PACKAGE}."):
+        return {}
+    section = _ARGS_SECTION.search(inspect.getdoc(target) or "")
+    if section is None:
+        return {}
+    _, *pieces = _ARGUMENT.split(section.group(1))
+    texts: dict[str, str] = {}
+    for names, text in zip(pieces[::2], pieces[1::2], strict=True):
+        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
+    return texts
 
 
 class Arguments(NamedTuple):

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from smsr_plugin.training.errors import MISSING, wrong
+from smsr_plugin.training.options.errors import MISSING, wrong
 from smsr_plugin.training.options.extensions import IMAGE_SETS, image_channels, models
-from smsr_plugin.training.options.file import Options
 from smsr_plugin.training.options.machine import (
     check_files,
     check_loaders,
@@ -27,10 +26,9 @@ from smsr_plugin.training.options.names import (
     parameters,
     required,
 )
-from smsr_plugin.training.options.schedulers import check_scheduler
 from smsr_plugin.training.options.train import TrainOptions
 from smsr_plugin.training.options.typed import typed
-from smsr_plugin.training.options.values import is_section
+from smsr_plugin.training.options.values import Options, is_section
 
 
 def check_options(opt: Mapping[str, Any], is_train: bool) -> Options:
@@ -172,3 +170,37 @@ def _image_sets(opt: Options) -> Iterator[tuple[str, Options]]:
     for phase, dataset in opt["datasets"].items():
         if model is not None and model.images and dataset["type"] in IMAGE_SETS:
             yield phase, dataset
+
+
+#: Of BasicSR's schedulers: the list that each restart's weight belongs to.
+_RESTARTS = {
+    "MultiStepLR": "restarts",
+    "MultiStepRestartLR": "restarts",
+    "CosineAnnealingRestartLR": "periods",
+}
+_KEY = "train.scheduler"
+
+
+def check_scheduler(keys: Mapping[str, Any], total_iter: int) -> None:
+    """Refuse a scheduler that knows no learning rate for some iteration.
+
+    Args:
+        keys: The section `train.scheduler`.
+        total_iter: Iterations of the training.
+
+    Raises:
+        OptionError: If it is one.
+    """
+    name = _RESTARTS.get(keys["type"])
+    if name is None:
+        return
+    restarts = keys.get(name, [0])
+    weights = keys.get("restart_weights", [1])
+    if len(restarts) != len(weights):
+        expected = f"{len(restarts)}, one for each of `{name}`"
+        raise wrong(f"{_KEY}.restart_weights", expected, weights, "write e.g. 1 for each")
+    # At iteration n it has made n - 1 steps.
+    if name == "periods" and sum(restarts) + 1 < total_iter:
+        expected = f"iterations that add up to total_iter, {total_iter:,}"
+        came = f"{restarts}, together {sum(restarts):,}"
+        raise wrong(f"{_KEY}.periods", expected, came, "the training would stop there")

@@ -26,7 +26,7 @@ from smsr_plugin.training.options.datasets import (
     TrainingDataset,
     TrainingPairs,
 )
-from smsr_plugin.training.options.run import Options
+from smsr_plugin.training.options.run import CommonOptions
 from smsr_plugin.training.options.sections import Logger, SMSRLogger, Validation
 from smsr_plugin.training.options.train import AdversarialTrain, SMSRTrain, Train
 from smsr_plugin.training.options.values import Section
@@ -124,7 +124,7 @@ def extended(section: type[Section], model: str, dataset: str) -> tuple[type[Sec
         section = merged(section, known.train)
     elif section is Logger:
         section = merged(section, known.logger)
-    elif not issubclass(section, Options | Validation):
+    elif not issubclass(section, CommonOptions | Validation):
         return section, True
     return section, model in _MODELS
 

@@ -6,16 +6,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from yaml.constructor import ConstructorError
 
 from smsr_plugin.staging import open_regular
-from smsr_plugin.training.errors import OptionError, shown, suggestion
-from smsr_plugin.training.options.keys import known_keys
-
-Options = dict[str, Any]
+from smsr_plugin.training.options.errors import OptionError, shown, suggestion, wrong
+from smsr_plugin.training.options.typed import known_keys
+from smsr_plugin.training.options.values import Options, is_section
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAG = "tag:yaml.org,2002:str"
@@ -192,3 +191,37 @@ def override(options: Options, entry: str) -> None:
     value = parse_yaml(value, f"--force_yml {entry}")
     for section, key, inner in zip(sections, keys, [*sections[1:-1], value], strict=False):
         section[key] = inner
+
+
+class OptionNetwork(NamedTuple):
+    """What an option file says of its generator."""
+
+    name: str  #: `network_g: type`
+    options: dict[str, Any]  #: The other entries of `network_g`.
+    scale: int | None  #: None if the file does not say it.
+    weights: Path | None  #: `path: pretrain_network_g`, relative to the current folder.
+    param_key: str | None  #: `path: param_key_g`
+
+
+def read_option_network(file: Path) -> OptionNetwork:
+    """Read `network_g`, `scale` and the generator's entries of `path`.
+
+    Raises:
+        OptionError: If the file cannot be read or holds no such network.
+    """
+    opt = read_option_file(file)
+    section, path = opt.get("network_g"), opt.get("path")
+    if not is_section(section) or not isinstance(section.get("type"), str):
+        raise OptionError(f"{file}: expected a section network_g with a type")
+    scale, weights, key = opt.get("scale"), None, None
+    if scale is not None and (not isinstance(scale, int) or isinstance(scale, bool) or scale < 1):
+        raise wrong(f"{file}: scale", "a whole number from 1", scale, "it is the network's scale")
+    if is_section(path):
+        weights, key = path.get("pretrain_network_g"), path.get("param_key_g")
+    for name, value in (("pretrain_network_g", weights), ("param_key_g", key)):
+        if value is not None and not isinstance(value, str):
+            raise wrong(f"{file}: path.{name}", "text", value, "or leave it out")
+    options = {name: value for name, value in section.items() if name != "type"}
+    return OptionNetwork(
+        section["type"], options, scale, Path(weights).expanduser() if weights else None, key
+    )

@@ -1,11 +1,12 @@
-"""Names in option files: what each stands for, in a registry or in torch."""
+"""Names in option files: what each stands for, in a registry or in torch, and what it builds."""
 # pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -18,10 +19,13 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
     Registry,
 )
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedulers
+from torch.optim.lr_scheduler import LRScheduler
 
-from smsr_plugin.training.converters import CONVERTER_REGISTRY
-
+#: Functions that turn a trained network into one for inference.
+CONVERTER_REGISTRY = Registry("converter")
 BASICSR_SUFFIX = "_basicsr"  # what a registry adds to a name that it does not hold
 
 #: A class or a function.
@@ -129,3 +133,36 @@ def network_option(keys: Mapping[str, Any], options: Sequence[str]) -> tuple[str
 def parameters(target: Target) -> Mapping[str, inspect.Parameter]:
     """Return the arguments of a class or function by name."""
     return inspect.signature(target).parameters
+
+
+def convert(net: nn.Module, opt: Mapping[str, Any]) -> nn.Module:
+    """Return `net` converted as `opt` says; `net` itself is not changed.
+
+    Args:
+        net: A trained network.
+        opt: `type`, the name of a registered converter, and its keyword arguments.
+
+    Raises:
+        ValueError: If there is no such converter or it does not know an argument.
+    """
+    kwargs = deepcopy(dict(opt))
+    name = kwargs.pop("type", None)
+    converter = find("converter", name)
+    if converter is None:
+        raise ValueError(f"val.converter.type must be one of {names('converter')}, got {name!r}")
+    try:
+        return converter(net, **kwargs)
+    except TypeError as error:
+        raise ValueError(f"val.converter: {error}") from error
+
+
+def build_optimizer(keys: Mapping[str, Any], params: Iterable[Tensor]) -> Optimizer:
+    """Return the optimizer of some weights that a section `train.optim_…` describes."""
+    arguments = {key: value for key, value in keys.items() if key != "type"}
+    return required("optimizer", keys["type"])(params, **arguments)
+
+
+def build_scheduler(keys: Mapping[str, Any], optimizer: Optimizer) -> LRScheduler:
+    """Return the scheduler of an optimizer that the section `train.scheduler` describes."""
+    arguments = {key: value for key, value in keys.items() if key != "type"}
+    return required("scheduler", keys["type"])(optimizer, **arguments)

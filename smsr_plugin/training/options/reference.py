@@ -11,9 +11,9 @@ from msgspec.structs import FieldInfo, fields
 from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Backend, EvaluationDataset, TrainingDataset
 from smsr_plugin.training.options.extensions import datasets, models
-from smsr_plugin.training.options.masks import MaskOptions
 from smsr_plugin.training.options.names import names, required
 from smsr_plugin.training.options.run import TestOptions, TrainingOptions
+from smsr_plugin.training.options.schedules import MaskOptions
 from smsr_plugin.training.options.schema import SCHEDULERS
 from smsr_plugin.training.options.sections import (
     Distribution,

@@ -42,7 +42,7 @@ class TestDatasets(Section, kw_only=True):
     patterns: ClassVar[Mapping[str, Any]] = {r"(test|val)(_\w+)?": _Data}
 
 
-class Options(Section, kw_only=True):
+class CommonOptions(Section, kw_only=True):
     """An option file: what training and testing share."""
 
     patterns: ClassVar[Mapping[str, Any]] = {
@@ -101,7 +101,7 @@ class Options(Section, kw_only=True):
     ] = False
 
 
-class TrainingOptions(Options, kw_only=True):
+class TrainingOptions(CommonOptions, kw_only=True):
     """An option file for `smsr train`."""
 
     datasets: Annotated[TrainingDatasets, about("`train`, and `val`, `val_2`, … to validate with.")]
@@ -112,7 +112,7 @@ class TrainingOptions(Options, kw_only=True):
     logger: Annotated[Logger, about("The log, TensorBoard, and when to save.")]
 
 
-class TestOptions(Options, kw_only=True):
+class TestOptions(CommonOptions, kw_only=True):
     """An option file for `smsr test`."""
 
     datasets: Annotated[TestDatasets, about("`test`, `test_2`, … to test with.")]

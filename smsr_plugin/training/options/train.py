@@ -10,9 +10,9 @@ from msgspec import Meta
 from msgspec.structs import fields
 
 from smsr_plugin.config import ITERS_PER_EPOCH, SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options import schedules
-from smsr_plugin.training.options.masks import MaskOptions
+from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.options.schedules import MaskOptions
 from smsr_plugin.training.options.values import (
     Count,
     NotNegative,

@@ -22,16 +22,17 @@ from basicsr import metrics as basicsr_metrics
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
-from smsr_plugin.training.converters import convert
-from smsr_plugin.training.errors import OptionError, wrong
-from smsr_plugin.training.model.optimizers import build_optimizer, build_scheduler
+from smsr_plugin.training.options.errors import OptionError, wrong
 from smsr_plugin.training.options.extensions import image_channels, models
-from smsr_plugin.training.options.file import Options
 from smsr_plugin.training.options.names import (
     UPSCALE_OPTIONS,
+    build_optimizer,
+    build_scheduler,
+    convert,
     network_option,
     required,
 )
+from smsr_plugin.training.options.values import Options
 
 #: Pixels of the lq image, each way; a network with windows takes so many of them.
 LQ_SIZE, WINDOWS = 32, 4

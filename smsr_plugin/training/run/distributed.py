@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from smsr_plugin.processes import current
-from smsr_plugin.training.errors import VALUE_LENGTH, OptionError, wrong
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.errors import VALUE_LENGTH, OptionError, wrong
+from smsr_plugin.training.options.values import Options
 
 
 def connect(opt: Options) -> None:

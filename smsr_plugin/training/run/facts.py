@@ -1,17 +1,30 @@
-"""What a training state notes of its run, and what has changed when another run resumes from it."""
+"""What a training state notes of its run, and what has changed when another run resumes from it.
+
+Facts of the run as a whole, and the settings of its optimizers and learning rates: either the
+state's count, or those of the option file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import inspect
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from smsr_plugin.training.data.dataloaders import DataFacts
-from smsr_plugin.training.errors import MISSING, shown
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.errors import MISSING, shown, wrong
+from smsr_plugin.training.options.values import Options
 
 #: Of the state: its `manual_seed`; how many images one iteration took, in all processes; in how
-#: many; what the data set was; the section `train`, without what `schedule` compares.
+#: many; what the data set was; the section `train`, without what `changed_settings` compares.
 SEED, BATCH, PROCESSES, DATA, TRAIN = "manual_seed", "batch_size", "processes", "data", "train"
+
+#: Of the state as well: the classes of its optimizers and schedulers, by name.
+KINDS = "kinds"
+#: In a group of parameters: the parameters themselves, and where the schedule is just now.
+_NO_SETTINGS = ("params", "lr")
+FLAG = "--override-schedule"
 
 
 def run_facts(opt: Options, data: DataFacts) -> dict[str, Any]:
@@ -28,7 +41,7 @@ def run_facts(opt: Options, data: DataFacts) -> dict[str, Any]:
     }
 
 
-def differences(state: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def changed_facts(state: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each difference between the run of a state and this one.
 
     Args:
@@ -78,3 +91,93 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _shown(value: object) -> str:
     return "not there" if value is MISSING else shown(value)
+
+
+def parts(model: Any) -> dict[str, Any]:
+    """Return what a state holds of a model's optimizers and schedulers."""
+    both = {"optimizers": model.optimizers, "schedulers": model.schedulers}
+    states = {name: [part.state_dict() for part in parts] for name, parts in both.items()}
+    return {**states, KINDS: {name: [*map(_kind, parts)] for name, parts in both.items()}}
+
+
+def changed_settings(model: Any, state: Mapping[str, Any]) -> Iterator[str]:
+    """Yield `KEY was … and is …` for each setting of optimizer and schedule that has changed.
+
+    Args:
+        model: A BasicSR model that was just built from the option file.
+        state: The training state that it will resume from.
+    """
+    names = [key for key in model.opt["train"] if key.startswith("optim_")]
+    for name, saved, optimizer in zip(names, state["optimizers"], model.optimizers, strict=False):
+        groups = zip(saved["param_groups"], optimizer.param_groups, strict=False)
+        for number, (before, group) in enumerate(groups, 1):
+            settings = {key: value for key, value in group.items() if key not in _NO_SETTINGS}
+            of_group = "" if number == 1 else f" (group {number})"
+            yield from _compared(f"train.{name}", before, settings, of_group)
+    for saved, scheduler in zip(state["schedulers"], model.schedulers, strict=False):
+        now = scheduler.state_dict()
+        arguments = inspect.signature(type(scheduler)).parameters
+        settings = {key: now[key] for key in arguments if key in now and key != "last_epoch"}
+        yield from _compared("train.scheduler", saved, settings)
+
+
+def check_kinds(model: Any, state: Mapping[str, Any]) -> None:
+    """Raise OptionError if the state is of other optimizers or schedulers than the model's.
+
+    BasicSR's own states do not say of which.
+    """
+    keys = {"optimizers": "train.optim_g.type", "schedulers": "train.scheduler.type"}
+    for part, key in keys.items():
+        now = [_kind(one) for one in getattr(model, part)]
+        before = state.get(KINDS, {}).get(part, now)
+        if before != now:
+            expected = f"that of the state, {', '.join(before)}"
+            advice = f"restore it, or give {FLAG}"
+            raise wrong(key, expected, ", ".join(now), advice)
+
+
+def override_schedule(
+    model: Any, state: Mapping[str, Any], update_learning_rate: Callable[[int, int], None]
+) -> None:
+    """Take the moments of the state, and the learning rate as if the option file had always been.
+
+    The moments of an optimizer of another kind are left out.
+
+    Args:
+        model: A BasicSR model that was just built.
+        state: The training state.
+        update_learning_rate: BasicSR's method, with the iteration and `warmup_iter`.
+    """
+    kinds = state.get(KINDS, {}).get("optimizers", map(_kind, model.optimizers))
+    for optimizer, kind, saved in zip(model.optimizers, kinds, state["optimizers"], strict=True):
+        now = optimizer.state_dict()
+        sizes = [[len(group["params"]) for group in s["param_groups"]] for s in (saved, now)]
+        if sizes[0] != sizes[1]:
+            raise ValueError(f"it has {sizes[0]} parameters, the model {sizes[1]}")
+        if kind == _kind(optimizer):
+            optimizer.load_state_dict({**now, "state": saved["state"]})
+    warmup_iter = model.opt["train"].get("warmup_iter", -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the schedulers step, the optimizers do not
+        for iteration in range(1, state["iter"] + 1):
+            update_learning_rate(iteration, warmup_iter)
+
+
+def _compared(
+    name: str, before: Mapping[str, Any], now: Mapping[str, Any], of_group: str = ""
+) -> Iterator[str]:
+    for key, value in now.items():
+        old, new = _plain(before.get(key, value)), _plain(value)
+        if old != new:
+            option = "lr" if key == "initial_lr" else key
+            yield f"{name}.{option}{of_group} was {shown(old)} and is {shown(new)}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Counter):  # MultiStepLR's milestones
+        return sorted(value.elements())
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _kind(part: Any) -> str:
+    return type(part).__name__

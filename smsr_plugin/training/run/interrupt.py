@@ -20,7 +20,7 @@ from smsr_plugin.processes import (
     is_lost,
 )
 from smsr_plugin.training.data.loader import SIGNALS
-from smsr_plugin.training.errors import EndedElsewhereError, RunError
+from smsr_plugin.training.options.errors import EndedElsewhereError, RunError
 from smsr_plugin.training.run.saving import Saver
 
 

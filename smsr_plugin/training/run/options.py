@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from basicsr.utils import set_random_seed
 from basicsr.utils.dist_util import get_dist_info
 
 from smsr_plugin.processes import current
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options
-from smsr_plugin.training.options.file import Options, read_option_file
+from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.options.machine import check_weights
 from smsr_plugin.training.options.trial import try_out
-from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import connect
-from smsr_plugin.training.run.missing_sets import skip_missing_sets
-from smsr_plugin.training.run.wandb_run import check_wandb
+from smsr_plugin.training.run.log import check_wandb
+
+
+class Command(NamedTuple):
+    """`smsr train` or `smsr test` with its arguments."""
+
+    pipeline: Literal["train", "test"]
+    option_file: Path
+    argv: Sequence[str]  #: The command line, for the copy of the option file.
+    root: Path = Path()  #: Of experiments/, results/ and tb_logger/.
+    force_yml: Sequence[str] = ()  #: Entries `section:key=value`.
+    auto_resume: bool = False
+    override_schedule: bool = False  #: Resume with the option file's learning rate.
+    skip_missing: bool = False  #: Test without the sets that are not there.
+    debug: bool = False
+    quiet: bool = False  #: Only progress and results on the console.
+
 
 #: What BasicSR's debug mode logs, saves and validates after, in iterations.
 DEBUG_PRINT_FREQ, DEBUG_FREQ = 1, 8
@@ -112,3 +128,48 @@ def _check_place(option_file: Path, opt: Options) -> None:
             f"the option file {option_file} is inside {folder}, which the run writes; "
             "copy it elsewhere and use the copy"
         )
+
+
+def skip_missing_sets(opt: Options, skip: bool) -> None:
+    """Remove the test sets whose folders are not there from the options, and say which.
+
+    Options of another shape are left to their checks.
+
+    Args:
+        opt: The options of a test.
+        skip: Without it, missing sets are an error that names the others.
+
+    Raises:
+        OptionError: If sets are missing and others are there, but for `skip`.
+    """
+    datasets = opt.get("datasets")
+    if not isinstance(datasets, dict):
+        return
+    missing = {phase: root for phase, section in datasets.items() if (root := _missing(section))}
+    there = [_name(datasets, phase) for phase in datasets if phase not in missing]
+    if not missing or not there:
+        return
+    absent = ", ".join(f"{_name(datasets, phase)} ({root})" for phase, root in missing.items())
+    if not skip:
+        raise OptionError(
+            f"test sets are not there: {absent}; --skip-missing tests without: {', '.join(there)}"
+        )
+    print(f"Skipped, because they are not there: {absent}.", flush=True)
+    for phase in missing:
+        del datasets[phase]
+
+
+def _missing(section: object) -> str | None:
+    """Return the first folder of a data set that is not there."""
+    if not isinstance(section, dict):
+        return None
+    roots = [section.get("dataroot_gt"), section.get("dataroot_lq")]
+    return next(
+        (root for root in roots if isinstance(root, str) and not Path(root).expanduser().exists()),
+        None,
+    )
+
+
+def _name(datasets: Options, phase: str) -> str:
+    section = datasets[phase]
+    return str(section.get("name", phase)) if isinstance(section, dict) else phase

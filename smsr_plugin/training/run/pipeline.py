@@ -11,10 +11,10 @@ import basicsr.train
 
 from smsr_plugin.machine import keep_freed_memory
 from smsr_plugin.processes import LOST, LostProcessError, current, is_lost
-from smsr_plugin.training.errors import OptionError, RunError, is_own_error, one_line
-from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.options.errors import OptionError, RunError, is_own_error, one_line
 from smsr_plugin.training.run.interrupt import stop_together
 from smsr_plugin.training.run.log import fresh_logger
+from smsr_plugin.training.run.options import Command
 from smsr_plugin.training.run.replacements import replaced, replacements
 from smsr_plugin.training.run.stages import Stages
 

@@ -11,12 +11,9 @@ from typing import Any, NamedTuple
 import basicsr.test
 import basicsr.train
 import basicsr.utils.logger
-from basicsr.data import paired_image_dataset
 
-from smsr_plugin.training.data.pairing import paired_paths_from_folder
+from smsr_plugin.training.run.log import TrainingLog, init_wandb_logger, open_writer, thread_failed
 from smsr_plugin.training.run.stages import Stages
-from smsr_plugin.training.run.tensorboard import TrainingLog, open_writer, thread_failed
-from smsr_plugin.training.run.wandb_run import init_wandb_logger
 
 
 class Replacement(NamedTuple):
@@ -33,7 +30,7 @@ def replacements(stages: Stages) -> tuple[Replacement, ...]:
 
     What a model does differently is not here: it is a class, `RunModel`.
     """
-    train, test, pairs = basicsr.train, basicsr.test, paired_image_dataset
+    train, test = basicsr.train, basicsr.test
     rows = (
         (sys, "argv", stages.command.argv, "the copy of the option file notes the command line"),
         (basicsr.utils.logger, "initialized_logger", {}, "a second run would log to the first's"),
@@ -44,7 +41,6 @@ def replacements(stages: Stages) -> tuple[Replacement, ...]:
         (train, "init_wandb_logger", init_wandb_logger, "calls what wandb no longer has"),
         (train, "init_tb_logger", open_writer, "a full disk ends the training"),
         (train, "create_train_val_dataloader", stages.create_loaders, "stops an epoch early"),
-        (pairs, "paired_paths_from_folder", paired_paths_from_folder, "minutes for 64,000 images"),
         (train, "build_model", stages.build_model, "saving, resuming, stopping: see RunModel"),
         (train, "MessageLogger", TrainingLog, "at the end, `eta: -1 day`; no learning rate"),
         (test, "parse_options", stages.parse_options, "as above"),

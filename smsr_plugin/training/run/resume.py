@@ -16,11 +16,10 @@ from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.names import printable
 from smsr_plugin.processes import current
 from smsr_plugin.staging import sweep_temporary
-from smsr_plugin.training.errors import OptionError, one_line, wrong
-from smsr_plugin.training.options.file import Options
-from smsr_plugin.training.run import schedule
+from smsr_plugin.training.options.errors import OptionError, one_line, wrong
+from smsr_plugin.training.options.values import Options
+from smsr_plugin.training.run.facts import FLAG, changed_settings, check_kinds, override_schedule
 from smsr_plugin.training.run.saving import NETWORKS_KEY
-from smsr_plugin.training.run.schedule import FLAG
 
 STATE_KEYS = frozenset({"epoch", "iter", "optimizers", "schedulers"})
 
@@ -156,12 +155,12 @@ def take_state(
     override = model.opt["override_schedule"]
     whose = f"taken ({FLAG})" if override else f"not taken: the old value stays ({FLAG} changes it)"
     try:
-        for difference in schedule.differences(model, state):
+        for difference in changed_settings(model, state):
             get_root_logger().warning(f"{difference}, which is {whose}.")
         if override:
-            schedule.override(model, state, update_learning_rate)
+            override_schedule(model, state, update_learning_rate)
         else:
-            schedule.check_kinds(model, state)
+            check_kinds(model, state)
             load(state)
     except OptionError:
         raise

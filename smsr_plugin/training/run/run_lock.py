@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 
 try:
     import fcntl

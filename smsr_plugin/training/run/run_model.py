@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -15,18 +17,42 @@ from torch.optim import Optimizer
 
 from smsr_plugin.training.data.data_order import IterationSampler, seed_iteration
 from smsr_plugin.training.data.dataloaders import DataFacts
-from smsr_plugin.training.errors import mendable
-from smsr_plugin.training.model.optimizers import build_optimizer, build_scheduler
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
+from smsr_plugin.training.options.errors import RunError, mendable
+from smsr_plugin.training.options.names import build_optimizer, build_scheduler
+from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import DistributedModel
-from smsr_plugin.training.run.facts import differences, run_facts
-from smsr_plugin.training.run.finite import check_losses, nonfinite_explained
+from smsr_plugin.training.run.facts import changed_facts, parts, run_facts
 from smsr_plugin.training.run.interrupt import Watch
 from smsr_plugin.training.run.progress import Progress
 from smsr_plugin.training.run.resume import take_state
 from smsr_plugin.training.run.saving import Saver
-from smsr_plugin.training.run.schedule import parts
 from smsr_plugin.training.run.validation_history import FILE, ValidationHistory
+
+ADVICE = "lower the learning rate or look at these images"
+
+
+def check_losses(current_iter: int, losses: Mapping[str, float], images: Sequence[str]) -> None:
+    """Raise NonFiniteError if a loss of a step is NaN or infinite.
+
+    Args:
+        current_iter: The iteration.
+        losses: By name, the same in all processes.
+        images: The paths or keys of this process's batch.
+    """
+    if not all(map(math.isfinite, losses.values())):
+        # All processes log the same losses, so that all of them are here.
+        raise NonFiniteError(current_iter, losses, suspects(True, images))
+
+
+@contextmanager
+def nonfinite_explained(saver: Saver) -> Iterator[None]:
+    """Make a RunError of a NonFiniteError, with what to do and what was saved last."""
+    try:
+        yield
+    except NonFiniteError as error:
+        raise RunError(f"{error}; {ADVICE}; {saver.last_usable()}") from error
+
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -79,7 +105,7 @@ class RunModel(DistributedModel):
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Say what differs from the run that the state is from, and take the state."""
-        for line in differences(resume_state, self.facts):
+        for line in changed_facts(resume_state, self.facts):
             get_root_logger().warning(line)
         self.history.tell_best(self)
         take_state(self, resume_state, super().resume_training, super().update_learning_rate)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from smsr_plugin.staging import replace_file
-from smsr_plugin.training.errors import RunError
-from smsr_plugin.training.options.file import Options
+from smsr_plugin.training.options.errors import RunError
+from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.validation_history import ValidationHistory
 
 #: In a training state: the SHA-256 of each network's file that belongs to it, by file name.

@@ -14,11 +14,10 @@ from smsr_plugin.training.data.dataloaders import (
     data_facts,
 )
 from smsr_plugin.training.data.loader import RunLoader, build_dataloader
-from smsr_plugin.training.options.file import Options
-from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import DistributedModel
 from smsr_plugin.training.run.log import start_log
-from smsr_plugin.training.run.options import parse_options
+from smsr_plugin.training.run.options import Command, parse_options
 from smsr_plugin.training.run.resume import load_resume_state
 from smsr_plugin.training.run.run_lock import only_training_in
 from smsr_plugin.training.run.run_model import RunModel, Start, build

@@ -10,7 +10,7 @@ from typing import Any
 from basicsr.utils import get_root_logger
 
 from smsr_plugin.staging import replace_file
-from smsr_plugin.training.errors import RunError
+from smsr_plugin.training.options.errors import RunError
 
 FILE = "validation.json"
 

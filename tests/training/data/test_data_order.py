@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
-from smsr_plugin.training.data.data_order import IterationSampler, SeededDataset
-from smsr_plugin.training.data.draws import MASK_SEED
+from smsr_plugin.training.data.data_order import MASK_SEED, IterationSampler, SeededDataset
 
 
 def epoch_of(sampler: IterationSampler, epoch: int) -> list:

@@ -400,7 +400,7 @@ def test_lmdbs_written_by_basicsr_are_read(root):
 
 
 def test_patches_with_detail_are_drawn_more_often():
-    from smsr_plugin.training.data.draws import draw_by_detail
+    from smsr_plugin.training.data.data_order import draw_by_detail
 
     image = np.zeros((8, 64, 3), np.float32)
     image[:, 48:] = np.random.default_rng(0).random((8, 16, 3), np.float32)

@@ -20,7 +20,7 @@ from option_files import (
 from smsr_plugin.images.files import DataError
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.data.dataloaders import build_validation_set
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 
 PSNR = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": False}
 

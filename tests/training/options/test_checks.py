@@ -7,8 +7,8 @@ import pytest
 import torch
 from option_files import REMOVED, evaluation_options, train_options, validation
 
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.registration import register_all
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.training.errors import OptionError, wrong
+from smsr_plugin.training.options.errors import OptionError, wrong
 from smsr_plugin.training.options.file import override, parse_yaml, read_option_file
 from smsr_plugin.training.registration import register_all
 

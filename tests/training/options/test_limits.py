@@ -10,10 +10,10 @@ import torch
 from commands import train
 from option_files import evaluation_options, train_options, validation, write_options
 
-from smsr_plugin.training import network_size
 from smsr_plugin.training.architectures import build_architecture
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options import machine
 from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.errors import OptionError
 
 SMSR = {"type": "SMSR", "upscale": 2}
 
@@ -89,9 +89,9 @@ def test_a_network_that_memory_does_not_suffice_for_is_refused(pairs, monkeypatc
     net = build_architecture("SMSR", {"num_feat": 8}).net
     held = sum(t.numel() * 4 for t in (*net.parameters(), *net.buffers()))
     changes = {"network_g": {**SMSR, "num_feat": 8}}
-    monkeypatch.setattr(network_size, "available_bytes", lambda: held)
+    monkeypatch.setattr(machine, "available_bytes", lambda: held)
     check_options(train_options(pairs, changes), is_train=True)
-    monkeypatch.setattr(network_size, "available_bytes", lambda: held - 1)
+    monkeypatch.setattr(machine, "available_bytes", lambda: held - 1)
     assert "network_g: expected a network whose weights fit into" in error_of(pairs, changes)
     with pytest.raises(OptionError, match="SMSR: expected a network whose weights fit"):
         build_architecture("SMSR", {"num_feat": 8})
@@ -99,7 +99,7 @@ def test_a_network_that_memory_does_not_suffice_for_is_refused(pairs, monkeypatc
 
 def test_sizing_a_network_draws_no_random_numbers():
     before = torch.get_rng_state()
-    network_size.check_network_size("x", torch.nn.Linear, {"in_features": 3, "out_features": 4})
+    machine.check_network_size("x", torch.nn.Linear, {"in_features": 3, "out_features": 4})
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.training.errors import OptionError
-from smsr_plugin.training.options.network import OptionNetwork, read_option_network
+from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.options.file import OptionNetwork, read_option_network
 
 SHIPPED = sorted(
     (Path(__file__).parents[3] / "smsr_plugin/training/options/templates").glob("*.yml")

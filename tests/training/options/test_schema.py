@@ -12,7 +12,7 @@ import pytest
 import yaml
 from option_files import REMOVED, changed
 
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.file import parse_yaml, read_option_file
 from smsr_plugin.training.options.reference import reference
 from smsr_plugin.training.options.schema import schema, schema_text

@@ -10,9 +10,9 @@ import torch
 from commands import train
 from option_files import evaluation_options, train_options, validation, write_options
 
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options import trial
 from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.trial import try_metric, try_out
 from smsr_plugin.training.registration import register_all
 

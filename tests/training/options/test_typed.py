@@ -8,11 +8,11 @@ import pytest
 from option_files import REMOVED, evaluation_options, train_options, validation
 from torch import nn
 
-from smsr_plugin.training.errors import OptionError
 from smsr_plugin.training.options import extensions
 from smsr_plugin.training.options.checks import check_options
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.extensions import register_dataset, register_model
-from smsr_plugin.training.options.keys import known_keys
+from smsr_plugin.training.options.typed import known_keys
 from smsr_plugin.training.options.values import Section, Whole, about
 from smsr_plugin.training.registration import register_all
 

@@ -32,7 +32,7 @@ from training_process import (
 
 from smsr_plugin.checkpoints import save
 from smsr_plugin.processes import LOST, Processes
-from smsr_plugin.training.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.run.distributed import connect
 
 SMSR = {

@@ -20,8 +20,7 @@ from basicsr.models.sr_model import SRModel
 from option_files import validation
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from smsr_plugin.training.run.log import LogFile, fresh_logger
-from smsr_plugin.training.run.tensorboard import Writer, thread_failed
+from smsr_plugin.training.run.log import LogFile, Writer, fresh_logger, thread_failed
 
 TENSORBOARD = {"logger:use_tb_logger": True}
 

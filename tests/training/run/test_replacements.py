@@ -16,7 +16,7 @@ import torch
 from option_files import train_options, validation, write_options
 
 import smsr_plugin
-from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.run.options import Command
 from smsr_plugin.training.run.replacements import Replacement, replaced, replacements
 from smsr_plugin.training.run.stages import Stages
 

@@ -15,8 +15,8 @@ import pytest
 from commands import train
 from option_files import train_options, write_options
 
-from smsr_plugin.training.errors import OptionError
-from smsr_plugin.training.run.command import Command
+from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.run.options import Command
 from smsr_plugin.training.run.run_lock import only_training_in
 from smsr_plugin.training.run.stages import Stages
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 PACKAGE = __name__.partition(".")[0]
@@ -55,7 +55,7 @@ def suggestion(name: object, known: Sequence[str]) -> str:
 
 
 @contextmanager
-def mendable() -> Iterator[None]:
+def mendable() -> Generator[None]:
     """While a data set or model is built: make OptionErrors of what the plugin refuses.
 
     The plugin's code raises ValueError on options that do not fit and FileNotFoundError on files
