@@ -28,7 +28,8 @@ MIN_SIDE = CONV_SIZE + CONV_STRIDE * (POOL_SIZE - 1)
 class ESA(nn.Module):
     """Enhanced spatial attention: scales every value by a coarse view of its surroundings.
 
-    With a = conv1(x), computes x · σ(conv4(resize(conv3(pool(conv2(a)))) + conv_f(a))).
+    With a = conv1(x), computes x · σ(conv4(resize(conv3(pool(conv2(a)))) + conv_f(a))). A side of a
+    below `MIN_SIDE` is first continued by its last row or column.
     """
 
     def __init__(self, num_feat: int) -> None:
@@ -40,11 +41,18 @@ class ESA(nn.Module):
         self.conv4 = nn.Conv2d(ATTENTION_FEAT, num_feat, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map features (B, C, H, W), H and W from `MIN_SIDE`, to features of the same shape."""
+        """Map features (B, C, H, W) to features of the same shape."""
         reduced = self.conv1(x)
-        coarse = self.conv3(F.max_pool2d(self.conv2(reduced), POOL_SIZE, POOL_STRIDE))
+        coarse = self.conv2(at_least_min_side(reduced))
+        coarse = self.conv3(F.max_pool2d(coarse, POOL_SIZE, POOL_STRIDE))
         coarse = F.interpolate(coarse, x.shape[-2:], mode="bilinear", align_corners=False)
         return x * torch.sigmoid(self.conv4(coarse + self.conv_f(reduced)))
+
+
+def at_least_min_side(x: Tensor) -> Tensor:
+    """Continue sides of (B, C, H, W) below `MIN_SIDE` by their last row or column."""
+    rows, columns = (max(0, MIN_SIDE - side) for side in x.shape[-2:])
+    return F.pad(x, (0, columns, 0, rows), mode="replicate") if rows or columns else x
 
 
 class RLFB(nn.Module):
@@ -93,7 +101,7 @@ class RLFN(nn.Module):
         check_counts(
             "RLFN", num_in_ch=num_in_ch, num_out_ch=num_out_ch, num_feat=num_feat, upscale=upscale
         )
-        self.num_in_ch = num_in_ch
+        self.num_in_ch, self.num_out_ch, self.upscale = num_in_ch, num_out_ch, upscale
         self.img_range = float(img_range)
         if not 0 < self.img_range < math.inf:
             raise ValueError(f"RLFN: img_range must be above 0, got {img_range!r}")

@@ -10,20 +10,11 @@ An activation is told by its `slope` below zero: 0 for ReLU, more for leaky ReLU
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
-
-class Shaped(Protocol):
-    """An array of any library."""
-
-    @property
-    def shape(self) -> Sequence[int]: ...
-
-
-A = TypeVar("A", bound=Shaped)
-B = TypeVar("B", bound=Shaped)
+from smsr_plugin.archs.step import A, Part, StepBase
+from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 
 RELU = 0.0
 
@@ -32,61 +23,8 @@ RELU = 0.0
 Base: TypeAlias = Literal["bicubic", "bilinear", "nearest", "none"]
 
 
-class Part(Generic[A]):
-    """A dataclass some of whose fields are weights, or other parts with weights."""
-
-    def weights(self) -> Iterator[tuple[str, A]]:
-        """Yield each weight and its name."""
-        for field in fields(cast(Any, self)):
-            value = getattr(self, field.name)
-            if isinstance(value, Part):
-                yield from ((f"{field.name}_{inner}", weight) for inner, weight in value.weights())
-            elif _is_weight(value):
-                yield field.name, value
-
-    def with_weights(self, weights: Iterator[B]) -> Any:
-        """Return a copy with other weights, taken in the order of `weights()`."""
-        changes: dict[str, Any] = {}
-        for field in fields(cast(Any, self)):
-            value = getattr(self, field.name)
-            if isinstance(value, Part):
-                changes[field.name] = value.with_weights(weights)
-            elif _is_weight(value):
-                changes[field.name] = next(weights)
-        return replace(cast(Any, self), **changes)
-
-
-def _is_weight(value: object) -> bool:
-    return not isinstance(value, str | int | float | tuple | None)
-
-
-class _Step(Part[A]):
-    """What all steps tell of themselves.
-
-    Attributes:
-        part: What the time of the step is counted as.
-        block: The block that it belongs to; None outside of blocks.
-        reads: The planes that it reads.
-        writes: The plane that it writes, if any.
-    """
-
-    part: str
-
-    @property
-    def block(self) -> int | None:
-        return getattr(self, "mask", None)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return (cast(Any, self).x,)
-
-    @property
-    def writes(self) -> str | None:
-        return getattr(self, "out", None)
-
-
 @dataclass(frozen=True)
-class ImageConv(_Step[A]):
+class ImageConv(StepBase[A]):
     """The 3×3 convolution that sees the lq image and a channel of ones, zero outside of it.
 
     With the weight −Σ W·mean for the ones, the mean that is subtracted from the image is folded
@@ -110,7 +48,7 @@ class ImageConv(_Step[A]):
 
 
 @dataclass(frozen=True)
-class Conv(_Step[A]):
+class Conv(StepBase[A]):
     """A convolution at every pixel: act(weight ∗ Σ xs + bias + add).
 
     Attributes:
@@ -135,7 +73,7 @@ class Conv(_Step[A]):
 
 
 @dataclass(frozen=True)
-class Hourglass(_Step[A]):
+class Hourglass(StepBase[A]):
     """Decides a mask from features, at half the resolution in between.
 
     conv3×3, ReLU, average pool 2, conv3×3, ReLU, transposed conv3×3 of stride 2 (padding 1, output
@@ -162,7 +100,7 @@ class Hourglass(_Step[A]):
 
 
 @dataclass(frozen=True)
-class Decide(_Step[A]):
+class Decide(StepBase[A]):
     """Decides a mask from a plane of one channel: important where it exceeds the threshold.
 
     Attributes:
@@ -176,11 +114,11 @@ class Decide(_Step[A]):
 
 
 @dataclass(frozen=True)
-class MaskedConv(_Step[A]):
+class MaskedConv(StepBase[A]):
     """A 3×3 convolution with a mask: act(weight ∗ x + bias).
 
     At important pixels all outputs see all inputs; elsewhere dense outputs see dense inputs, and
-    sparse outputs are zero.
+    sparse outputs are constants.
 
     Attributes:
         x: Plane of C channels; of the same mask, if some of them are sparse.
@@ -189,6 +127,8 @@ class MaskedConv(_Step[A]):
         weight: (N, C, 3, 3).
         dense: How many of the N outputs are dense.
         bias: (N,); None for zeros.
+        rest: (N − dense,), the constants; None for zeros. Where it is given, only a `MaskedConv`
+            or a `Blend` can read the plane.
     """
 
     x: str
@@ -198,6 +138,7 @@ class MaskedConv(_Step[A]):
     dense: int
     bias: A | None = None
     slope: float | None = RELU
+    rest: A | None = None
     part: str = "sparse layers"
 
 
@@ -217,7 +158,7 @@ class Attention(Part[A]):
 
 
 @dataclass(frozen=True)
-class Fuse(_Step[A]):
+class Fuse(StepBase[A]):
     """A 1×1 convolution over the concatenation of masked planes, at every pixel.
 
     out = attention · (weight · [xs] + bias) + add, sparse channels zero at unimportant pixels.
@@ -247,7 +188,7 @@ class Fuse(_Step[A]):
 
 
 @dataclass(frozen=True)
-class Collect(_Step[A]):
+class Collect(StepBase[A]):
     """A 1×1 convolution over the concatenation of planes: act(weight · [xs] + bias).
 
     Attributes:
@@ -270,7 +211,7 @@ class Collect(_Step[A]):
 
 
 @dataclass(frozen=True)
-class Upsample(_Step[A]):
+class Upsample(StepBase[A]):
     """The last step: sr = pixel shuffle of a plane + the lq image, enlarged.
 
     Attributes:
@@ -288,7 +229,10 @@ Step: TypeAlias = (
     | Conv[A]
     | Hourglass[A]
     | Decide[A]
+    | DecideTiles[A]
     | MaskedConv[A]
+    | Blend[A]
+    | LocalAttention[A]
     | Fuse[A]
     | Collect[A]
     | Upsample[A]

@@ -9,9 +9,14 @@ from typing import Any
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import Collect, Conv, Fuse, Hourglass, ImageConv, MaskedConv
+from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 
 #: Pixels of an hourglass's inner resolution per lq pixel: it pools by 2 in both directions.
 INNER_PIXELS = 1 / 4
+#: Pixels after the predictor of tiles' first stride, and for each tile.
+HALF_PIXELS, TILES = 1 / 4, 1 / 16
+#: Positions of a local attention's two coarse maps per lq pixel, far from the image's edges.
+REDUCED_PIXELS, POOLED_PIXELS = 1 / 4, 1 / 36
 #: An hourglass gives the logits of two classes; the program holds their difference.
 CLASSES = 2
 #: By how much a mean of ones in float32 may exceed 1.
@@ -120,6 +125,12 @@ def masked_cost(program: Program[Any]) -> MaskedCost:
             _hourglass(step, macs, activations)
         elif isinstance(step, MaskedConv):
             _masked_conv(step, program.planes[step.x].dense, macs, activations)
+        elif isinstance(step, DecideTiles):
+            _tiles(step, macs, activations)
+        elif isinstance(step, Blend):
+            _blend(step, macs, activations)
+        elif isinstance(step, LocalAttention):
+            _local_attention(step, macs, activations)
         elif isinstance(step, Fuse):
             _fuse(step, [program.planes[x].dense for x in step.xs], macs, activations)
         if macs.every_pixel > before:
@@ -152,3 +163,30 @@ def _fuse(step: Fuse[Any], dense: Sequence[int], macs: _Sum, activations: _Sum) 
         middle = step.attention.squeeze.shape[0]
         macs.per_image += 2 * middle * outputs
         activations.per_image += middle + outputs
+
+
+def _tiles(step: DecideTiles[Any], macs: _Sum, activations: _Sum) -> None:
+    for weight, share in ((step.conv1, HALF_PIXELS), (step.conv2, TILES), (step.conv3, TILES)):
+        outputs, inputs = weight.shape[:2]
+        macs.every_pixel += 9 * share * outputs * inputs
+        activations.every_pixel += share * outputs
+
+
+def _blend(step: Blend[Any], macs: _Sum, activations: _Sum) -> None:
+    outputs, inputs = step.substitute.shape
+    important, elsewhere = outputs * step.weight.shape[1], outputs * inputs
+    activations.every_pixel += outputs
+    if step.narrow is not None:
+        middle = step.narrow.conv.shape[0]
+        elsewhere += middle * (9 * inputs + outputs)
+        activations.every_pixel += middle + outputs
+        activations.at_important[step.mask] -= middle + outputs
+    macs.every_pixel += elsewhere
+    macs.at_important[step.mask] += important - elsewhere
+
+
+def _local_attention(step: LocalAttention[Any], macs: _Sum, activations: _Sum) -> None:
+    middle, channels = step.squeeze.shape
+    coarse = REDUCED_PIXELS + POOLED_PIXELS
+    macs.every_pixel += middle * (2 * channels + middle) + 9 * middle**2 * coarse
+    activations.every_pixel += middle * (2 + coarse) + channels

@@ -15,6 +15,7 @@ from basicsr.utils.registry import (
 from smsr_plugin.archs.carn_arch import CARN
 from smsr_plugin.archs.detail_loss import DetailLoss
 from smsr_plugin.archs.imdn_arch import IMDN
+from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
@@ -28,6 +29,7 @@ from smsr_plugin.training.options.names import CONVERTER_REGISTRY
 ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, SMSR),
     (ARCH_REGISTRY, RLFN),
+    (ARCH_REGISTRY, MaskedRLFN),
     (ARCH_REGISTRY, IMDN),
     (ARCH_REGISTRY, PAN),
     (ARCH_REGISTRY, CARN),

@@ -16,6 +16,7 @@ def test_every_entry_is_found_under_its_name():
     assert [entry.__name__ for _, entry in ENTRIES] == [
         "SMSR",
         "RLFN",
+        "MaskedRLFN",
         "IMDN",
         "PAN",
         "CARN",

@@ -6,6 +6,7 @@ from typing import Any
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import RELU, Conv, Decide, Fuse, MaskedConv, Step, Upsample
+from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native.kernels import Kernels
 from smsr_plugin.sparse.native.packing import HALF_LINE
 
@@ -29,6 +30,10 @@ def _obstacle(program: Program[Any], step: Step[Any]) -> str:
     if isinstance(step, Conv) and step.weight.shape[-1] not in (1, 3):
         side = step.weight.shape[-1]
         return f"there is a convolution of {side}×{side} pixels"
+    if isinstance(step, DecideTiles | Blend | LocalAttention):
+        return f"there are no kernels for the step {type(step).__name__}"
+    if isinstance(step, MaskedConv) and step.rest is not None:
+        return f"plane {step.out!r} is not zero where it is skipped"
     makers = {other.writes: other for other in program.steps}
     if isinstance(step, Fuse) and step.attention is not None:
         others = [x for x in step.xs if not isinstance(makers[x], MaskedConv)]

@@ -13,18 +13,22 @@ from smsr_plugin.archs.gumbel import hard_mask
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import (
     Attention,
+    Blend,
     Collect,
     Conv,
     Decide,
+    DecideTiles,
     Fuse,
     Hourglass,
     ImageConv,
+    LocalAttention,
     MaskedConv,
     Upsample,
 )
 from smsr_plugin.sparse.reference.active import ActiveSet
 from smsr_plugin.sparse.reference.masked_conv import Rows, SplitConv, activated_
 from smsr_plugin.sparse.reference.ops import as_map, as_rows, with_zero_row
+from smsr_plugin.sparse.reference.tiles import local_attention, skipped, tile_scores
 
 
 class ReferenceEngine:
@@ -88,7 +92,7 @@ class _Batch:
         if isinstance(plane, Rows) and plane.sparse.shape[1]:
             return plane
         dense = plane.dense if isinstance(plane, Rows) else with_zero_row(as_rows(plane))
-        return Rows(dense, dense.new_zeros(len(self.active[mask]) + 1, 0))
+        return Rows(dense, dense.new_zeros(len(self.active[mask]) + 2, 0))
 
     def image_conv(self, step: ImageConv[Tensor]) -> None:
         x = torch.cat([self.lq, torch.ones_like(self.lq[:, :1])], 1).to(step.weight.dtype)
@@ -119,6 +123,12 @@ class _Batch:
     def hourglass(self, step: Hourglass[Tensor]) -> None:
         self.decide(step.mask, lambda: _hourglass(step, self.map(step.x)))
 
+    def decide_tiles(self, step: DecideTiles[Tensor]) -> None:
+        scores = None if self.given is not None else tile_scores(step, self.lq)
+        for number, mask in enumerate(step.masks):
+            # Called at once.
+            self.decide(mask, lambda number=number: scores[:, number : number + 1])  # pyright: ignore
+
     def masked_conv(self, step: MaskedConv[Tensor]) -> None:
         rows = self.rows(step.x, step.mask)
         self.planes[step.out] = self.splits[step.out](rows, self.active[step.mask], self.shape)
@@ -134,13 +144,27 @@ class _Batch:
             rows, plane = self.rows(name, step.mask), self.program.planes[name]
             dense, end = start + plane.dense, start + plane.channels
             fused.addmm_(rows.dense[:-1], step.weight[:, start:dense].t())
-            fused_active.addmm_(rows.sparse[:-1], step.weight[:, dense:end].t())
+            fused_active.addmm_(rows.sparse[: len(active)], step.weight[:, dense:end].t())
             start = end
         fused.index_add_(0, active.pixels, fused_active)
         out = as_map(fused, self.shape)
         factor = out.new_ones(1) if step.attention is None else _factor(step.attention, out)
         added = out.new_zeros(1) if step.add is None else self.map(step.add)
         self.planes[step.out] = torch.addcmul(added, out, factor)
+
+    def blend(self, step: Blend[Tensor]) -> None:
+        active = self.active[step.mask]
+        out = as_rows(skipped(step, self.map(step.x))).clone()
+        total = out.new_zeros(len(active), step.weight.shape[1])
+        for name in step.xs:
+            rows = self.rows(name, step.mask)
+            dense, sparse = rows.dense[active.pixels], rows.sparse[: len(active)]
+            total += torch.cat([dense, sparse], 1)
+        out[active.pixels] = torch.addmm(step.bias, total, step.weight.t())
+        self.planes[step.out] = as_map(out, self.shape)
+
+    def local_attention(self, step: LocalAttention[Tensor]) -> None:
+        self.planes[step.out] = local_attention(step, self.map(step.x))
 
     def collect(self, step: Collect[Tensor]) -> None:
         weights = step.weight.split([self.program.planes[x].channels for x in step.xs], 1)
@@ -161,7 +185,10 @@ _RUN: dict[type, Callable[[_Batch, Any], None]] = {
     Conv: _Batch.conv,
     Hourglass: _Batch.hourglass,
     Decide: _Batch.decide_plane,
+    DecideTiles: _Batch.decide_tiles,
     MaskedConv: _Batch.masked_conv,
+    Blend: _Batch.blend,
+    LocalAttention: _Batch.local_attention,
     Fuse: _Batch.fuse,
     Collect: _Batch.collect,
     Upsample: _Batch.upsample,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,7 +17,7 @@ class Rows(NamedTuple):
     """A masked plane: its dense channels at every pixel, its sparse ones at active pixels."""
 
     dense: Tensor  #: (P + 1, D), the last row zero.
-    sparse: Tensor  #: (A + 1, S), the last row zero.
+    sparse: Tensor  #: (A + 2, S), row A zero, row A + 1 that of pixels which are not active.
 
 
 class SplitConv:
@@ -30,7 +31,7 @@ class SplitConv:
         self.d2s = pack3x3(s_weight[:, :dense_in])
         self.s2d = pack3x3(d_weight[:, dense_in:])
         self.s2s = pack3x3(s_weight[:, dense_in:])
-        self.slope, self.bias = step.slope, step.bias
+        self.slope, self.bias, self.rest = step.slope, step.bias, step.rest
         self.dense = step.dense
 
     def __call__(self, x: Rows, active: ActiveSet, shape: tuple[int, int, int]) -> Rows:
@@ -44,7 +45,8 @@ class SplitConv:
             dense += self.bias[: self.dense]
             sparse += self.bias[self.dense :]
         dense, sparse = activated_(dense, self.slope), activated_(sparse, self.slope)
-        return Rows(with_zero_row(dense), with_zero_row(sparse))
+        rest = sparse.new_zeros(sparse.shape[1]) if self.rest is None else self.rest
+        return Rows(with_zero_row(dense), torch.cat([with_zero_row(sparse), rest[None]]))
 
 
 def activated_(x: Tensor, slope: float | None) -> Tensor:

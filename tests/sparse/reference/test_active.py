@@ -23,7 +23,10 @@ def test_taps_point_at_the_neighbours(batch, height, width, seed):
             for (_, v, u), ok in zip(near, inside, strict=True)
         ]
         assert active.map_taps[i].tolist() == rows
-        ranks = [order.index(p) if p in order else len(order) for p in near]
+        ranks = [
+            order.index(p) if p in order else len(order) + ok
+            for p, ok in zip(near, inside, strict=True)
+        ]
         assert active.active_taps[i].tolist() == ranks
 
 
