@@ -17,7 +17,6 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 import matplotlib as mpl
@@ -25,26 +24,21 @@ import numpy as np
 import torch
 import yaml
 from matplotlib import pyplot as plt
-from numpy.typing import NDArray
+from measured_sets import SETS, as_tensor, bicubic, measure
 from PIL import Image
+from safetensors import safe_open
 from skimage import data
 
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import load, save
-from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
-from smsr_plugin.images.files import list_images
-from smsr_plugin.images.mask_figures import mask_figures
+from smsr_plugin.images.bicubic import downscale, mod_crop
 from smsr_plugin.images.mask_overlay import mask_overlay
-from smsr_plugin.images.pixels import as_lq, luma, to_image
-from smsr_plugin.images.quality import compare, psnr_inside
-from smsr_plugin.images.rgb import read_rgb
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 
 mpl.use("Agg")
 ROOT = Path(__file__).parents[1]
-SETS = ("Set5", "Set14", "B100")
 #: Of the training, for the curves.
 PATCHES = 1200
 DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -52,51 +46,6 @@ TEACHERS = {
     "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output. Copyright 2022 "
     "ByteDance; the licence is LICENSE of this package, the same text."
 }
-
-
-def pairs(folder: Path, scale: int) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.uint8]]]:
-    """Yield name, gt and lq of the images of a set; grey ones as three equal channels."""
-    for path in list_images(folder).paths:
-        gt = read_rgb(path)
-        gt = mod_crop(np.repeat(gt[..., None], 3, 2) if gt.ndim == 2 else gt, scale)
-        yield path.stem, gt, downscale(gt, scale)
-
-
-def as_tensor(lq: NDArray[np.uint8]) -> torch.Tensor:
-    return torch.from_numpy(as_lq(lq))
-
-
-def measure(weights: Path, sets: Path, density: float | None) -> dict[str, dict[str, float]]:
-    """Return the mean figures of each set at a density; None: what it was trained for."""
-    net = load(weights)
-    sparse, scale = to_sparse(net, density=density), net.config.upscale
-    figures = {}
-    for name in SETS:
-        rows = []
-        for _, gt, lq in pairs(sets / name / "HR", scale):
-            sr, stats = sparse(as_tensor(lq), return_stats=True)
-            image = to_image(sr.numpy())
-            row = {"psnr": psnr_inside(luma(image), luma(gt), scale)}
-            row |= {"density": stats.spa_density.mean().item(), "kept": stats.kept}
-            if density is None:
-                row["ssim"] = compare(image, gt, scale).ssim_y
-                masks = mask_figures(lq, stats.spa_mask[0].numpy())
-                row["deviation"] = masks.deviation.tolist()
-                row["correlation"] = masks.correlation.tolist()
-                row["blocks"] = masks.density.tolist()
-            rows.append(row)
-        figures[name] = {key: np.mean([row[key] for row in rows], 0).tolist() for key in rows[0]}
-    return figures
-
-
-def bicubic(sets: Path, scale: int) -> dict[str, dict[str, float]]:
-    figures = {}
-    for name in SETS:
-        rows = [
-            compare(upscale(lq, scale), gt, scale) for _, gt, lq in pairs(sets / name / "HR", scale)
-        ]
-        figures[name] = {"psnr": mean(q.psnr_y for q in rows), "ssim": mean(q.ssim_y for q in rows)}
-    return figures
 
 
 def training_curves(experiment: Path) -> dict[str, list[tuple[int, float]]]:
@@ -228,6 +177,27 @@ def calibrate(net: SMSR, options: dict[str, Any], density: float) -> None:
     net.set_density(density)
 
 
+def leaves(options: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys of an option file as --force_yml writes them, with their values."""
+    for key, value in options.items():
+        if isinstance(value, dict):
+            yield from leaves(value, f"{path}{key}:")
+        else:
+            yield f"{path}{key}", value
+
+
+def command_line(options: dict[str, Any]) -> str:
+    """Return the option file of the package that was trained, and what was changed in it."""
+    name = f"x{options['scale']}_cpu"
+    text = (ROOT / f"smsr_plugin/training/options/templates/{name}.yml").read_text()
+    template = dict(leaves(yaml.safe_load(text.replace("!!float", ""))))
+    own = dict(leaves(options))
+    changed = [f"{key}={value}" for key, value in own.items() if template.get(key) != value]
+    changed += [f"{key}=~" for key in template.keys() - own.keys()]
+    wanted = [change for change in changed if not change.startswith(("name=", "val:val_freq"))]
+    return f"smsr options {name}" + (f", --force_yml {' '.join(wanted)}" if wanted else "")
+
+
 def about(options: dict[str, Any]) -> dict[str, str]:
     """Return what the header of the weights and the card say of a training."""
     train, loaded = options["train"], options["datasets"]["train"]
@@ -235,7 +205,7 @@ def about(options: dict[str, Any]) -> dict[str, str]:
     images = f"{loaded['batch_size_per_gpu']} lq patches of {side}²"
     teacher = options.get("network_t")
     facts = {
-        "options": f"smsr options x{options['scale']}_cpu",
+        "options": command_line(options),
         "iterations": f"{train['total_iter']:,} of {images}, "
         f"the first {train['masks'].get('dense_iters', 0):,} with every pixel",
         "data": "55 photographs under free licences (CC0, CC-BY, CC-BY-SA, Unsplash, Pexels; "
@@ -246,7 +216,12 @@ def about(options: dict[str, Any]) -> dict[str, str]:
     }
     started = options["path"].get("pretrain_network_g")
     if started:
-        facts["begun from"] = "the x2 network of this package, every tensor that fits"
+        with safe_open(started, "pt") as file:
+            before = file.metadata()
+        facts["begun from"] = (
+            f"the package's x{load(started).config.upscale} network of commit "
+            f"{before['commit']} ({before['iterations']})"
+        )
     return facts
 
 
@@ -278,7 +253,7 @@ def main() -> None:
         "scale": scale,
         "command": f"python scripts/model_card.py {args.experiment.name} SETS",
         "about": facts,
-        "figures": measure(weights, args.sets, None),
+        "figures": measure(weights, args.sets),
         "bicubic": bicubic(args.sets, scale),
         "dial": {str(d): measure(weights, args.sets, d) for d in DENSITIES},
         "training": training_curves(args.experiment),
