@@ -39,6 +39,7 @@ each followed by ,KEY=VALUE...: options of the network (img_range=255) and
   form=masked|twin         an SMSR that computes every pixel, and masks
                            afterwards or has no masks
   threshold=T  isa=avx2  backend=reference                of a sparse SMSR
+  density=D                of an SMSR that keeps the curves for it: 0 to 1
 PRESET is engines (NETWORK in every engine), density (time against density) or
 training (no NETWORK: iterations against the formulas taken literally)."""
 

@@ -109,22 +109,38 @@ def is_smsr(source: NetworkSource) -> bool:
 
 
 def _with_form(argument: NetworkArgument, source: NetworkSource) -> NetworkSource:
-    form, threshold = argument.run.get("form"), argument.run.get("threshold")
+    run = argument.run
     if not is_smsr(source):
-        given = [key for key in ("form", "threshold", "backend", "isa") if key in argument.run]
+        keys = ("form", "threshold", "density", "backend", "isa")
+        given = [key for key in keys if key in run]
         if given:
             raise NetworkError(f"{argument.text}: {' and '.join(given)}: only an SMSR has that")
         return source
-    form = form or "sparse"
-    if threshold is None:
-        return replace(source, form=form)
+    source = replace(source, form=run.get("form", "sparse"))
+    if "threshold" in run:
+        if source.form != "sparse":
+            raise NetworkError(f"{argument.text}: threshold is for form=sparse")
+        source = replace(source, threshold=_number(argument, "threshold"))
+    if "density" in run:
+        if source.form == "twin":
+            raise NetworkError(f"{argument.text}: a dense twin computes every pixel: no density")
+        source = replace(source, density=_number(argument, "density"))
+        try:
+            source.load()
+        except ValueError as error:
+            raise NetworkError(f"{argument.text}: {error}") from error
+    return source
+
+
+def _number(argument: NetworkArgument, key: str) -> float:
+    text = argument.run[key]
     try:
-        value = float(threshold)
+        value = float(text)
     except ValueError:
         value = math.nan
-    if form != "sparse" or math.isnan(value):
-        raise NetworkError(f"{argument.text}: threshold is a number, and for form=sparse")
-    return replace(source, form=form, threshold=value)
+    if math.isnan(value):
+        raise NetworkError(f"{argument.text}: {key} is a number, got {text!r}")
+    return value
 
 
 def _engine_spec(
@@ -170,5 +186,6 @@ def _default_label(source: NetworkSource, argument: NetworkArgument) -> str:
     words += [run.get("backend"), run.get("isa")]
     words += ["bf16" if run.get("precision") == "bf16" else ""]
     words += [f"t={source.threshold:g}" if source.threshold else ""]
+    words += [f"d={source.density:g}" if source.density is not None else ""]
     words += [f"{run['threads']} threads" if "threads" in run else ""]
     return " ".join(word for word in words if word)

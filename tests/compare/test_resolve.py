@@ -8,6 +8,7 @@ from basicsr.archs.srvgg_arch import SRVGGNetCompact
 
 import smsr_plugin
 from smsr_plugin.archs.dense_twin import DenseTwin
+from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.compare.networks.argument import NetworkError, parse_network
@@ -44,6 +45,24 @@ def test_forms_of_an_smsr(smsr_file):
     assert not torch.allclose(of_none, expected(X), atol=1e-4)
     assert sparse.spec.library.startswith("to_sparse")
     assert masked.spec.library == "PyTorch, channels-last"
+
+
+def test_a_density_is_asked_of_every_form(smsr_file, tmp_path):
+    net = smsr_plugin.load(smsr_file)
+    with torch.no_grad():
+        net.density_curve = density_curve(net(X, return_masks=True).logits)
+    file = tmp_path / "curves.safetensors"
+    smsr_plugin.save(net, file)
+    sparse, masked = networks = found(f"{file},density=0.25", f"{file},form=masked,density=0.25")
+    assert [network.label for network in networks] == [
+        *("SMSR sparse d=0.25", "SMSR masked dense d=0.25")
+    ]
+    expected = smsr_plugin.load(file)
+    expected.set_density(0.25)
+    out = expected(X, return_masks=True)
+    assert out.spa_mask.mean().item() == pytest.approx(0.25, abs=0.1)
+    torch.testing.assert_close(output(masked), out.sr.detach())
+    torch.testing.assert_close(output(sparse), out.sr.detach(), rtol=0, atol=1e-5)
 
 
 def test_registered_networks(pan_file):
@@ -127,8 +146,11 @@ def test_a_checkpoint_that_nobody_recognises(pan_file):
         (["SMSR=SMSR_FILE"], NetworkError, "asked for was SMSRConfig"),
         (["SMSR_FILE,engine=ncnn"], NetworkError, "a sparse SMSR runs on its own kernels"),
         (["SMSR_FILE,form=masked,precision=bf16"], NetworkError, "not measured in bf16"),
-        (["SMSR_FILE,form=twin,threshold=1"], NetworkError, "threshold is a number, and for form"),
+        (["SMSR_FILE,form=twin,threshold=1"], NetworkError, "threshold is for form=sparse"),
         (["SMSR_FILE,threshold=nan"], NetworkError, "threshold is a number"),
+        (["SMSR_FILE,density=much"], NetworkError, "density is a number, got 'much'"),
+        (["SMSR_FILE,density=0.3"], NetworkError, "this one takes a threshold"),
+        (["SMSR_FILE,form=twin,density=1"], NetworkError, "a dense twin computes every pixel"),
         (["PAN,form=twin"], NetworkError, "form: only an SMSR has that"),
         (["PAN,engine=onnxruntime,precision=bf16"], NetworkError, "onnxruntime is not measured in"),
         (["PAN,engine=tensorrt"], NetworkError, "engine must be one of pytorch, .* 'tensorrt'"),

@@ -20,7 +20,7 @@ CHOICES = {
     "backend": ("native", "reference"),
 }
 #: Keys that say how to run a network; all others are options of the network.
-RUN_KEYS = ("label", "engine", "threshold", "param_key", "threads", "isa", *CHOICES)
+RUN_KEYS = ("label", "engine", "threshold", "density", "param_key", "threads", "isa", *CHOICES)
 
 
 class NetworkError(ValueError):

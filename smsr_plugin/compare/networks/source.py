@@ -38,6 +38,7 @@ class NetworkSource:
         options: Of a registered network's constructor.
         form: Of an SMSR, one of `FORMS`; empty for other networks.
         threshold: Of an SMSR's mask decision.
+        density: The share of pixels that an SMSR with curves is asked to compute; None for its own.
     """
 
     kind: str
@@ -48,6 +49,7 @@ class NetworkSource:
     options: Mapping[str, Any] = field(default_factory=dict)
     form: str = ""
     threshold: float = 0.0
+    density: float | None = None
 
     @property
     def title(self) -> str:
@@ -61,12 +63,16 @@ class NetworkSource:
 
         Raises:
             CheckpointError, OptionError: If it cannot be.
+            ValueError: If it has no curves for a density.
         """
         from smsr_plugin.checkpoints import load, load_weights
 
         if self.kind == "smsr":
             assert self.weights is not None
-            return load(self.weights, param_key=self.param_key)
+            smsr = load(self.weights, param_key=self.param_key)
+            if self.density is not None:
+                smsr.set_density(self.density)
+            return smsr
         if self.kind == "spandrel":
             from smsr_plugin.compare.networks.spandrel_net import SpandrelNet
 
