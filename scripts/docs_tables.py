@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from smsr_plugin.compare.ratios import ratios
+from smsr_plugin.compare.image_report import ratios
 from smsr_plugin.compare.results import Comparison, Measurement
 from smsr_plugin.compare.tables import seconds_text, table
 

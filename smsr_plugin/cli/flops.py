@@ -99,16 +99,12 @@ def _subject(args: argparse.Namespace) -> Subject:
     # BasicSR takes seconds to import, and --weights does not need it.
     from smsr_plugin.training.architectures import build_architecture
     from smsr_plugin.training.options.errors import OptionError
-    from smsr_plugin.training.options.file import parse_yaml, read_option_file
+    from smsr_plugin.training.options.file import parse_yaml, read_option_network
 
     name, upscale, options = args.name, args.upscale or DEFAULT_UPSCALE, {}
     if args.opt is not None:
-        file = read_option_file(args.opt)
-        section = file.get("network_g")
-        if not isinstance(section, dict) or not isinstance(section.get("type"), str):
-            raise OptionError(f"{args.opt}: expected a section network_g with a type")
-        name, upscale = section["type"], file.get("scale", DEFAULT_UPSCALE)
-        options = {key: value for key, value in section.items() if key != "type"}
+        found = read_option_network(args.opt)
+        name, upscale, options = found.name, found.scale or DEFAULT_UPSCALE, found.options
     for entry in args.set:
         key, equals, value = entry.partition("=")
         if not equals:

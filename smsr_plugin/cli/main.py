@@ -13,11 +13,12 @@ import argparse
 import importlib
 import io
 import os
+import platform
 import sys
 from collections.abc import Sequence
 
-from smsr_plugin.cli.arguments import INTERRUPTED, bad_usage
-from smsr_plugin.cli.parser import Parser, did_you_mean, printable
+from smsr_plugin.cli.arguments import INTERRUPTED, Parser, bad_usage, did_you_mean, printable
+from smsr_plugin.version import __version__
 
 #: The module of each command, in the order of the help.
 COMMANDS = {
@@ -129,9 +130,7 @@ class _Version(argparse.Action):
     """`--version`: also of what decides the speed."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from smsr_plugin.cli.version import describe
-
-        print(describe())
+        print(version_text())
         parser.exit()
 
 
@@ -151,6 +150,34 @@ def make_parser() -> Parser:
     for name in dict.fromkeys(COMMANDS.values()):
         importlib.import_module(f"smsr_plugin.cli.{name}").add_parser(subparsers)
     return parser
+
+
+def version_text() -> str:
+    """Return the version and what decides the speed, a line each; the version comes first."""
+    lines = (
+        f"smsr_plugin {__version__}",
+        _kernels_text(),
+        _torch_text(),
+        f"Python {platform.python_version()}",
+    )
+    return "\n".join(lines)
+
+
+def _kernels_text() -> str:
+    try:
+        from smsr_plugin import _kernels as kernels
+
+        return f"kernels {kernels.isa()} (of {', '.join(kernels.available())})"
+    except (ImportError, ValueError) as error:  # ValueError: an SMSR_ISA that there is not
+        return f"kernels none, sparse inference runs in plain PyTorch ({error})"
+
+
+def _torch_text() -> str:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return f"torch none ({error})"
+    return f"torch {torch.__version__}, {torch.get_num_threads()} threads"
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import smsr_plugin
-from smsr_plugin.cli.arguments import bad_usage
-from smsr_plugin.cli.parser import did_you_mean, printable
+from smsr_plugin.cli.arguments import bad_usage, did_you_mean, printable
 
 FOLDER = Path(smsr_plugin.__file__).parent / "training" / "options"
 SCHEMA = FOLDER / "schema.json"

@@ -11,12 +11,12 @@ outside it would be missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import MaskedNetwork, MaskedOutput
 
 #: How near to the wanted density is near enough.
 TOLERANCE = 0.005
@@ -32,7 +32,7 @@ class Threshold(NamedTuple):
 
 
 @torch.inference_mode()
-def thresholds_for(net: SMSR, x: Tensor, densities: Sequence[float]) -> list[Threshold]:
+def thresholds_for(net: MaskedNetwork, x: Tensor, densities: Sequence[float]) -> list[Threshold]:
     """Find thresholds that give mean spatial densities on an image.
 
     A block's logits depend on the masks of the blocks before it, so one look at all logits does
@@ -63,20 +63,11 @@ def thresholds_for(net: SMSR, x: Tensor, densities: Sequence[float]) -> list[Thr
     return found
 
 
-def mask_logits(net: SMSR, x: Tensor, threshold: float) -> Tensor:
+def mask_logits(net: MaskedNetwork, x: Tensor, threshold: float) -> Tensor:
     """Return logit 1 − logit 0 of all blocks, (K, H, W), when the masks follow `threshold`."""
-    logits: list[Tensor] = []
-    hooks = [
-        module.register_forward_hook(lambda module, inputs, output: logits.append(output[0, 0]))
-        for name, module in net.named_modules()
-        if name.endswith(".spa_mask")
-    ]
-    try:
-        net(x, threshold=threshold)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.stack(logits)
+    logits = cast(MaskedOutput, net(x, threshold=threshold, return_masks=True)).logits
+    assert logits is not None, "the network decides its masks itself"
+    return logits[0]
 
 
 def threshold_of(logits: Tensor, density: float) -> float:

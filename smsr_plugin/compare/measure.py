@@ -11,7 +11,7 @@ from types import TracebackType
 
 import torch
 
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import as_masked
 from smsr_plugin.compare.density import thresholds_for
 from smsr_plugin.compare.difference import Exact
 from smsr_plugin.compare.engines.base import Input
@@ -184,8 +184,7 @@ def key_of(wanted: float | None) -> str:
 def _inputs(case: Case, network: ComparedNetwork) -> Inputs:
     if not network.densities or network.source is None:
         return {None: Input(case.lq)}
-    net = network.source.load()
-    assert isinstance(net, SMSR)
+    net = as_masked(network.source.load(), "a sweep of densities takes")
     found = thresholds_for(net, torch.from_numpy(case.lq), network.densities)
     return {
         wanted: Input(case.lq, given.threshold)

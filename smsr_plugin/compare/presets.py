@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from smsr_plugin.compare.crops import CROPS
 from smsr_plugin.compare.engines.runner import Schedule
 from smsr_plugin.compare.engines.spec import EngineSpec
-from smsr_plugin.compare.images import Case, ImageSource, list_cases
-from smsr_plugin.compare.networks.argument import NetworkArgument, NetworkError
+from smsr_plugin.compare.engines.training import CHANNELS_LAST, NAIVE
+from smsr_plugin.compare.images import CROPS, Case, ImageSource, list_cases
+from smsr_plugin.compare.networks.find import NetworkArgument, NetworkError
 from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.compare.resolve import (
     ComparedNetwork,
@@ -26,7 +26,6 @@ from smsr_plugin.compare.resolve import (
     name_networks,
     scaled_source,
 )
-from smsr_plugin.compare.training.engine import CHANNELS_LAST, NAIVE
 
 #: The label of the engine that measures the machine's peak, and what it is.
 MATMUL, MATMUL_TITLE = "matmul", "matrix product"
@@ -186,7 +185,7 @@ def _swept(network: ComparedNetwork) -> ComparedNetwork | None:
 
 
 def _trainings(threads: int) -> list[ComparedNetwork]:
-    module = "smsr_plugin.compare.training.engine"
+    module = ".training"
     layouts = {"": "contiguous", CHANNELS_LAST: "channels-last, the default"}
     ways = [("naive", "fp32", NAIVE, "the formulas, literally")]
     ways += [

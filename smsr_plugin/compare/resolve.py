@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from smsr_plugin.compare.engines.spec import LIBRARIES, EngineSpec, dense_spec, sparse_spec
-from smsr_plugin.compare.networks.argument import NetworkArgument, NetworkError
-from smsr_plugin.compare.networks.find import SMSR, find_source
+from smsr_plugin.compare.networks.find import SMSR, NetworkArgument, NetworkError, find_source
 from smsr_plugin.compare.networks.source import KINDS, NetworkSource
 from smsr_plugin.compare.results import BICUBIC
 from smsr_plugin.sparse.native.kernels import load_kernels

@@ -7,16 +7,16 @@ import json
 
 import pytest
 
-from smsr_plugin.compare.density_plot import draw_density
 from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.compare.image_report import (
     breakdown_table,
     floor_text,
     image_table,
     ratio_table,
+    ratios,
     sweep_table,
 )
-from smsr_plugin.compare.ratios import ratios
+from smsr_plugin.compare.plots import draw_density
 from smsr_plugin.compare.report import markdown, printed
 from smsr_plugin.compare.results import Comparison, Difference, Measurement, NetworkResult
 from smsr_plugin.compare.tables import table

@@ -11,7 +11,7 @@ from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.compare.networks.argument import NetworkError, parse_network
+from smsr_plugin.compare.networks.find import NetworkError, parse_network
 from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.sparse import SparseNetwork
 from smsr_plugin.training.options.errors import OptionError

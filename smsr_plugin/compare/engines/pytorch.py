@@ -1,4 +1,4 @@
-"""PyTorch eager, channels-last: any network, and every form of an SMSR.
+"""PyTorch, channels-last, eager or compiled: any network, and every form of one with masks.
 
 Threads: `torch.set_num_threads`, which the sparse network follows too. OpenMP's threads wait
 between operations by spinning for some milliseconds and then sleep, its default, which is best for
@@ -8,13 +8,14 @@ latency; the pause between turns lets them fall asleep before another engine run
 from __future__ import annotations
 
 import importlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import MaskedNetwork, MaskedOutput
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Inspection, Job
+from smsr_plugin.compare.engines.spec import COMPILED
 from smsr_plugin.sparse import SparseNetwork
 
 #: The backend that runs on the native kernels or, where they cannot run, fails.
@@ -37,6 +38,8 @@ class TorchEngine(Engine):
         self.net = self._build(None)
         if job.spec.backend == NATIVE:
             self.loaded = _instruction_set()
+        if job.spec.backend == COMPILED:  # by the first run, during warm-up
+            self.net = torch.compile(self.net, dynamic=False, options={"freezing": True})
 
     def _build(self, threshold: float | None) -> nn.Module:
         spec, source = self.job.spec, self.job.source
@@ -60,8 +63,8 @@ class TorchEngine(Engine):
     @torch.inference_mode()
     def inspect(self, prepared: Prepared) -> Inspection:
         net, x = prepared
-        if isinstance(net, SMSR):
-            out = net(x, return_masks=True)
+        if isinstance(net, MaskedNetwork):
+            out = cast(MaskedOutput, net(x, return_masks=True))
             return Inspection(self.output(out.sr), out.spa_mask[0].mean((1, 2)).tolist())
         if isinstance(net, SparseNetwork):
             sr, stats = net(x, return_stats=True)

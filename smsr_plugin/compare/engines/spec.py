@@ -9,6 +9,10 @@ from typing import NamedTuple
 #: Height, width and depth of the matrix product that measures the machine's peak.
 MATMUL_SIDE = 2048
 
+#: As `EngineSpec.backend`: by inductor with frozen weights, which packs them and fuses
+#: convolutions with ReLU.
+COMPILED = "compiled"
+
 
 class Library(NamedTuple):
     """What runs networks."""
@@ -17,11 +21,12 @@ class Library(NamedTuple):
     module: str  #: As in `EngineSpec`.
     model_format: str | None = None  #: As in `EngineSpec`.
     precisions: tuple[str, ...] = ("fp32", "bf16")
+    backend: str = ""  #: As in `EngineSpec`.
 
 
 LIBRARIES = {
     "pytorch": Library("PyTorch, channels-last", ".pytorch"),
-    "pytorch-compile": Library("torch.compile, frozen", ".inductor"),
+    "pytorch-compile": Library("torch.compile, frozen", ".pytorch", backend=COMPILED),
     "onnxruntime": Library("ONNX Runtime", ".onnx_runtime", "onnx", ("fp32",)),
     "openvino": Library("OpenVINO", ".open_vino", "onnx"),
     "ncnn": Library("ncnn", ".ncnn_net", "ncnn"),
@@ -40,7 +45,8 @@ class EngineSpec:
         threads: How many it may use.
         precision: "fp32" or "bf16".
         model_format: "onnx" or "ncnn" if it reads a file of that format, else None.
-        backend: Of `to_sparse`, for the sparse form; the variant, for a training.
+        backend: Of `to_sparse`, for the sparse form; `COMPILED` or none for others in PyTorch; the
+            variant, for a training.
         env: Variables set before its process starts.
         imports: Modules that building the network needs, imported before memory is counted.
     """
@@ -58,8 +64,8 @@ class EngineSpec:
 
 def dense_spec(library: str, threads: int, precision: str = "fp32") -> EngineSpec:
     """Return one of `LIBRARIES` as an engine without a name."""
-    title, module, model_format, _ = LIBRARIES[library]
-    return EngineSpec("", title, module, threads, precision, model_format)
+    title, module, model_format, _, backend = LIBRARIES[library]
+    return EngineSpec("", title, module, threads, precision, model_format, backend)
 
 
 def sparse_spec(

@@ -15,7 +15,7 @@ from smsr_plugin.compare.difference import difference, exact_output
 from smsr_plugin.compare.engines.base import Input, Job, import_engine
 from smsr_plugin.compare.engines.export import WRITERS, Exporter, ExportError
 from smsr_plugin.compare.engines.process import EngineProcess
-from smsr_plugin.compare.networks.argument import parse_network
+from smsr_plugin.compare.networks.find import parse_network
 from smsr_plugin.compare.networks.forms import smsr_as
 from smsr_plugin.compare.presets import preset_networks
 

@@ -1,7 +1,7 @@
 """Training iterations in PyTorch: forward, loss, backward, Adam's step.
 
 The network is trained as `SMSRModel` does, or naively, which takes the formulas literally
-(`smsr_plugin.compare.training.naive`). Both begin with the same weights and take the same batch.
+(`naive_training`). Both begin with the same weights and take the same batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.sparsity_loss import SparsityLoss
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
-from smsr_plugin.compare.training.naive import NaiveTraining, gumbel_noise, naive_sparsity_loss
+from smsr_plugin.compare.engines.naive_training import (
+    NaiveTraining,
+    gumbel_noise,
+    naive_sparsity_loss,
+)
 from smsr_plugin.config import SPARSITY_WEIGHT
 from smsr_plugin.machine import keep_freed_memory
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from smsr_plugin.compare.engines.base import Input, Job
+from smsr_plugin.compare.engines.training import CHANNELS_LAST, load
 from smsr_plugin.compare.presets import preset_networks
-from smsr_plugin.compare.training.engine import CHANNELS_LAST, load
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,0 @@
-"""Seconds and memory of training iterations, against the formulas taken literally."""
