@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smsr_plugin.checkpoints.any_network import load_weights, read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.img_range import fold_img_range
+from smsr_plugin.checkpoints.keys import fold_img_range
 from smsr_plugin.checkpoints.network import (
     Checkpoint,
     build,

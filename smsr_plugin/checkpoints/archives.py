@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import torch
 
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.pickles import damaged
+from smsr_plugin.checkpoints.pickle_values import damaged
 
 PICKLE = "data.pkl"
 #: What makes an archive one of TorchScript, which is code.

@@ -17,7 +17,8 @@ from smsr_plugin import staging
 from smsr_plugin.checkpoints.archives import read_archive
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.keys import MAX_SHARING
-from smsr_plugin.checkpoints.pickles import PickleSource, Value, check_pickle, damaged
+from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
+from smsr_plugin.checkpoints.pickle_values import Value, damaged
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
 SAFETENSORS_PREFIX = 8

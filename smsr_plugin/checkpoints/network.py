@@ -14,11 +14,11 @@ from torch import Tensor
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import read_file, write_file
-from smsr_plugin.checkpoints.img_range import fold_img_range
 from smsr_plugin.checkpoints.keys import (
     CONTAINERS,
     clean_tensors,
     find_state_dict,
+    fold_img_range,
     rename_released,
 )
 from smsr_plugin.checkpoints.shapes import infer_config

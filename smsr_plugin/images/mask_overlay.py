@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from smsr_plugin.images.pixels import luma
 
 #: How much of the colour of a pixel is the mask's; the rest is the image in grey.
 OPACITY = 0.6
@@ -32,3 +36,41 @@ def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[
     colour = cv2.cvtColor(cv2.applyColorMap(share, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(cv2.cvtColor(lq, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(colour, OPACITY, grey, 1 - OPACITY, 0).astype(np.uint8, copy=False)
+
+
+class MaskFigures(NamedTuple):
+    """Figures of the spatial masks of one image, each (K,), one for a block."""
+
+    density: NDArray[np.float64]  #: Share of important pixels.
+    deviation: NDArray[np.float64]  #: Standard deviation over the pixels; 0 for all or none.
+    correlation: NDArray[np.float64]  #: With the gradient's magnitude; 0 for all or none.
+
+
+def mask_figures(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> MaskFigures:
+    """Measure the masks of an image.
+
+    The gradient is that of the luma of lq by central differences; the correlation is taken with
+    the logarithm of 1 + its magnitude in levels of 255, since a few strong edges would decide
+    otherwise.
+
+    Args:
+        lq: (H, W, 3) RGB, H and W from 2.
+        spa_mask: (K, H, W).
+
+    Raises:
+        ValueError: If the sizes do not fit.
+    """
+    if spa_mask.ndim != 3 or spa_mask.shape[1:] != lq.shape[:2]:
+        raise ValueError(
+            f"expected masks (K, {lq.shape[0]}, {lq.shape[1]}) for this image, got {spa_mask.shape}"
+        )
+    down, right = np.gradient(luma(lq))
+    level = np.log1p(np.hypot(down, right)).ravel()
+    level = level - level.mean()
+    pixels = spa_mask.reshape(len(spa_mask), -1).astype(np.float64)
+    density = pixels.mean(1)
+    deviation = np.sqrt(density * (1 - density))
+    covariance = (pixels - density[:, None]) @ level / level.size
+    spread = deviation * level.std()
+    correlation = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
+    return MaskFigures(density, deviation, correlation)

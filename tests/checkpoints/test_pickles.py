@@ -17,7 +17,8 @@ from torch.optim import lr_scheduler
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_file
-from smsr_plugin.checkpoints.pickles import Kind, Limits, PickleSource, check_pickle
+from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
+from smsr_plugin.checkpoints.pickle_values import Kind, Limits
 
 #: Optimizers that need more than a step on a matrix and a vector.
 SPECIAL = {"Optimizer", "SparseAdam", "Muon"}

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from smsr_plugin.data import lmdb_store
-from smsr_plugin.data.folder_store import read_shapes, write_images
 from smsr_plugin.data.lmdb_store import (
     LmdbWriter,
     find_fault,
@@ -22,6 +21,7 @@ from smsr_plugin.data.lmdb_store import (
     read_entry,
     read_meta_info,
 )
+from smsr_plugin.data.outputs import read_shapes, write_images
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.rgb import encode_png
 from smsr_plugin.staging import staged

@@ -37,8 +37,6 @@ DRAFT = "http://json-schema.org/draft-07/schema#"
 CLOSED_KINDS = ("network", "loss", "metric", "converter")
 #: Defaults that JSON can hold.
 PLAIN = (bool, int, float, str, tuple, NoneType)
-#: Sections whose keys a model adds to.
-OF_MODELS = {"train": Train, "logger": Logger}
 #: BasicSR's own schedulers.
 SCHEDULERS = ("MultiStepLR", "MultiStepRestartLR", "CosineAnnealingRestartLR")
 

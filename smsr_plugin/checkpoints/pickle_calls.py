@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.pickles.values import Kind, Limits, Value, container, damaged
+from smsr_plugin.checkpoints.pickle_values import Kind, Limits, Value, container, damaged
 
 #: Bytes of an element of each kind of storage, by module and name.
 STORAGES = {

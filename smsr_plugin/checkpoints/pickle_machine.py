@@ -1,4 +1,9 @@
-"""The stack, the memo, and what each opcode does to them.
+"""What a pickle of tensors would build, told from its opcodes before anything is unpickled.
+
+A pickle is a program for a machine with a stack and a memo. Here that machine runs without
+building anything: of each value it keeps the kind, how deep it nests, and how much it counts with
+all that it refers to. Only what `torch.save` writes for state dicts and training states is known;
+whatever else the opcodes say is refused.
 
 Source: the opcodes as the standard library's `pickletools` describes them.
 """
@@ -11,8 +16,8 @@ import warnings
 from collections.abc import Callable, Mapping
 
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.pickles.calls import call, named, storage
-from smsr_plugin.checkpoints.pickles.values import (
+from smsr_plugin.checkpoints.pickle_calls import call, named, storage
+from smsr_plugin.checkpoints.pickle_values import (
     Kind,
     Limits,
     Value,
