@@ -6,6 +6,8 @@ obeys. In a table the signs that mean something there do the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 #: By which a spreadsheet knows a formula.
 FORMULA = ("=", "+", "-", "@")
 
@@ -19,6 +21,18 @@ def printable(text: object) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in str(text)
     )
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return up to `most` names, joined by commas, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def first_line(error: Exception | str) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def table_cell(text: object) -> str:

@@ -18,6 +18,7 @@ from smsr_plugin.archs.masked_dense import MaskedDense
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import replace_file
+from smsr_plugin.names import first_line
 from smsr_plugin.version import __version__
 
 #: The oldest that PyTorch's exporter writes without converting: most engines read it.
@@ -124,9 +125,8 @@ def to_onnx(
                 verbose=False,
             )
     except Exception as error:  # exporters fail in any way
-        reason = str(error).strip().partition("\n")[0]
         raise OnnxExportError(
-            f"PyTorch's exporter failed: {type(error).__name__}: {reason}"
+            f"PyTorch's exporter failed: {type(error).__name__}: {first_line(error)}"
         ) from error
     model = program.model_proto
     # The exporter keeps the Python sources that each node came from.

@@ -19,6 +19,7 @@ from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.keys import MAX_SHARING
 from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
 from smsr_plugin.checkpoints.pickle_values import Value, damaged
+from smsr_plugin.names import first_line
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
 SAFETENSORS_PREFIX = 8
@@ -152,5 +153,5 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def _reason(error: Exception) -> str:
     """Return the error's own words in one short line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.strip().partition("\n")[0][:200] or type(error).__name__
+    told = error.strerror if isinstance(error, OSError) else None
+    return first_line(told or error)[:200]

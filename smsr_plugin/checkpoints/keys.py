@@ -10,6 +10,7 @@ from torch import Tensor
 
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.config import DIV2K_RGB_MEAN
+from smsr_plugin.names import listed
 
 #: Where a state dict may be kept inside a checkpoint, preferred first.
 CONTAINERS = ("params_ema", "params", "state_dict")
@@ -197,10 +198,7 @@ def quoted(name: object) -> str:
 
 def shortened(names: Sequence[str], limit: int = 4) -> str:
     """Return the first `limit` names, as `quoted` but without quotes, and how many follow."""
-    more = len(names) - limit
-    return ", ".join(quoted(name)[1:-1] for name in names[:limit]) + (
-        f" and {more} more" if more > 0 else ""
-    )
+    return listed([quoted(name)[1:-1] for name in names], limit)
 
 
 #: How each tensor scales when the range is multiplied by r: by r to this power.

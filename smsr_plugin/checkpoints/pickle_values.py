@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.names import first_line
 
 
 class Limits(NamedTuple):
@@ -123,5 +124,5 @@ def container(kind: Kind, limits: Limits, values: Sequence[Value] = ()) -> Value
 
 def damaged(error: Exception | str) -> CheckpointError:
     """Return the error of a file whose bytes make no sense."""
-    reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+    reason = first_line(error)[:200]
     return CheckpointError(f"is damaged, cut short, or not a PyTorch checkpoint: {reason}")

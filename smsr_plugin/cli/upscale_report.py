@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from smsr_plugin.names import printable
+from smsr_plugin.names import listed, printable
 from smsr_plugin.upscale.batch import Outcome, State
 from smsr_plugin.upscale.inputs import Job
 
@@ -46,8 +46,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines = [f"{text or 'nothing done'} in {seconds:.1f} s"]
     failed = [printable(o.job.source) for o in outcomes if o.state is State.FAILED]
     if failed:
-        more = f" and {len(failed) - MOST_NAMES} more" if len(failed) > MOST_NAMES else ""
-        lines.append(f"failed: {', '.join(failed[:MOST_NAMES])}{more}")
+        lines.append(f"failed: {listed(failed, MOST_NAMES)}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from smsr_plugin.compare.image_report import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
-from smsr_plugin.names import table_cell
+from smsr_plugin.names import listed, table_cell
 
 #: What the plots show.
 CAPTIONS = {
@@ -136,9 +136,7 @@ def failure_texts(comparison: Comparison) -> list[str]:
     for network in comparison.networks:
         for reason in dict.fromkeys(network.failures.values()):
             images = [image for image, given in network.failures.items() if given == reason]
-            shown = ", ".join(images[:REASONS_SHOWN])
-            more = len(images) - REASONS_SHOWN
-            text = f"{network.label}: {shown}{f' and {more} more' if more > 0 else ''}: {reason}"
+            text = f"{network.label}: {listed(images, REASONS_SHOWN)}: {reason}"
             lines.append(f"- {table_cell(text)}")
     return ["## Not measured", "\n".join(lines)] if lines else []
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from smsr_plugin.names import printable
+from smsr_plugin.names import listed, printable
 
 #: In folders, files are taken for images by their names.
 SUFFIXES = frozenset(
@@ -162,6 +162,4 @@ def _holds_images(folder: Path, listing: Listing) -> bool:
 
 
 def _named(paths: Collection[Path]) -> str:
-    shown = ", ".join(printable(path) for path in list(paths)[:MOST_NAMES])
-    more = len(paths) - MOST_NAMES
-    return f"{shown} and {more} more" if more > 0 else shown
+    return listed([printable(path) for path in paths], MOST_NAMES)

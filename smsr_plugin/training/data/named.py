@@ -11,6 +11,7 @@ from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
 
 from smsr_plugin.images.files import DataError
+from smsr_plugin.names import first_line
 from smsr_plugin.training.data.pairs import set_up
 
 
@@ -53,7 +54,7 @@ def _reason(error: Exception) -> str:
     """Return what an error says; of an image that cannot be decoded OpenCV returns None."""
     if isinstance(error, AttributeError):
         return "it is no image that OpenCV reads"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 #: In place of BasicSR's, by their `type`.

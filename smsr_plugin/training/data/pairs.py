@@ -9,6 +9,7 @@ from typing import Any
 
 from smsr_plugin.data.lmdb_store import read_keys
 from smsr_plugin.images.files import DataError
+from smsr_plugin.names import listed
 
 #: As many file names an error shows of a folder.
 SHOWN = 3
@@ -42,8 +43,8 @@ def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
     gt_root, lq_root = Path(opt["dataroot_gt"]), Path(opt["dataroot_lq"])
     if opt["io_backend"]["type"] == "lmdb":
         return [{"lq_path": key, "gt_path": key} for key in sorted(read_keys(lq_root))]
-    listed = opt.get("meta_info_file")
-    gt_names = _listed(Path(listed)) if listed is not None else _files(gt_root)
+    meta_info = opt.get("meta_info_file")
+    gt_names = _listed(Path(meta_info)) if meta_info is not None else _files(gt_root)
     template = opt.get("filename_tmpl") or "{}"
     lq_names = [_lq_name(name, template) for name in gt_names]
     lq_files = _files(lq_root)
@@ -51,14 +52,14 @@ def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
     absent = [pair for pair in zip(gt_names, lq_names, strict=True) if pair[1] not in there]
     if absent:
         raise DataError(_absent(absent, len(gt_names), lq_root, lq_files))
-    if listed is not None:
+    if meta_info is not None:
         missing = next((name for name in gt_names if not (gt_root / name).is_file()), None)
         if missing is not None:
-            raise DataError(f"{listed} lists {missing}, which is not in {gt_root}")
+            raise DataError(f"{meta_info} lists {missing}, which is not in {gt_root}")
     elif more := sorted(there - set(lq_names)):
         raise DataError(
-            f"{lq_root} holds {_some(more)} without a gt image in {gt_root}; remove what does not "
-            "belong there"
+            f"{lq_root} holds {listed(more, SHOWN)} without a gt image in {gt_root}; remove what "
+            "does not belong there"
         )
     return [
         {"lq_path": str(lq_root / lq), "gt_path": str(gt_root / gt)}
@@ -110,9 +111,4 @@ def _absent(
         found = min(alike, key=len)
         template = Path(found).stem.replace(gt.stem, "{}", 1)
         return f"{text}; it holds {found}: write filename_tmpl: '{template}'"
-    return f"{text}; it holds {_some(sorted(lq_files))}"
-
-
-def _some(names: Sequence[str]) -> str:
-    text = ", ".join(names[:SHOWN])
-    return f"{text} and {len(names) - SHOWN:,} more" if len(names) > SHOWN else text
+    return f"{text}; it holds {listed(sorted(lq_files), SHOWN)}"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from smsr_plugin.data.lmdb_store import read_meta_info
 from smsr_plugin.images.files import DataError
+from smsr_plugin.images.reading import read_header
+from smsr_plugin.staging import open_regular
 from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.trial import try_metric
 from smsr_plugin.training.options.values import Options, is_section
@@ -90,7 +89,8 @@ def _sides(dataset: Any) -> Iterator[int]:
         return
     for index, path in enumerate(_paths(dataset)):
         try:
-            with warnings.catch_warnings(), Image.open(path) as image:
-                yield min(image.size)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Warning):
-            yield min(dataset[index]["lq"].shape[-2:])  # it may read what Pillow does not
+            with open_regular(Path(path)) as file:
+                header = read_header(file)
+            yield min(header.width, header.height)
+        except (OSError, ValueError):
+            yield min(dataset[index]["lq"].shape[-2:])  # it may read what we do not
