@@ -243,9 +243,9 @@ def _work(
             outcomes.append(outcome)
             bar.update()
             for line in complaints(outcome):
-                tqdm.write(f"smsr upscale: {line}", file=sys.stderr)
+                tqdm.write(f"smsr upscale: {printable(line)}", file=sys.stderr)
             line = describe(outcome)
             if line and not args.json:
-                tqdm.write(line, file=sys.stdout)
+                tqdm.write(printable(line), file=sys.stdout)
     if processes.launched:  # from here on this process waits for others, which Ctrl-C stops too
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,26 +16,24 @@ MOST_NAMES = 8
 
 
 def describe(outcome: Outcome) -> str | None:
-    """Return one line on an image that did not fail."""
+    """Return one line on an image that did not fail; who prints it makes its names printable."""
     job = outcome.job
     if outcome.state is State.SKIPPED:
-        return f"{printable(job.source)}: skipped, {printable(job.target)} is there"
+        return f"{job.source}: skipped, {job.target} is there"
     if outcome.lq_size is None or outcome.size is None:
         return None
     sizes = " → ".join(f"{width}×{height}" for width, height in (outcome.lq_size, outcome.size))
     tiles = f", {outcome.tiles} tiles" if outcome.tiles != 1 else ""
-    names = f"{printable(job.source)} → {printable(job.target)}"
     figures = f"density {outcome.density:.2f}, {outcome.seconds:.2f} s"
-    return f"{names}  {sizes}{tiles}, {figures}"
+    return f"{job.source} → {job.target}  {sizes}{tiles}, {figures}"
 
 
 def complaints(outcome: Outcome) -> Iterator[str]:
-    """Yield a line for each thing that went wrong or was changed."""
-    name = printable(outcome.job.source)
+    """Yield a line for each thing that went wrong or was changed; see `describe`."""
     for note in outcome.notes:
-        yield f"note: {name}: {printable(note)}"
+        yield f"note: {outcome.job.source}: {note}"
     if outcome.state is State.FAILED:
-        yield f"error: {name}: {printable(outcome.error)}"
+        yield f"error: {outcome.job.source}: {outcome.error}"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from smsr_plugin.images.files import DataError, Listing, search
 from smsr_plugin.images.formats import FORMATS
-from smsr_plugin.names import printable
 from smsr_plugin.upscale.errors import RequestError
 
 #: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
@@ -122,11 +121,10 @@ def _names_a_file(out: Path) -> bool:
 
 def _single(arguments: Sequence[str], naming: Naming) -> Job:
     """Return the job whose target was named as a file."""
-    out = printable(naming.out)
     if len(arguments) != 1 or not Path(arguments[0]).is_file():
-        raise RequestError(f"{out} is the name of one image: give one file to enlarge")
+        raise RequestError(f"{naming.out} is the name of one image: give one file to enlarge")
     if naming.suffix or naming.ext != "same":
-        raise RequestError(f"{out} is a whole name: leave out the suffix and extension")
+        raise RequestError(f"{naming.out} is a whole name: leave out the suffix and extension")
     masks = None if naming.masks is None else naming.masks / f"{naming.out.stem}_masks.png"
     return Job(Path(arguments[0]), naming.out, masks)
 
@@ -144,11 +142,11 @@ def _find(
     if path.exists() or path.is_symlink():
         return [(path, Path())]
     if not glob.has_magic(argument):
-        raise RequestError(f"{printable(path)} does not exist")
+        raise RequestError(f"{path} does not exist")
     matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
     files = [(Path(match), Path()) for match in matches if Path(match).is_file()]
     if not files:
-        raise RequestError(f"no file matches {printable(argument)}")
+        raise RequestError(f"no file matches {argument}")
     return files
 
 
@@ -164,7 +162,7 @@ def _in_folder(
     if not found.paths:
         hint = "" if recursive else f"; {RECURSIVE} looks into its folders"
         left_out = "".join(f"; {note}" for note in found.notes(RECURSIVE))
-        raise RequestError(f"{printable(folder)} holds no images{hint}{left_out}")
+        raise RequestError(f"{folder} holds no images{hint}{left_out}")
     listing += found
     return [(path, path.parent.relative_to(folder)) for path in found.paths]
 
@@ -173,12 +171,12 @@ def _check_places(jobs: Sequence[Job], folders: Sequence[Path]) -> None:
     """Raise RequestError if a folder is none, or a link in it leads a result out of it."""
     for folder in folders:
         if folder.exists() and not folder.is_dir():
-            raise RequestError(f"{printable(folder)} is not a folder")
+            raise RequestError(f"{folder} is not a folder")
     roots = [folder.resolve() for folder in folders]
     for parent in sorted({output.parent for job in jobs for output in job.outputs}):
         if not any(parent.resolve().is_relative_to(root) for root in roots):
-            places = " and ".join(map(printable, folders))
-            raise RequestError(f"{printable(parent)} leads out of {places}")
+            places = " and ".join(map(str, folders))
+            raise RequestError(f"{parent} leads out of {places}")
 
 
 def _check_overwriting(jobs: Sequence[Job]) -> None:
@@ -186,20 +184,19 @@ def _check_overwriting(jobs: Sequence[Job]) -> None:
     inputs = {key: job.source for job in jobs if (key := _identity(job.source))}
     writers: dict[str, Path] = {}
     for job in jobs:
-        source = printable(job.source)
         for output in job.outputs:
-            shown = printable(output)
             name = os.path.normcase(output.parent.resolve() / output.name)
             if name in writers:
-                first = printable(writers[name])
-                raise RequestError(f"{first} and {source} would both be written to {shown}")
+                raise RequestError(
+                    f"{writers[name]} and {job.source} would both be written to {output}"
+                )
             writers[name] = job.source
             if output.is_dir():
-                raise RequestError(f"{shown}, to be written for {source}, is a folder")
+                raise RequestError(f"{output}, to be written for {job.source}, is a folder")
             if (key := _identity(output)) in inputs:
                 raise RequestError(
-                    f"{shown}, to be written for {source}, would replace the input "
-                    f"{printable(inputs[key])}: choose another folder or a suffix"
+                    f"{output}, to be written for {job.source}, would replace the input "
+                    f"{inputs[key]}: choose another folder or a suffix"
                 )
 
 
