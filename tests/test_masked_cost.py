@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 from networks import split_channels, tiny_smsr
+from smsr_cost import SMSRCost, dense_channels
 
-from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.complexity.masked_cost import masked_cost
 
 

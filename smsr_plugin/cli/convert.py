@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
 def describe(checkpoint: Checkpoint, net: SMSR) -> str:
     """Return a few lines on the configuration, the size and the channels of a network."""
-    from smsr_plugin.complexity import dense_channels
+    from smsr_plugin.complexity import masked_cost
 
     config = checkpoint.config
     masks = sum(value.numel() for key, value in net.named_parameters() if "ch_mask" in key)
@@ -65,6 +65,6 @@ def describe(checkpoint: Checkpoint, net: SMSR) -> str:
         f"  {params:,} parameters and {masks:,} channel mask logits",
         f"  dense channels of {config.num_feat} in each layer:",
     ]
-    for number, counts in enumerate(dense_channels(net), 1):
+    for number, counts in enumerate(masked_cost(net.program()).dense_channels, 1):
         lines.append(f"    block {number}: " + " ".join(f"{count:3d}" for count in counts))
     return "\n".join(lines)

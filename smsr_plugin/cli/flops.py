@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,10 +14,13 @@ from smsr_plugin.names import printable
 if TYPE_CHECKING:
     from torch import nn
 
-    from smsr_plugin.archs.smsr_arch import SMSR
-    from smsr_plugin.complexity import Complexity, SMSRCost
+    from smsr_plugin.archs.masked import MaskedNetwork
+    from smsr_plugin.complexity import Complexity, MaskedCost
 
 DEFAULT_UPSCALE = 2
+#: What parts of a program are called here, and those that masks are for.
+PARTS = {"masks": "mask predictors"}
+MASKED_PARTS = ("sparse layers", "fuse")
 #: Width and height for which the field quotes multiply-adds.
 DEFAULT_SIZE = (1280, 720)
 
@@ -56,9 +60,9 @@ def add_parser(subparsers: Any) -> None:
     size = "output size (default: {} {}); sides are rounded up to the scale".format(*DEFAULT_SIZE)
     add("--size", nargs=2, type=positive, default=DEFAULT_SIZE, metavar=("W", "H"), help=size)
     add("--density", **many, type=finite, metavar="D",
-        help="SMSR: also count with this share of important pixels")  # fmt: skip
+        help="masks: also count with this share of important pixels")  # fmt: skip
     add("--image", **many, type=path, metavar="LQ",
-        help="SMSR: also count with the masks of these lq images")  # fmt: skip
+        help="masks: also count with those of these lq images")  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -116,18 +120,18 @@ def _subject(args: argparse.Namespace) -> Subject:
 
 def _count(subject: Subject, args: argparse.Namespace) -> tuple[str, list[Row]]:
     """Return the heading and the rows of the table."""
-    from smsr_plugin.archs.smsr_arch import SMSR
+    from smsr_plugin.archs.masked import MaskedNetwork
     from smsr_plugin.complexity import lq_size, profile
 
     name, net, upscale, num_in_ch = subject
     width, height = args.size
     lq_height, lq_width = lq_size((height, width), upscale)
     rows = network_rows(profile(net, (lq_height, lq_width), num_in_ch))
-    if isinstance(net, SMSR):
+    if isinstance(net, MaskedNetwork):
         fresh = args.weights is None
-        rows += smsr_rows(net, lq_height * lq_width, args.density, args.image, fresh=fresh)
+        rows += masked_rows(net, lq_height * lq_width, args.density, args.image, fresh=fresh)
     elif args.density or args.image:
-        raise ValueError(f"--density and --image are for SMSR, not for {name}")
+        raise ValueError(f"--density and --image are for networks with masks, not for {name}")
     return f"{name} x{upscale}, output {width}×{height}, lq {lq_width}×{lq_height}", rows
 
 
@@ -139,10 +143,15 @@ def network_rows(complexity: Complexity) -> list[Row]:
     return [*rows, Row("multiply-adds", complexity.macs / 1e9, "G")]
 
 
-def smsr_rows(
-    net: SMSR, lq_pixels: int, densities: Sequence[float], images: Sequence[Path], *, fresh: bool
+def masked_rows(
+    net: MaskedNetwork,
+    lq_pixels: int,
+    densities: Sequence[float],
+    images: Sequence[Path],
+    *,
+    fresh: bool,
 ) -> list[Row]:
-    """Return the rows that only SMSR has.
+    """Return the rows that only a network with masks has.
 
     Args:
         net: The network.
@@ -154,44 +163,40 @@ def smsr_rows(
     Raises:
         ValueError: If there are images for fresh weights, or a density is not in 0…1.
     """
-    from smsr_plugin.complexity import SMSRCost, dense_channels
+    from smsr_plugin.complexity import masked_cost
 
     if fresh and images:
         raise ValueError("--image needs --weights: the masks of fresh weights say nothing")
-    sparse = [[0] * net.config.num_layer] * net.config.num_block
-    cost = SMSRCost(net.config, sparse if fresh else dense_channels(net))
+    # Without values every channel is sparse.
+    cost = masked_cost((copy.deepcopy(net).to("meta") if fresh else net).program())
     rows = part_rows(cost, lq_pixels) + density_rows(cost, lq_pixels, densities)
     return rows + [image_row(net, path) for path in images]
 
 
-def part_rows(cost: SMSRCost, lq_pixels: int) -> list[Row]:
-    """Return the parts of an SMSR's multiply-adds."""
-    parts = {
-        "head": cost.head,
-        "mask predictors": cost.mask,
-        "collect": cost.collect,
-        "tail": cost.tail,
-        "SMM, every pixel": sum(cost.smm_dense),
-        "SMM, important pixels": sum(cost.smm_sparse),
-    }
+def part_rows(cost: MaskedCost, lq_pixels: int) -> list[Row]:
+    """Return the parts of the multiply-adds; the masked layers and their fuses come last."""
+    parts = {PARTS.get(name, name): value for name, value in cost.parts.items()}
+    every_pixel = sum(parts.pop(name, 0) for name in MASKED_PARTS)
+    parts["masked, every pixel"] = every_pixel
+    parts["masked, important pixels"] = sum(cost.of_macs.at_important)
     rows = [Row(f"  {part}", value * lq_pixels / 1e9, "G") for part, value in parts.items()]
     rows[-1] = rows[-1]._replace(note="× density")
     return rows
 
 
-def density_rows(cost: SMSRCost, lq_pixels: int, densities: Sequence[float]) -> list[Row]:
+def density_rows(cost: MaskedCost, lq_pixels: int, densities: Sequence[float]) -> list[Row]:
     """Return the multiply-adds with the same density in each block, for each density."""
     return [
         Row(
             f"at density {density:g}",
-            cost.macs([density] * cost.config.num_block, lq_pixels) / 1e9,
+            cost.macs([density] * len(cost.of_macs.at_important), lq_pixels) / 1e9,
             "G",
         )
         for density in densities
     ]
 
 
-def image_row(net: SMSR, path: Path) -> Row:
+def image_row(net: MaskedNetwork, path: Path) -> Row:
     """Return the multiply-adds for one lq image, with the density in each block."""
     import torch
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.compare.networks.source import NetworkSource
-from smsr_plugin.complexity import SMSRCost, dense_channels, lq_size, profile
+from smsr_plugin.complexity import MaskedCost, lq_size, masked_cost, profile
 
 #: (H, W) of the output for which the field quotes multiply-adds.
 OUTPUT_SIZE = (720, 1280)
@@ -49,9 +49,9 @@ class CostCounter:
         net = source.build("fp32") if source.form == "twin" else source.load()
         masks = [p for name, p in net.named_parameters() if name.endswith(".ch_mask")]
         self.params = sum(p.numel() for p in net.parameters()) - sum(p.numel() for p in masks)
-        self.sparse: SMSRCost | None = None
-        if isinstance(net, SMSR) and source.form == "sparse":
-            self.sparse = SMSRCost(net.config, dense_channels(net))
+        self.sparse: MaskedCost | None = None
+        if isinstance(net, MaskedNetwork) and source.form == "sparse":
+            self.sparse = masked_cost(net.program())
         self._net = net.to("meta")
         self._known: dict[tuple[int, int], Cost] = {}
         self._size = lq_size(OUTPUT_SIZE, source.upscale)

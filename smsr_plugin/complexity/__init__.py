@@ -1,4 +1,4 @@
-"""Parameters, multiply-adds and activations: of any network, of SMSR by formula and for an image.
+"""Parameters, multiply-adds and activations: of any network, of one with masks by its program.
 
 The convention, everywhere in this package: one multiply-add counts once. Convolutions (also
 transposed ones), linear layers and products of activations count; biases, activations,
@@ -7,16 +7,16 @@ normalisation, pooling, interpolation and mean shifts do not. Taps on the zero p
 
 from __future__ import annotations
 
-from smsr_plugin.complexity.counter import Complexity, profile
-from smsr_plugin.complexity.measured import Measured, dense_channels, measured
-from smsr_plugin.complexity.smsr_cost import SMSRCost, lq_size
+from smsr_plugin.complexity.counter import Complexity, lq_size, profile
+from smsr_plugin.complexity.masked_cost import MaskedCost, masked_cost
+from smsr_plugin.complexity.measured import Measured, measured
 
 __all__ = [
     "Complexity",
+    "MaskedCost",
     "Measured",
-    "SMSRCost",
-    "dense_channels",
     "lq_size",
+    "masked_cost",
     "measured",
     "profile",
 ]

@@ -8,6 +8,7 @@ and convolutions that it consists of. torch's `FlopCounterMode` has their formul
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +17,8 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.complexity.smsr_cost import SMSRCost
+from smsr_plugin.archs.masked import MaskedNetwork
+from smsr_plugin.complexity.masked_cost import masked_cost
 
 CONVOLUTION = torch.ops.aten.convolution.default
 
@@ -33,7 +34,7 @@ class Complexity:
             predict the time of small networks better than multiply-adds do, because each value has
             to be written and read again. Transposed convolutions count like others; no other
             layers count.
-        mask_params: Those of `params` that are SMSR's channel mask logits. The paper's count
+        mask_params: Those of `params` that are channel mask logits. The paper's count
             leaves them out.
     """
 
@@ -46,8 +47,8 @@ class Complexity:
 def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Complexity:
     """Count a network's parameters, multiply-adds and activations in evaluation mode.
 
-    Nothing is computed and `net` stays as it is. SMSR counts as dense, by its formula: every
-    channel and pixel computed once, where its masked-dense evaluation executes more than the
+    Nothing is computed and `net` stays as it is. A network with masks counts as dense, by its
+    program: every channel and pixel computed once, where its evaluation executes more than the
     network defines. ECBSR counts as deployed, with each block merged into one 3×3 convolution (its
     parameters too).
 
@@ -59,8 +60,8 @@ def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Com
     Raises:
         ValueError: If the network cannot take such an input.
     """
-    if isinstance(net, SMSR):
-        return _smsr(net, lq_size)
+    if isinstance(net, MaskedNetwork):
+        return _masked(net, lq_size)
     # Deferred: it imports triton, which those who use the formula alone need not wait for.
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,14 +79,24 @@ def profile(net: nn.Module, lq_size: tuple[int, int], num_in_ch: int = 3) -> Com
     return Complexity(params, operations.get_total_flops() // 2, outputs.total)
 
 
-def _smsr(net: SMSR, lq_size: tuple[int, int]) -> Complexity:
-    cost, pixels = SMSRCost(net.config), lq_size[0] * lq_size[1]
+def _masked(net: MaskedNetwork, lq_size: tuple[int, int]) -> Complexity:
+    cost, pixels = masked_cost(net.program()), lq_size[0] * lq_size[1]
     return Complexity(
         params=sum(parameter.numel() for parameter in net.parameters()),
         macs=cost.dense_macs(pixels),
         activations=cost.activations([1] * net.config.num_block, pixels),
         mask_params=sum(p.numel() for n, p in net.named_parameters() if n.endswith(".ch_mask")),
     )
+
+
+def lq_size(output_size: tuple[int, int], upscale: int) -> tuple[int, int]:
+    """Return the lq size (H, W) whose output covers `output_size` (H, W).
+
+    Sides that `upscale` does not divide are rounded up: 1280×720 at x3 is 427×240, for which the
+    dense network costs 100.4G (the paper: 100.5G; 426×240 would give 100.2G).
+    """
+    height, width = output_size
+    return math.ceil(height / upscale), math.ceil(width / upscale)
 
 
 class _ConvolutionOutputs(TorchDispatchMode):

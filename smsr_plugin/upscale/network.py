@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.complexity import masked_cost
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.sparse import SparseNetwork, to_sparse
 from smsr_plugin.upscale.errors import RequestError
@@ -103,7 +103,7 @@ class Network:
             net = copy.deepcopy(net)
             net.set_density(density)
         self.net: SMSR | SparseNetwork = net if dense else to_sparse(net, precision, threshold)
-        self.cost = SMSRCost(net.config, dense_channels(net))
+        self.cost = masked_cost(net.program())
         # Taken once: what one image leaves allocated must not change how the next one is cut.
         self.budget = int(SHARE * available_bytes())
 

@@ -14,6 +14,7 @@ import pytest
 import torch
 from networks import tiny_smsr
 from PIL import Image
+from smsr_cost import SMSRCost, dense_channels
 
 import smsr_plugin
 from smsr_plugin.archs.pan_arch import PAN
@@ -25,7 +26,6 @@ from smsr_plugin.compare.engines.worker import Worker
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
-from smsr_plugin.complexity import SMSRCost, dense_channels
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare

@@ -8,10 +8,11 @@ import torch
 from commands import flops as main
 from networks import split_channels, tiny_smsr
 from PIL import Image
+from smsr_cost import SMSRCost, dense_channels
 
 from smsr_plugin.checkpoints import save
 from smsr_plugin.cli.flops import Row, table
-from smsr_plugin.complexity import SMSRCost, dense_channels, measured, profile
+from smsr_plugin.complexity import measured, profile
 
 
 @pytest.fixture
@@ -44,8 +45,8 @@ def test_smsr_without_weights(capsys):
         "mask predictors": 11.36,
         "collect": 13.21,
         "tail": 1.59,
-        "SMM, every pixel": 0,
-        "SMM, important pixels": 188.74,
+        "masked, every pixel": 0,
+        "masked, important pixels": 188.74,
         "at density 0.51": 131.32,
         "at density 1": 223.80,
     }
@@ -60,7 +61,7 @@ def test_smsr_with_weights_and_an_image(net, weights, tmp_path, capsys):
     table_values = values(printed)
     cost, lq_pixels = SMSRCost(net.config, dense_channels(net)), 50_000 * 30_000
     assert cost.smm_dense[0] > 0
-    assert table_values["SMM, every pixel"] == pytest.approx(
+    assert table_values["masked, every pixel"] == pytest.approx(
         sum(cost.smm_dense) * lq_pixels / 1e9, abs=0.005
     )
     assert table_values["at density 0.25"] == pytest.approx(
@@ -99,7 +100,10 @@ def test_option_file(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["EDSR", "--density", "0.5"], "--density and --image are for SMSR, not for EDSR"),
+        (
+            ["EDSR", "--density", "0.5"],
+            "--density and --image are for networks with masks, not for EDSR",
+        ),
         (["SMSR", "--image", "lq.png"], "--image needs --weights"),
         (["SMSR", "--density", "1.5"], "spatial densities in 0…1"),
         (["SMSR", "--set", "num_feat"], "expected KEY=VALUE"),

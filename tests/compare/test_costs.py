@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 from networks import tiny_smsr
+from smsr_cost import SMSRCost, dense_channels
 from torch import nn
 
 from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.networks.source import NetworkSource
-from smsr_plugin.complexity import SMSRCost, dense_channels, profile
+from smsr_plugin.complexity import profile
 
 HD = (360, 640)
 

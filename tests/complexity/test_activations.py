@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from networks import split_channels, tiny_smsr
+from smsr_cost import SMSRCost, dense_channels
 from torch import nn
 
-from smsr_plugin.complexity import SMSRCost, dense_channels, profile
+from smsr_plugin.complexity import profile
 from smsr_plugin.training.architectures import build_architecture
 
 

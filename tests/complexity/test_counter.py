@@ -7,14 +7,13 @@ import torch
 import torch.nn.functional as F
 from networks import split_channels, tiny_smsr
 from opinions import thop_itself
+from smsr_cost import SMSRCost, dense_channels
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import (
     Complexity,
-    SMSRCost,
-    dense_channels,
     lq_size,
     measured,
     profile,

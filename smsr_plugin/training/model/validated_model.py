@@ -17,7 +17,7 @@ from basicsr.utils import get_root_logger, tensor2img
 from torch import nn
 from tqdm import tqdm
 
-from smsr_plugin.complexity import SMSRCost, dense_channels
+from smsr_plugin.complexity import masked_cost
 from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseNetwork, SparseStats
 from smsr_plugin.staging import replace_file
@@ -77,7 +77,7 @@ class ValidatedModel(SRModel):
             out = net.eval()(self.lq, return_masks=True)
             net.train(was_training)
             self.output = out.sr
-            stats = SparseStats.of(out.spa_mask > 0, SMSRCost(net.config, dense_channels(net)))
+            stats = SparseStats.of(out.spa_mask > 0, masked_cost(net.program()))
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return stats, time.perf_counter() - start

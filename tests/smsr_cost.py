@@ -1,4 +1,4 @@
-"""The multiply-adds of SMSR as a formula of its dense channels and spatial densities.
+"""The multiply-adds of SMSR as a formula of its dense channels and spatial densities: an oracle.
 
 The paper counts the mask predictor's transposed convolution (stride 2) at its output's pixels,
 four times what it computes: 224.1G for the dense x2 network where this formula gives 223.8G.
@@ -6,10 +6,13 @@ four times what it computes: 224.1G for the dense x2 network where this formula 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
+import torch
+
+from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 from smsr_plugin.config import SMSRConfig
 
 KERNEL = 3 * 3
@@ -146,11 +149,12 @@ class SMSRCost:
         return self.macs([1] * self.config.num_block, lq_pixels)
 
 
-def lq_size(output_size: tuple[int, int], upscale: int) -> tuple[int, int]:
-    """Return the lq size (H, W) whose output covers `output_size` (H, W).
+def dense_channels(net: SMSR) -> tuple[tuple[int, ...], ...]:
+    """Return the number of dense output channels of each layer of each block, K×L.
 
-    Sides that `upscale` does not divide are rounded up: 1280×720 at x3 is 427×240, for which the
-    dense network costs 100.4G (the paper: 100.5G; 426×240 would give 100.2G).
+    A channel is dense where its mask logit 1 does not exceed its logit 0.
     """
-    height, width = output_size
-    return math.ceil(height / upscale), math.ceil(width / upscale)
+    blocks = cast(list[SparseMaskModule], list(net.blocks))
+    logits = torch.stack([block.ch_mask.detach()[0] for block in blocks])
+    dense = ~(logits[..., 1] > logits[..., 0])
+    return tuple(tuple(layers) for layers in dense.sum(1).tolist())
