@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from smsr_plugin.archs.detail_loss import DetailLoss, detail_target
+from smsr_plugin.archs.mask_losses import DetailLoss, detail_target
 
 
 def literal_target(reference, lq):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from smsr_plugin.archs.sparsity_loss import SparsityLoss, kept_computation
+from smsr_plugin.archs.mask_losses import SparsityLoss, kept_computation
 
 
 def test_separated_form_equals_the_mean_over_the_whole_tensor():

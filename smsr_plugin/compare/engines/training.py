@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.gumbel import MaskNoise
+from smsr_plugin.archs.mask_losses import SparsityLoss
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.sparsity_loss import SparsityLoss
 from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
 from smsr_plugin.compare.engines.naive_training import (
     NaiveTraining,

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from smsr_plugin.archs.density import BEYOND, density_curve, logits_at
-from smsr_plugin.archs.detail_loss import DetailLoss
 from smsr_plugin.archs.gumbel import MaskSeeds
+from smsr_plugin.archs.mask_losses import DetailLoss
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
 from smsr_plugin.training.model.mask_training import Forward

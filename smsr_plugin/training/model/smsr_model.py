@@ -13,9 +13,9 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from smsr_plugin.archs.gumbel import MaskSeeds
+from smsr_plugin.archs.mask_losses import kept_computation
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.sparsity_loss import kept_computation
 from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
 from smsr_plugin.training.model.mask_training import MaskTraining
 from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects

@@ -7,9 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
+from smsr_plugin.archs.mask_losses import SparsityLoss
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.sparsity_loss import SparsityLoss
 from smsr_plugin.training.model.mask_training import Forward
 from smsr_plugin.training.options.train import TrainOptions
 
