@@ -177,7 +177,8 @@ def removed_while_running(folder: Path) -> None:
     lmdbs(folder)
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
-    command = "sleep 12; rm -r gt.lmdb"
+    log = "experiments/x/train_*.log"
+    command = f"until grep -qs 'iter: ' {log}; do sleep 0.2; done; rm -r gt.lmdb"
     subprocess.Popen(
         ["sh", "-c", command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -27,10 +27,11 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-CASES_PER_PROCESS = 1500
+#: To start a process takes as long as a thousand cases.
+CASES_PER_PROCESS = 25_000
 CPU_SECONDS = 20
-#: Of silence; others may stop the process for a while.
-WALL_SECONDS = 300
+#: Of silence: a process that does not even wait for a core hangs.
+WALL_SECONDS = 120
 MEMORY = 1 << 30
 #: What a case may take: seconds of CPU, MiB.
 SECONDS, MEBIBYTES = 5.0, 256.0
@@ -101,7 +102,7 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, tally: Tall
     )
     assert process.stdout is not None
     kind, number, stopped = "start", case - 1, False
-    while select.select([process.stdout], [], [], WALL_SECONDS)[0]:
+    while told_or_busy(process):
         line = process.stdout.readline()
         if not line:
             break
@@ -126,6 +127,18 @@ def run_worker(args, case: int, last: int, end: float, inside: Path, tally: Tall
         tally.findings[kind, death] += 1
         print(f"case {number}, {kind}: {death}", flush=True)
     return number + 1
+
+
+def told_or_busy(process: subprocess.Popen[str]) -> bool:
+    """Wait until a worker tells something; False if it is silent without being at work.
+
+    Its own timer ends one that is at work for too long.
+    """
+    while not select.select([process.stdout], [], [], WALL_SECONDS)[0]:
+        status = Path(f"/proc/{process.pid}/stat").read_text()
+        if status.rpartition(")")[2].split()[0] not in ("R", "T"):
+            return False
+    return True
 
 
 def keep(folder: Path | None, case: Path, number: int, kind: str) -> None:

@@ -8,16 +8,14 @@ import random
 import re
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import safetensors.torch
 import torch
-from PIL import Image
+from fuzzed_images import PNG_SIGNATURE, image_files, png
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints import CheckpointError, load, save
@@ -34,7 +32,6 @@ from smsr_plugin.training.registration import register_all
 from smsr_plugin.training.run.resume import UnreadableError, read_state
 
 OPTION_FILE = Path(__file__).parents[1] / "smsr_plugin/training/options/templates/x2.yml"
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 #: Bytes that mean something in one format or another.
 TELLING = (
     b"\x00", b"\xff", b"\x7f", b"\x80", b"\xff\xff\xff\xff", b"\x00\x00\x00\x80", b"../", b"\n",
@@ -115,21 +112,12 @@ def _inside_png(content: bytes, rng: random.Random) -> bytes:
     chunks[place] = (chunks[place][0], _changed(chunks[place][1], rng))
     if rng.random() < 0.2:
         chunks.insert(rng.randrange(len(chunks)), rng.choice(chunks))
-    return PNG_SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    return png(chunks)
 
 
 def _torch(content: object, legacy: bool = False) -> bytes:
     stream = io.BytesIO()
     torch.save(content, stream, _use_new_zipfile_serialization=not legacy)
-    return stream.getvalue()
-
-
-def _image(pixels: np.ndarray, form: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(pixels).save(stream, form, **options)
     return stream.getvalue()
 
 
@@ -187,23 +175,6 @@ def _formats() -> dict[str, Format]:
     save(net, path := Path("own.safetensors"))
     own = path.read_bytes()
     path.unlink()
-    rng = np.random.default_rng(0)
-    rgb, deep = rng.integers(0, 256, (9, 14, 3), np.uint8), rng.integers(0, 65536, (9, 14, 3))
-    exif = Image.Exif()
-    exif[0x010E], exif[0x0112] = "an image", 6
-    rgba = np.dstack((rgb, rgb[..., 0]))
-    images = {
-        "png": _image(rgb, "PNG", exif=exif, icc_profile=b"x" * 200),
-        "png_alpha": _image(rgba, "PNG"),
-        "png16": cv2.imencode(".png", deep.astype(np.uint16))[1].tobytes(),
-        "jpeg": _image(rgb, "JPEG", exif=exif, progressive=True),
-        "webp": _image(rgba, "WEBP", exif=exif),
-        "tiff": _image(rgb, "TIFF", compression="tiff_lzw", exif=exif),
-        "tiff16": cv2.imencode(".tiff", deep.astype(np.uint16))[1].tobytes(),
-        "bmp": _image(rgb, "BMP"),
-        "gif": _image(rgb, "GIF", save_all=True, append_images=[Image.fromarray(rgb[::-1])]),
-        "ppm": _image(rgb, "PPM"),
-    }
     weights = {
         "pth": _torch(params),
         "pth_legacy": _torch(params, legacy=True),
@@ -212,7 +183,7 @@ def _formats() -> dict[str, Format]:
     }
     formats = {
         name: Format({"x": content}, _read_image, (ImageError, DataError))
-        for name, content in images.items()
+        for name, content in image_files().items()
     }
     for name, content in weights.items():
         formats[name] = Format({"x": content}, lambda f: load(f / "x"), (CheckpointError,))
