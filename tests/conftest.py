@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 # The same examples in each run, however long one takes on a busy machine.
-settings.register_profile("seeded", derandomize=True, deadline=None)
+settings.register_profile(
+    "seeded", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("seeded")
 
 MakeImages = Callable[[Path, Mapping[str, tuple[int, int]]], Path]

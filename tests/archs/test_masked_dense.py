@@ -24,7 +24,7 @@ channel_lists = st.lists(st.integers(0, 5), max_size=6, unique=True)
     threshold=st.sampled_from([float("-inf"), 0.0, 0.2, float("inf")]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_formula_for_any_split_and_mask(dense, size, upscale, threshold, seed):
     net = split_channels(tiny_smsr(seed, upscale=upscale, img_range=255.0), dense)
     batch, height, width = size

@@ -50,7 +50,7 @@ class LiteralRLFN(Literal):
 
 
 @given(height=st.integers(15, 50), width=st.integers(15, 50), seed=st.integers(0, 99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_esa_equals_its_formula(height, width, seed):
     esa = seeded(lambda: ESA(5), seed)
     x = torch.randn(2, 5, height, width, dtype=torch.float64)

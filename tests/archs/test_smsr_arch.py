@@ -21,7 +21,7 @@ CLOSE = {"rtol": 1e-11, "atol": 1e-12}
     upscale=st.sampled_from([2, 3, 4]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_eval_equals_the_papers_formula(batch, height, width, upscale, seed):
     net = tiny_smsr(seed, upscale=upscale)
     x = torch.rand(batch, 3, height, width, dtype=torch.float64)

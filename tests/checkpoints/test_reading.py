@@ -95,8 +95,7 @@ class TestLoad:
 
     @settings(
         max_examples=12,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(
         options=st.fixed_dictionaries(

@@ -117,8 +117,7 @@ class TestRefusals:
 
     @settings(
         max_examples=60,
-        deadline=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(data=st.data(), form=st.sampled_from(["zip", "legacy", "safetensors"]))
     def test_damaged_files_never_crash(self, data, form, tmp_path):

@@ -56,7 +56,7 @@ def random_image(seed: int, *shape: int) -> np.ndarray:
     return values.clip(0, 255).astype(np.uint8)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 17), st.integers(1, 17), SCALES, st.integers(0, 999))
 def test_downscale_is_exact(height, width, scale, seed):
     hr = random_image(seed, max(height, scale), max(width, scale))
@@ -65,7 +65,7 @@ def test_downscale_is_exact(height, width, scale, seed):
     np.testing.assert_array_equal(downscale(hr, scale), expected)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 7), st.integers(1, 7), SCALES, st.integers(0, 999))
 def test_upscale_is_exact(height, width, scale, seed):
     lr = random_image(seed, height, width)
@@ -74,7 +74,7 @@ def test_upscale_is_exact(height, width, scale, seed):
 
 @pytest.mark.parametrize("resize", [downscale, upscale])
 @given(value=st.integers(0, 255), scale=st.integers(2, MAX_SCALE))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_constant_images_stay_constant(resize, value, scale):
     result = resize(np.full((37, 21, 3), value, np.uint8), scale)
     assert (result == value).all()

@@ -88,7 +88,7 @@ def test_ssim_equals_its_formula(size):
     border=st.integers(0, 4),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_agrees_with_basicsr(height, width, border, seed):
     sr, gt = photograph(height, width, seed), photograph(height, width, seed + 100)
     found = compare(sr, gt, border)

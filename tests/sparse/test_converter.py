@@ -27,7 +27,7 @@ channel_lists = st.lists(st.integers(0, 5), max_size=6, unique=True)
     upscale=st.sampled_from([2, 3, 4]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_the_formula_for_any_split_and_mask(dense, size, density, upscale, seed):
     net = split_channels(tiny_smsr(seed, upscale=upscale), dense)
     batch, height, width = size

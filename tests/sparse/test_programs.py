@@ -70,7 +70,7 @@ def network(program, precision, backend):
     size=st.tuples(st.integers(1, 9), st.integers(1, 20)),
     density=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_program_with_given_masks(precision, backend, tolerance, seed, channels, size, density):
     program = ProgramMaker(seed, channels).program()
     x = torch.rand(2, program.num_in_ch, *size, dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_any_program_with_given_masks(precision, backend, tolerance, seed, chann
 
 @pytest.mark.parametrize(("precision", "backend", "tolerance"), BACKENDS[:2])
 @given(seed=st.integers(0, 10_000), size=st.tuples(st.integers(1, 9), st.integers(1, 20)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_program_decides_its_masks(precision, backend, tolerance, seed, size):
     program = ProgramMaker(seed).program()
     x = torch.rand(1, program.num_in_ch, *size, dtype=torch.float64)

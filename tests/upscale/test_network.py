@@ -60,7 +60,7 @@ def test_the_whole_image_is_the_network(dense, upscale):
     assert run.macs == pytest.approx(counted.dense_macs if dense else counted.macs)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     height=st.integers(1, 120),
     width=st.integers(90, 250),

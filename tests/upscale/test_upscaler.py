@@ -40,7 +40,7 @@ def close(pixels: np.ndarray, expected: np.ndarray) -> bool:
     return np.abs(pixels - expected).max() <= 0.5 + np.iinfo(pixels.dtype).max * 1e-6
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     channels=st.sampled_from([1, 3]),
@@ -96,7 +96,7 @@ def test_hidden_colours_do_not_bleed():
         assert (result.picture.colour == 200).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     size=st.tuples(st.integers(1, 12), st.integers(1, 12)),
     outscale=st.floats(0.05, 6),

@@ -49,7 +49,7 @@ def run(lq, residual, scale, isa, spare=0, threads=1, base="bicubic"):
     threads=st.integers(1, 3),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equals_torch_for_any_size_and_scale(
     isa, size, channels, scale, spare, base, threads, seed
 ):

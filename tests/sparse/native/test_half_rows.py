@@ -193,7 +193,7 @@ def run_lists(draw, size):
 
 @per_isa
 @given(data=st.data(), size=sizes, count=counts, seed=st.integers(0, 999))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_equals_any_sum_of_products(isa, data, size, count, seed):
     rng = np.random.default_rng(seed)
     sources, runs = data.draw(sources_of(size)), data.draw(run_lists(size))
@@ -325,7 +325,7 @@ def check_pooling(isa, half, relu=True, count=16, runs=None, seed=0):
     count=counts,
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pooling_stores_means_of_2x2_pixels(isa, half, relu, count, seed):
     check_pooling(isa, half, relu, count, seed=seed)
 

@@ -132,7 +132,7 @@ def sequences(draw):
 
 @per_plan
 @given(sequence=sequences(), seed=st.integers(0, 999))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_equals_the_formula_whatever_the_blocks_before_have_left(plan, sequence, seed):
     run_layers(plan, *sequence, seed=seed)
 

@@ -53,7 +53,7 @@ def expected_activity(products, size, bias, threshold):
     threads=st.integers(1, 3),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_decides_as_the_transposed_convolution(size, bias, threshold, channels, threads, seed):
     rng = np.random.default_rng(seed)
     half = [(length + 1) // 2 for length in size]
@@ -99,7 +99,7 @@ def check_lists(mask, threads=1):
     threads=st.integers(1, 3),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_lists_hold_what_the_mask_marks(size, density, threads, seed):
     check_lists(np.random.default_rng(seed).random(size) < density, threads)
 

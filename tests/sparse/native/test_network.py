@@ -78,7 +78,7 @@ def check(net, precision, size, batch, density, seed=0, atol=None):
     plan=st.sampled_from(["by counts", "tiles", "pixels"]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_formula_for_any_split_and_mask(
     precision, split, upscale, size, batch, density, plan, seed
 ):

@@ -26,7 +26,7 @@ def get(planes, kind):
 
 
 @given(st.lists(st.tuples(sizes, st.sampled_from(KINDS)), min_size=1, max_size=8))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_borders_are_zero_whatever_the_size_before(uses):
     planes = Planes()
     for size, kind in uses:

@@ -105,7 +105,7 @@ def check_conv(products, mask, depth=16, count=16, seed=0):
 @given(
     size=sizes, density=densities, depth=st.integers(1, 40), count=counts, seed=st.integers(0, 999)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_convolution_at_any_pixels(products, size, density, depth, count, seed):
     mask = np.random.default_rng(seed).random(size) < density
     check_conv(products, mask, depth, count, seed)
@@ -159,7 +159,7 @@ def sources_of(draw, size):
 
 @per_products
 @given(data=st.data(), size=sizes, density=densities, count=counts, seed=st.integers(0, 999))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     rng = np.random.default_rng(seed)
     sources = data.draw(sources_of(size))

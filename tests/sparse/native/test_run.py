@@ -57,7 +57,7 @@ def test_runs_in_pairs_hold_every_run_and_the_one_below_it(size):
     density=st.sampled_from([0.0, 0.03, 0.5, 1.0]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_runs_without_an_active_pixel_are_idle(size, density, seed):
     planes = Planes()
     planes.resize(*size)

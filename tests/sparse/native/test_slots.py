@@ -23,7 +23,7 @@ def accesses(program):
 
 
 @given(seed=st.integers(0, 100_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_plane_is_written_while_another_in_its_memory_is_needed(seed):
     steps = accesses(ProgramMaker(seed).program())
     places = assign(steps)

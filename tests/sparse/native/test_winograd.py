@@ -129,7 +129,7 @@ def cases(draw):
     spare=st.sampled_from([0, 16, 32]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_equals_the_convolution_at_any_tiles(
     products, case, has_bias, has_residual, relu, spare, threads
 ):
@@ -199,7 +199,7 @@ def test_the_residual_may_be_the_output(products):
     stored=st.sampled_from([None, kernels.ACTIVE, kernels.INACTIVE]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_masks_hide_inputs_and_outputs(products, case, density, dense_lines, stored, threads):
     mask = case.rng.random(case.size) < density
     activity = activity_of(mask)
@@ -231,7 +231,7 @@ def test_masks_hide_inputs_and_outputs(products, case, density, dense_lines, sto
     relu=st.booleans(),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pooling_stores_means_of_2x2_pixels(products, half, relu, seed):
     size = (2 * half[0], 2 * half[1])
     tiles = np.arange(tile_rows(size[0]) * tile_rows(size[1]))

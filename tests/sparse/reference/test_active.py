@@ -6,7 +6,7 @@ from smsr_plugin.sparse.reference.active import ActiveSet
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**20))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_taps_point_at_the_neighbours(batch, height, width, seed):
     torch.manual_seed(seed)
     important = torch.rand(batch, height, width) > 0.5

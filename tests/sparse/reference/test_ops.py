@@ -14,7 +14,7 @@ from smsr_plugin.sparse.reference.active import ActiveSet
     density=st.sampled_from([0.0, 0.3, 1.0]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_convolutions_at_pixels_and_everywhere_agree_with_torch(c_in, c_out, size, density, seed):
     torch.manual_seed(seed)
     batch, height, width = size
