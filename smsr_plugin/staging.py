@@ -8,8 +8,9 @@ import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +21,8 @@ except ImportError:  # on Windows
 
 #: Names of files that are being written.
 _HIDDEN = re.compile(r"\.[0-9a-f]{16}\.tmp")
+#: Where the file system knows no locks, files that old, in seconds, are taken for left behind.
+OLD = 24 * 60 * 60
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -77,12 +80,14 @@ def replace_file(final: Path, content: bytes) -> None:
     """Write a file so that it holds the old bytes or all the new ones, also if the power fails.
 
     The bytes go to a temporary file beside it, to the disk, and are read back before the file gets
-    its name; then the name goes to the disk as well.
+    its name; then the name goes to the disk as well. What killed writers left beside it is removed.
 
     Raises:
         OSError: If it cannot be written, or reads back differently; `final` is as it was.
         ValueError: If the name holds a zero byte.
     """
+    with suppress(OSError):  # it may be another user's, and is in nobody's way
+        sweep_temporary(final.parent)
     with _hidden(final) as new:
         with new.open("wb") as file:
             file.write(content)
@@ -98,7 +103,8 @@ def replace_file(final: Path, content: bytes) -> None:
 def sweep_temporary(folder: Path) -> list[Path]:
     """Remove the files that killed writers left in a folder, which need not exist; return them.
 
-    Those that another process is writing now are left alone.
+    Those that another process is writing now are left alone; where the file system knows no locks,
+    all that are less than a day old.
 
     Raises:
         OSError: If the folder may not be listed, or a file not be removed.
@@ -115,7 +121,10 @@ def _remove_if_unlocked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        if not _lock(descriptor):
+        locked = _lock(descriptor)
+        if locked is None:
+            locked = time.time() - os.fstat(descriptor).st_mtime > OLD
+        if not locked:
             return False
         path.unlink(missing_ok=True)
         return True
@@ -123,17 +132,22 @@ def _remove_if_unlocked(path: Path) -> bool:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a file until its descriptor is closed, or the process ends; tell whether that went."""
+def _lock(descriptor: int) -> bool | None:
+    """Lock a file until its descriptor is closed, or the process ends.
+
+    Returns:
+        Whether that went; None where the system or the file system knows no locks.
+    """
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise  # some file systems know no locks
+            raise
+        return None
     return True
 
 
@@ -178,7 +192,7 @@ def _hidden(final: Path) -> Iterator[Path]:
         new = final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be long
         file = new.open("xb")
         # Between these lines a sweep may have taken it for one that was left.
-        if _lock(file.fileno()) and new.exists():
+        if _lock(file.fileno()) is not False and new.exists():
             break
         file.close()
     if fcntl is None:  # on Windows an open file cannot be renamed

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from smsr_plugin.staging import replace_file, staged_file, sweep_temporary
+from smsr_plugin import staging
+from smsr_plugin.staging import OLD, replace_file, staged_file, sweep_temporary
 
 
 def test_a_file_is_written_and_replaced(tmp_path):
@@ -43,6 +46,29 @@ def test_only_the_temporary_files_of_writers_are_swept(tmp_path):
     assert sweep_temporary(tmp_path) == [stale]
     assert len(list(tmp_path.iterdir())) == 4
     assert sweep_temporary(tmp_path / "missing") == []
+
+
+def test_where_there_are_no_locks_only_old_files_are_swept(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    old, new = (tmp_path / f".{digit * 16}.tmp" for digit in "ab")
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (time.time() - 2 * OLD,) * 2)
+    monkeypatch.setattr(staging.fcntl, "flock", no_locks)
+    assert sweep_temporary(tmp_path) == [old]
+    replace_file(tmp_path / "file", b"whole")
+    assert (tmp_path / "file").read_bytes() == b"whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "file"]
+
+
+def test_a_writer_sweeps_what_killed_ones_left_beside_its_file(tmp_path):
+    stale = tmp_path / ".0123456789abcdef.tmp"
+    stale.touch()
+    (tmp_path / ".a.tmp").touch()
+    replace_file(tmp_path / "file", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.tmp", "file"]
 
 
 KILLED = """

@@ -27,8 +27,16 @@ def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     return BAD_USAGE
 
 
+#: More threads than any machine has cores; libgomp ends a process that it cannot give so many.
+MOST_THREADS = 1024
+#: Larger factors are slips.
+MOST_TIMES = 1000
+
+
 def path(text: str) -> Path:
     """Return a path; `~` at its beginning is the home folder also where no shell has seen it."""
+    if not text:  # a variable of a script that is not set; else it would be the current folder
+        raise argparse.ArgumentTypeError("expected a name, got '' (. is the current folder)")
     try:
         return Path(text).expanduser()
     except RuntimeError:  # no such user: then it is a name like any other
@@ -43,6 +51,14 @@ def path_text(text: str) -> str:
 def positive(text: str) -> int:
     """Return a whole number from 1."""
     return _whole(text, 1)
+
+
+def threads(text: str) -> int:
+    """Return a number of threads."""
+    number = positive(text)
+    if number > MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"expected at most {MOST_THREADS}, got {text!r}")
+    return number
 
 
 def not_negative(text: str) -> int:
@@ -70,10 +86,12 @@ def finite(text: str) -> float:
 
 
 def factor(text: str) -> float:
-    """Return a finite number above 0."""
+    """Return a number above 0."""
     number = finite(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    if not 0 < number <= MOST_TIMES:
+        raise argparse.ArgumentTypeError(
+            f"expected a number above 0, at most {MOST_TIMES}, got {text!r}"
+        )
     return number
 
 

@@ -15,6 +15,7 @@ from smsr_plugin.cli.arguments import (
     path,
     path_text,
     positive,
+    threads,
 )
 from smsr_plugin.compare.engines.spec import LIBRARIES
 from smsr_plugin.names import printable
@@ -62,7 +63,7 @@ def add_parser(subparsers: Any) -> None:
     add("--scale", type=positive, default=2, metavar="S", help="of all networks (default: 2)")
     add("--engine", choices=LIBRARIES, default="pytorch", metavar="NAME",
         help=f"runs dense networks: {', '.join(LIBRARIES)}")  # fmt: skip
-    add("--threads", type=positive, metavar="N", help="of each engine (default: PyTorch's)")
+    add("--threads", type=threads, metavar="N", help="of each engine (default: PyTorch's)")
     add("--rounds", type=not_negative, metavar="N",
         help="timed runs on an image (default: 5; 0: quality alone)")  # fmt: skip
     add("--out", type=path, default=Path("benchmark"), metavar="DIR",

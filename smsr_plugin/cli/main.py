@@ -10,6 +10,7 @@ A command has a module of this package with
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import io
 import os
@@ -17,7 +18,14 @@ import platform
 import sys
 from collections.abc import Sequence
 
-from smsr_plugin.cli.arguments import INTERRUPTED, Parser, bad_usage, did_you_mean, printable
+from smsr_plugin.cli.arguments import (
+    FAILED,
+    INTERRUPTED,
+    Parser,
+    bad_usage,
+    did_you_mean,
+    printable,
+)
 from smsr_plugin.version import __version__
 
 #: The module of each command, in the order of the help.
@@ -36,6 +44,8 @@ COMMANDS = {
 }
 
 
+#: What a disk says that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: How often a thread looks for work before it sleeps: about a quarter of a millisecond.
 SPIN_COUNT = "5000"
 
@@ -62,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_command(parser, arguments[0])
     args = parser.parse_args(arguments)
     args.argv = arguments
+    _open_streams()
     _share_cores()
     wrong = _wrong_environment()
     if wrong:
@@ -79,10 +90,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or "").startswith("smsr_plugin"):
             raise
         return bad_usage(args, _missing(error))
-    except BrokenPipeError:
-        # The reader, such as `head`, has enough. What is still buffered must not fail at exit.
+    except OSError as error:
+        is_left = isinstance(error, BrokenPipeError)  # the reader, such as `head`, has enough
+        if not is_left and error.errno not in FULL:
+            raise
+        # What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        if not is_left:
+            bad_usage(args, f"cannot write its output: {error.strerror}")
+        return FAILED
+
+
+def _open_streams() -> None:
+    """Give stdout and stderr a place where the caller has closed them: libraries need one."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  to the end
 
 
 def _check_command(parser: Parser, word: str) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import FAILED, bad_usage, path, positive, share
+from smsr_plugin.cli.arguments import FAILED, bad_usage, path, positive, share, threads
 from smsr_plugin.names import printable
 from smsr_plugin.staging import replace_file
 
@@ -64,7 +64,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--density", type=share, metavar="D", help="share of the pixels to compute, 0 to 1")
     add("--threshold", type=float, default=0.0, metavar="T", help="of the masks (default: 0)")
     add("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
-    add("--threads", type=positive, metavar="N", help="default: as many as PyTorch takes")
+    add("--threads", type=threads, metavar="N", help="default: as many as PyTorch takes")
     add(
         "--runs",
         type=positive,
@@ -126,9 +126,11 @@ def run(args: argparse.Namespace) -> int:
 def _sections(
     sources: Sequence[Source], subject: Subject, args: argparse.Namespace
 ) -> list[Section]:
-    """Measure the images, one after the other, and name those that cannot be read."""
+    """Measure the images, one after the other, and name those that cannot be used."""
     from tqdm import tqdm
 
+    from smsr_plugin.images.errors import ImageError
+    from smsr_plugin.images.files import DataError
     from smsr_plugin.report.cases import load_case
     from smsr_plugin.report.measurements import measure, steps
     from smsr_plugin.report.section import make_section
@@ -137,13 +139,17 @@ def _sections(
     with tqdm(total=len(sources) * steps(args.runs), unit="step", disable=None, leave=False) as bar:
         for source in sources:
             bar.set_postfix_str(printable(source.path.name))
+            done = bar.n
             try:
                 case = load_case(source, upscale, args.crop)
-            except (ValueError, OSError) as error:
-                bar.write(f"smsr report: error: {printable(error)}", file=sys.stderr)
-                bar.total -= steps(args.runs)
+                measured = measure(subject, case, args.runs, bar.update)
+            except (DataError, ImageError, OSError) as error:
+                of_output = isinstance(error, ImageError)  # which does not name the image
+                text = printable(f"{source.path}: {error}" if of_output else error)
+                bar.write(f"smsr report: error: {text}", file=sys.stderr)
+                bar.total -= done + steps(args.runs) - bar.n
                 continue
-            sections.append(make_section(measure(subject, case, args.runs, bar.update)))
+            sections.append(make_section(measured))
     return sections
 
 
@@ -163,5 +169,5 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
         size = path.stat().st_size / 1e6
         print(f"{printable(path)}: {done} of {wanted} images, {size:.1f} MB")
     else:
-        print("smsr report: error: no image could be read, no page was written", file=sys.stderr)
+        print("smsr report: error: no image could be used, no page was written", file=sys.stderr)
     return 0 if done == wanted else FAILED

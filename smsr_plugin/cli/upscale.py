@@ -28,6 +28,7 @@ from smsr_plugin.cli.arguments import (
     percent,
     positive,
     share,
+    threads,
 )
 from smsr_plugin.config import UPSCALES
 from smsr_plugin.names import printable
@@ -102,7 +103,7 @@ def _add_speed(add: Callable[..., Any]) -> None:
     add("--threshold", type=finite, default=0.0, metavar="T",
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
-    add("--threads", type=positive, metavar="N", help="(default: PyTorch's)")
+    add("--threads", type=threads, metavar="N", help="(default: PyTorch's)")
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
 
 

@@ -11,7 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from smsr_plugin.data.entries import HR_SCALE
-from smsr_plugin.data.lmdb_store import FILES, Entry, LmdbWriter, Shape, find_fault, read_meta_info
+from smsr_plugin.data.lmdb_store import (
+    FILES,
+    META_INFO,
+    Entry,
+    LmdbWriter,
+    Shape,
+    find_fault,
+    read_meta_info,
+)
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.png_chunks import shape_of
 from smsr_plugin.staging import staged
@@ -83,6 +91,11 @@ class Output:
     def is_lmdb(self) -> bool:
         """Whether this is an LMDB rather than a folder of files."""
         return self.path.suffix == ".lmdb"
+
+    @property
+    def made_at(self) -> float:
+        """When it was written, seconds since the epoch."""
+        return (self.path / META_INFO if self.is_lmdb else self.path).stat().st_mtime
 
     def state(self) -> State:
         """Look at what is there under the output's name."""

@@ -20,6 +20,7 @@ from smsr_plugin.data.outputs import Output, State, output_path
 from smsr_plugin.data.sources import Source, find_sources, raise_faults, with_reduced
 from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.files import ROLE_NAMES, DataError
+from smsr_plugin.names import printable
 
 #: Folders that say which part of a set is in them.
 SPLIT_NAMES = ("train", "valid", "val", "test")
@@ -122,13 +123,31 @@ def prepare(request: Request) -> Prepared:
     found = {output.path: output.state() for split in splits for output in split.outputs}
     if not request.overwrite:
         _refuse_foreign(found)
+    notes: list[str] = []
     for split in splits:
-        kept = () if request.overwrite else (State.WHOLE,)
-        todo = [output for output in split.outputs if found[output.path] not in kept]
+        whole = [output for output in split.outputs if found[output.path] is State.WHOLE]
+        kept = [] if request.overwrite else whole
+        notes += [*split.notes, *_newer(split.sources, kept)]
+        todo = [output for output in split.outputs if output not in kept]
         if todo:
             _make(split, todo, request)
     outputs = [(output, found[output.path]) for split in splits for output in split.outputs]
-    return Prepared(outputs, [note for split in splits for note in split.notes])
+    return Prepared(outputs, notes)
+
+
+def _newer(sources: list[Source], kept: list[Output]) -> list[str]:
+    """Note images that were written after outputs that are kept: they may have changed."""
+    if not kept:
+        return []
+    oldest = min(kept, key=lambda output: output.made_at)
+    newer = [source for source in sources if source.changed_at > oldest.made_at]
+    if not newer:
+        return []
+    count = "1 image is" if len(newer) == 1 else f"{len(newer)} images are"
+    return [
+        f"{count} newer than {printable(oldest.path)}, which is kept, the first "
+        f"{printable(newer[0].hr)}: --overwrite makes all anew"
+    ]
 
 
 def _plan(request: Request, name: str) -> _Split | None:

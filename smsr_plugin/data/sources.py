@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,11 @@ class Source:
     height: int
     width: int
     reduced: float = 1.0
+
+    @property
+    def changed_at(self) -> float:
+        """When the newest of its files was written, seconds since the epoch."""
+        return max(path.stat().st_mtime for path in (self.hr, *self.lr.values()))
 
     def copy_reduced(self, factor: float) -> Source:
         """Return the source of a reduced copy, under a key of its own; its LR images are made."""
@@ -114,9 +120,19 @@ def with_reduced(
         sources: Images at their full size.
         factors: In (0, 1); large photographs are smooth pixel by pixel, reduced ones are not.
         min_size: Least height and width, in pixels.
+
+    Raises:
+        DataError: If a copy would be called as another image.
     """
     copies = [source.copy_reduced(factor) for factor in factors for source in sources]
-    return [*sources, *(copy for copy in copies if min(copy.height, copy.width) >= min_size)]
+    every = [*sources, *(copy for copy in copies if min(copy.height, copy.width) >= min_size)]
+    twice = [key for key, count in Counter(source.key for source in every).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{len(twice)} reduced copies would be called as another image, the first "
+            f"{printable(twice[0])}: rename that, or choose factors that differ by 0.001 or more"
+        )
+    return every
 
 
 def raise_faults(faults: Sequence[str]) -> None:

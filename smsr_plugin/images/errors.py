@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 #: Kinds of files that are read, told from their content, whatever their name. Others stay out: for
 #: one Pillow would start Ghostscript.
 KINDS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SHORTAGE = "needs more memory than there is"
 UNKNOWN = f"is damaged or not an image of a known kind ({', '.join(KINDS)})"
 
 
@@ -19,8 +20,12 @@ class ImageError(ValueError):
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
-    """Make ImageErrors of all that decoders raise; the limit on pixels is ours, not Pillow's."""
+def guarded(failed: str = "is damaged or cannot be read") -> Iterator[None]:
+    """Make ImageErrors of all that decoders raise; the limit on pixels is ours, not Pillow's.
+
+    Args:
+        failed: What an error says before the reason.
+    """
     default = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = None
     try:
@@ -32,9 +37,9 @@ def guarded() -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(UNKNOWN) from error
     except MemoryError as error:
-        raise ImageError("needs more memory than there is") from error
+        raise ImageError(SHORTAGE) from error
     except Exception as error:  # decoders raise many types; each means that this is no image
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"is damaged or cannot be read: {reason.splitlines()[0]}") from error
+        raise ImageError(f"{failed}: {reason.splitlines()[0]}") from error
     finally:
         Image.MAX_IMAGE_PIXELS = default

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr_plugin.images.errors import ImageError
+
 #: Pixels as integers of 8 or 16 bits, over the whole range of their type.
 Pixels = NDArray[np.uint8 | np.uint16]
 #: (H, W, 3) RGB, 0…255.
@@ -34,10 +36,10 @@ def from_unit(
     Computed in float32, as BasicSR does for its metrics.
 
     Raises:
-        ValueError: If a value is NaN or infinite.
+        ImageError: If a value is NaN or infinite.
     """
     if not np.isfinite(values).all():
-        raise ValueError("the output holds NaN or infinity")
+        raise ImageError("the network makes NaN or infinity of it: its weights may be damaged")
     scaled = np.clip(values.astype(np.float32), 0, 1)
     scaled *= np.float32(np.iinfo(dtype).max)
     return np.rint(scaled, out=scaled).astype(dtype)
@@ -52,7 +54,7 @@ def to_image(sr: NDArray[np.floating[Any]]) -> Rgb:
     """Return a network's output (1, 3, H, W), about 0…1, as (H, W, 3) in 0…255.
 
     Raises:
-        ValueError: If it is not finite.
+        ImageError: If it is not finite.
     """
     return np.ascontiguousarray(from_unit(sr[0].transpose(1, 2, 0)), np.uint8)
 

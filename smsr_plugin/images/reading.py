@@ -7,6 +7,7 @@ refused by name.
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +15,16 @@ from typing import BinaryIO
 
 from smsr_plugin.images import limits, netpbm, others, png, tiff, tiff_tags
 from smsr_plugin.images.decoded import Decoded
-from smsr_plugin.images.errors import UNKNOWN, ImageError, guarded
+from smsr_plugin.images.errors import SHORTAGE, UNKNOWN, ImageError, guarded
 from smsr_plugin.images.header import LONGEST, Header, kind_of
 from smsr_plugin.images.limits import MAX_PIXELS, too_large
 from smsr_plugin.images.picture import Picture
+from smsr_plugin.machine import available_bytes
 from smsr_plugin.staging import open_regular
 
 _HEADERS: dict[str, ModuleType] = {"PNG": png, "PPM": netpbm, "TIFF": tiff_tags}
+#: Bytes of a file that every machine has room for.
+LARGE = 1 << 26
 _OPTION = f"--max-pixels or {MAX_PIXELS}"
 
 
@@ -39,10 +43,27 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
     """
     try:
         with open_regular(path) as file:
-            content = file.read()
+            content = content_of(file)
     except OSError as error:
         raise ImageError(_reason(path, error)) from error
     return decode(content, max_pixels, _OPTION)
+
+
+def content_of(file: BinaryIO) -> bytes:
+    """Read an opened image file as a whole, unless that would fill the memory.
+
+    Raises:
+        ImageError: If it is of no known kind, or larger than the memory that is free.
+        OSError: If it cannot be read.
+    """
+    start = file.read(LONGEST)
+    if start and kind_of(start) is None:
+        raise ImageError(UNKNOWN)
+    size = os.fstat(file.fileno()).st_size
+    if size > LARGE and size > available_bytes():
+        raise ImageError(f"{SHORTAGE}: the file has {size:,} bytes")
+    file.seek(0)
+    return file.read()
 
 
 def decode(content: bytes, max_pixels: int | None = None, option: str = MAX_PIXELS) -> Picture:

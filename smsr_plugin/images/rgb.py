@@ -35,8 +35,9 @@ def read_rgb(path: Path) -> Rgb:
         DataError: As `decode_rgb`.
         OSError: If it cannot be read, or is a pipe or a device.
     """
-    with open_regular(path) as file:
-        return decode_rgb(file.read(), str(path))
+    with open_regular(path) as file, _named(str(path)):
+        content = reading.content_of(file)
+    return decode_rgb(content, str(path))
 
 
 def decode_rgb(content: bytes, name: str) -> Rgb:

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image
 from PIL.ExifTags import Base
 
-from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.errors import ImageError, guarded
 from smsr_plugin.images.formats import FORMATS, check_size, fit
 from smsr_plugin.images.metadata import exif_bytes, text_bytes
 from smsr_plugin.images.picture import Chunk, Picture
@@ -42,13 +42,15 @@ def write_picture(picture: Picture, path: Path, quality: int = QUALITY) -> Pictu
         What was written, with notes on what the format cannot hold.
 
     Raises:
-        ImageError: If the format cannot hold the size, or the file cannot be written.
+        ImageError: If the format cannot hold the size, the memory does not suffice, or the file
+            cannot be written.
     """
     check_size(path, *picture.size)
     kind = FORMATS[path.suffix.lower()]
     picture = fit(picture, kind)
-    try:
+    with guarded("cannot be encoded"):
         content = _ENCODERS[kind](picture, quality)
+    try:
         with staged_file(path) as file:
             file.write_bytes(content)
     except OSError as error:

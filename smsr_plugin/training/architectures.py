@@ -16,6 +16,7 @@ from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
 )
+from smsr_plugin.training.options.weight_files import check_network_files
 
 #: Options where a constructor has no default, or not that of the published network.
 STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {
@@ -79,6 +80,7 @@ def build_architecture(
     absent = [key for key, value in values.items() if value is inspect.Parameter.empty]
     if absent:
         raise OptionError(f"{name} needs a value for {', '.join(absent)}")
+    check_network_files(name, network, chosen)
     check_network_size(name, network, chosen)
     try:
         net = network(**chosen)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.errors import SHORTAGE, ImageError
 from smsr_plugin.images.formats import check_size
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.picture import Picture
@@ -87,9 +87,12 @@ class Batch:
                 yield Outcome(job, State.SKIPPED)
                 continue
             try:
-                yield self._one(job, progress)
+                outcome = self._one(job, progress)
             except ImageError as error:
-                yield Outcome(job, State.FAILED, str(error))
+                outcome = Outcome(job, State.FAILED, str(error))
+            except MemoryError:  # wherever it came up: the next image may be smaller
+                outcome = Outcome(job, State.FAILED, SHORTAGE)
+            yield outcome
 
     def _one(self, job: Job, progress: BatchProgress) -> Outcome:
         start = time.perf_counter()
@@ -119,7 +122,7 @@ class Batch:
             if not is_shortage(error):
                 raise
             advice = "" if self.upscaler.network.tile is None else ": try smaller tiles"
-            raise ImageError(f"needs more memory than there is{advice}") from error
+            raise ImageError(f"{SHORTAGE}{advice}") from error
 
 
 def sweep(jobs: Sequence[Job]) -> None:

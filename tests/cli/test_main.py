@@ -186,6 +186,26 @@ def test_a_reader_that_leaves_is_no_traceback():
     assert (process.returncode, error) == (1, "")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_behind_stdout_is_one_line():
+    command = [sys.executable, "-m", "smsr_plugin", "options"]
+    for buffering in ({}, {"PYTHONUNBUFFERED": "1"}):
+        environment = {**os.environ, "PYTHONUNBUFFERED": "", **buffering}
+        with open("/dev/full", "w") as full:  # noqa: PTH123
+            done = subprocess.run(
+                command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+            )
+        said = "smsr options: error: cannot write its output: No space left on device\n"
+        assert (done.returncode, done.stderr) == (1, said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell closes nothing")
+def test_a_stdout_that_is_closed_is_no_traceback():
+    command = ["sh", "-c", 'exec "$0" -m smsr_plugin options >&-', sys.executable]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot be told")
 def test_processes_of_a_command_find_nothing_in_the_current_folder(tmp_path):
     (tmp_path / "decoy.py").write_text("print('found')")

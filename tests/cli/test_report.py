@@ -8,6 +8,7 @@ from PIL import Image
 from smsr_plugin.checkpoints import save
 from smsr_plugin.cli.main import main
 from smsr_plugin.images.bicubic import downscale
+from smsr_plugin.images.errors import ImageError
 
 
 def smsr(*argv):
@@ -71,6 +72,20 @@ def test_bad_images_are_named_and_the_others_go_on(photos, weights, tmp_path, ca
         str(photos / "empty.png"),
     ]
     assert "2 of 4 images" in printed.out
+
+
+def test_an_image_of_which_the_network_makes_no_numbers_is_named(
+    photos, weights, tmp_path, monkeypatch, capsys
+):
+    def not_a_number(*_, **__):
+        raise ImageError("the network makes NaN or infinity of it")
+
+    monkeypatch.setattr("smsr_plugin.report.measurements.measure", not_a_number)
+    page = tmp_path / "page.html"
+    assert smsr(photos / "ax2.png", "--weights", weights, "-o", page) == 1
+    said = f"smsr report: error: {photos / 'ax2.png'}: the network makes NaN or infinity of it"
+    assert said in capsys.readouterr().err.splitlines()
+    assert not page.exists()
 
 
 def test_without_a_good_image_there_is_no_page(tmp_path, weights, capsys):

@@ -314,11 +314,38 @@ def test_a_density_is_asked_for(net, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "option", [["--outscale", "0"], ["--outscale", "nan"], ["--quality", "101"], ["--tile", "-1"],
-               ["--ext", "gif"], ["--threads", "0"], ["--threshold", "inf"]]
+               ["--ext", "gif"], ["--threads", "0"], ["--threshold", "inf"],
+               ["--outscale", "1e308"], ["--threads", "100000"]]
 )  # fmt: skip
 def test_numbers_out_of_range_are_wrong_usage(option):
     with pytest.raises(SystemExit, match="2"):
         main(["upscale", "a.png", "-o", "out", *option])
+
+
+def test_a_name_that_is_empty_is_not_the_current_folder(tmp_path, monkeypatch, capsys):
+    save(tmp_path / "a.png", eight(9, 12))
+    monkeypatch.chdir(tmp_path)
+    for argv in (["", "-o", "out"], ["a.png", "-o", ""], ["a.png", "-o", "out", "--masks", ""]):
+        with pytest.raises(SystemExit, match="2"):
+            main(["upscale", *argv])
+        assert "expected a name, got ''" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "net.safetensors"]
+
+
+def test_an_image_of_which_the_network_makes_no_numbers_fails_alone(tmp_path, monkeypatch, capsys):
+    for name in "ab":
+        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
+    call, values = Network.__call__, [float("nan"), 0.0]
+
+    def run(*args):
+        done = call(*args)
+        done.sr[0, 3, 4] += values.pop(0)
+        return done
+
+    monkeypatch.setattr(Network, "__call__", run)
+    assert main(["upscale", "in", "-o", "out"]) == 1
+    assert "error: in/a.png: the network makes NaN or infinity of it" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
 
 
 def test_what_memory_does_not_suffice_for_fails_alone(tmp_path, monkeypatch, capsys):
@@ -337,6 +364,25 @@ def test_what_memory_does_not_suffice_for_fails_alone(tmp_path, monkeypatch, cap
     errors.append(RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         main(["upscale", "in", "-o", "out"])
+
+
+@pytest.mark.parametrize("step", ["read_picture", "write_picture"])
+def test_memory_that_is_short_outside_the_network_is_the_images_fault_alone(
+    tmp_path, monkeypatch, capsys, step
+):
+    for name in "abc":
+        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
+    own = getattr(batch_module, step)
+
+    def short_at_b(*args, **options):
+        if any(isinstance(value, Path) and value.name == "b.png" for value in args):
+            raise MemoryError
+        return own(*args, **options)
+
+    monkeypatch.setattr(batch_module, step, short_at_b)
+    assert main(["upscale", "in", "-o", "out"]) == 1
+    assert "error: in/b.png: needs more memory than there is" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):

@@ -276,6 +276,28 @@ def test_a_second_run_keeps_everything_and_more_scales_are_added(root):
     assert {name: after[name] for name in before} == before
 
 
+def test_images_that_are_newer_than_what_is_kept_are_noted(root):
+    assert prepare(small_request(root)).notes == []
+    assert prepare(small_request(root)).notes == []
+    made = (root / "DIV2K_train_HR_sub.lmdb/meta_info.txt").stat().st_mtime
+    os.utime(root / "DIV2K_train_HR/0002.png", (made + 10, made + 10))
+    (note,) = prepare(small_request(root, scales=(2, 3, 4))).notes
+    assert note.startswith(f"1 image is newer than {root}/DIV2K_train_")
+    assert note.endswith("which is kept, the first " + f"{root}/DIV2K_train_HR/0002.png: " + (
+        "--overwrite makes all anew"
+    ))  # fmt: skip
+    assert prepare(small_request(root, overwrite=True)).notes == []
+
+
+def test_reduced_copies_that_are_called_as_another_image_are_refused(root, make_images):
+    for reduced in ((0.8, 0.8001), (0.8,)):
+        if len(reduced) == 1:
+            make_images(root / "DIV2K_train_HR", {"0001_r800.png": (50, 38)})
+        with pytest.raises(DataError, match=r"reduced copies would be called as another .* 0001_r"):
+            prepare(small_request(root, reduced=reduced))
+    assert prepare(small_request(root, reduced=(0.9, 0.7))).outputs
+
+
 def shorten_meta_info(folder: Path) -> None:
     lines = (folder / "meta_info.txt").read_text().splitlines(keepends=True)
     (folder / "meta_info.txt").write_text("".join(lines[:-1]))

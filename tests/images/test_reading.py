@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from io import BytesIO
 
@@ -21,7 +22,9 @@ from PIL import Image, ImageOps
 from PIL.ExifTags import IFD, Base
 
 from smsr_plugin.images.errors import ImageError
+from smsr_plugin.images.files import DataError
 from smsr_plugin.images.reading import read_picture
+from smsr_plugin.images.rgb import read_rgb
 
 SIXTEEN = np.uint16
 
@@ -286,3 +289,17 @@ def test_the_limit_on_pixels_holds_before_anything_is_decoded(tmp_path):
         read_picture(path, max_pixels=34)
     assert read_picture(path, max_pixels=35).size == (7, 5)
     assert default == Image.MAX_IMAGE_PIXELS
+
+
+def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path):
+    for name, start, message in (
+        ("a.webp", b"RIFF", r"needs more memory than there is: the file has 1,099,511,627,776 byt"),
+        ("a.tif", b"II*\0", r"needs more memory than there is: the file has 1,099,511,627,776 byt"),
+        ("a.png", b"text", r"is damaged or not an image of a known kind"),
+    ):
+        (tmp_path / name).write_bytes(start)
+        os.truncate(tmp_path / name, 1 << 40)  # it takes no room on the disk
+        with pytest.raises(ImageError, match=f"^{message}"):
+            read_picture(tmp_path / name)
+        with pytest.raises(DataError, match=f"{name}: {message}"):
+            read_rgb(tmp_path / name)

@@ -175,6 +175,23 @@ def test_every_suffix_names_its_format(tmp_path):
             assert image.format == kind
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "needs more memory than there is"),
+        (cv2.error("no room\nfor it"), "cannot be encoded: no room"),
+    ],
+)
+def test_what_encoders_raise_is_one_line(tmp_path, monkeypatch, error, message):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setitem(writing._ENCODERS, "PNG", fail)
+    with pytest.raises(ImageError, match=f"^{message}$"):
+        write_picture(picture_of(3), tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_old_file_stays_whole_if_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"precious")

@@ -17,9 +17,11 @@ from torch import Tensor
 from torchvision.transforms.functional import normalize
 
 from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
+from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.header import GREY, Header
 from smsr_plugin.images.pixels import Rgb, to_unit
+from smsr_plugin.images.reading import content_of
 from smsr_plugin.images.rgb import decode_with_header
 from smsr_plugin.staging import open_regular
 from smsr_plugin.training.data.data_order import draw_by_detail
@@ -177,9 +179,11 @@ class _CheckedClient:
         if self._lmdbs is None:
             try:
                 with open_regular(Path(path)) as file:  # a list of files may name a device
-                    return file.read()
+                    return content_of(file)
             except OSError as error:
                 raise DataError(f"{name}: cannot be read ({error.strerror})") from error
+            except ImageError as error:
+                raise DataError(f"{name}: {error}") from error
         content = read_entry(self._lmdbs[role], path)
         if content is None:
             raise DataError(f"{name}: {META_INFO} lists it, but the LMDB does not hold it")

@@ -33,9 +33,11 @@ def pretrained_state(
     logger = get_root_logger()
     checkpoint = read_state_dict(path, param_key=param_key)
     state_dict, config = checkpoint.state_dict, checkpoint.config
-    if checkpoint.param_key != param_key:
-        taken = checkpoint.param_key or "the whole"
-        logger.warning(f"{path} holds no {param_key}: {taken} is taken.")
+    if checkpoint.param_key != param_key and not checkpoint.metadata:  # safetensors: no entries
+        taken = f"its entry {checkpoint.param_key}"
+        if checkpoint.param_key is None:
+            taken = "the whole file, which holds the weights themselves,"
+        logger.warning(f"{path} has no entry {param_key}: {taken} is taken.")
     differing = [
         f"{name} {getattr(config, name)} in the file, {getattr(net.config, name)} in network_g"
         for name in SAME

@@ -11,12 +11,15 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.training.options.errors import MISSING, wrong
 from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.values import Options
+from smsr_plugin.training.options.weight_files import (
+    check_loss_files,
+    check_network_files,
+    check_weight_file,
+)
 
 
 def check_num_gpu(opt: Options, is_train: bool) -> None:
@@ -28,11 +31,13 @@ def check_num_gpu(opt: Options, is_train: bool) -> None:
 
 
 def check_networks(opt: Options, is_train: bool) -> None:
-    """Networks fit into memory."""
+    """Networks fit into memory, and read nothing by themselves but weights."""
     for section, keys in opt.items():
         if section.startswith("network_") and keys is not None:
             options = {key: value for key, value in keys.items() if key != "type"}
-            check_network_size(section, required("network", keys["type"]), options)
+            network = required("network", keys["type"])
+            check_network_files(section, network, options)
+            check_network_size(section, network, options)
 
 
 def check_tensorboard(opt: Options, is_train: bool) -> None:
@@ -93,11 +98,11 @@ def check_weights(opt: Options) -> None:
     """
     for key, value in opt["path"].items():
         if key.startswith("pretrain_network") and value is not None:
-            try:
-                read_file(Path(value))
-            except CheckpointError as error:
-                expected, advice = f"a file of weights (it {error})", "name another file"
-                raise wrong(f"path.{key}", expected, value, advice) from error
+            check_weight_file(f"path.{key}", value)
+    train: Options = opt.get("train") or {}
+    for key, keys in train.items():
+        if key.endswith("_opt") and keys is not None:
+            check_loss_files(f"train.{key}", keys["type"])
 
 
 def _check_exists(key: str, value: object) -> None:

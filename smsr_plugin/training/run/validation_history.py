@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ FILE = "validation.json"
 class ValidationHistory:
     """Keeps the metrics by data set and iteration, in a JSON file and in `values`.
 
+    JSON has no infinite numbers, such as the PSNR of equal images: they become the text "inf".
+
     Args:
         path: The file, which need not exist.
         metrics: The section `val.metrics`; `better: lower` says that less is better.
@@ -31,10 +34,14 @@ class ValidationHistory:
             return
         try:
             self.values = {
-                dataset: {int(i): results for i, results in rows.items() if int(i) <= last_iter}
+                dataset: {
+                    int(i): {name: float(value) for name, value in results.items()}
+                    for i, results in rows.items()
+                    if int(i) <= last_iter
+                }
                 for dataset, rows in json.loads(path.read_text(encoding="utf-8")).items()
             }
-        except (OSError, ValueError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             get_root_logger().warning(f"{path} cannot be used and starts anew: {error}")
 
     def tell_best(self, model: Any) -> None:
@@ -56,17 +63,31 @@ class ValidationHistory:
             return
         self.values.setdefault(dataset, {})[iteration] = results
         try:
-            replace_file(self.path, (json.dumps(self.values, indent=1) + "\n").encode())
+            replace_file(self.path, self._text().encode())
         except OSError as error:
             raise RunError(f"cannot write {self.path}: {error.strerror}") from error
 
+    def _text(self) -> str:
+        told = {
+            dataset: {
+                i: {name: v if math.isfinite(v) else str(v) for name, v in results.items()}
+                for i, results in rows.items()
+            }
+            for dataset, rows in self.values.items()
+        }
+        return json.dumps(told, indent=1, allow_nan=False) + "\n"
+
     def best(self, iterations: Collection[int]) -> set[int]:
-        """Return which of the iterations are the best, by each metric on each data set."""
+        """Return which of the iterations are the best, by each metric on each data set.
+
+        A metric that is NaN is no best one.
+        """
         best = set[int]()
         for rows in self.values.values():
             for name, metric in self.metrics.items():
                 sign = -1 if metric.get("better") == "lower" else 1
                 scores = {i: sign * rows[i][name] for i in iterations if name in rows.get(i, {})}
-                if scores:
-                    best.add(max(scores, key=lambda i: (scores[i], i)))
+                numbers = [i for i, score in scores.items() if not math.isnan(score)]
+                if numbers:
+                    best.add(max(numbers, key=lambda i: (scores[i], i)))
         return best

@@ -276,7 +276,7 @@ def test_fast_modes_train_alike(pairs, run, options):
         (("params", "params_ema"), "params_ema", None),
         (("params", "params_ema"), "parms", "params"),
         (("state_dict",), "params", "state_dict"),
-        ((), "params_ema", "the whole"),
+        ((), "params_ema", "None"),
     ],
 )
 def test_the_log_says_which_entry_was_loaded(pairs, tmp_path, held, asked, taken):
@@ -288,12 +288,20 @@ def test_the_log_says_which_entry_was_loaded(pairs, tmp_path, held, asked, taken
     (log,) = (tmp_path / "results" / "tiny").glob("test_tiny_*.log")
     text = log.read_text()
     loaded = asked if taken is None else taken
-    assert f"[{'None' if loaded == 'the whole' else loaded}]" in text
-    assert (f"WARNING: {file} holds no {asked}: {taken} is taken." in text) == (taken is not None)
+    assert f"[{loaded}]" in text
+    said = (
+        f"its entry {taken} is"
+        if held
+        else "the whole file, which holds the weights themselves, is"
+    )
+    assert (f"WARNING: {file} has no entry {asked}: {said} taken." in text) == (taken is not None)
     right = nets[held.index(loaded) if loaded in held else 0]
     save(right, tmp_path / "right.safetensors")
-    expected = evaluate(pairs, tmp_path / "right.safetensors", tmp_path, {})
+    changes = {"name": "right", "path:param_key_g": asked}
+    expected = evaluate(pairs, tmp_path / "right.safetensors", tmp_path, changes)
     assert results["psnr"] == pytest.approx(expected["psnr"], abs=1e-9)
+    (log,) = (tmp_path / "results" / "right").glob("test_right_*.log")
+    assert "WARNING" not in log.read_text()  # a safetensors file has no entries to choose from
 
 
 def test_a_network_without_masks_is_refused(run_training, capsys):

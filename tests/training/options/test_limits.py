@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
+from basicsr.archs import vgg_arch
 from commands import train
 from option_files import evaluation_options, train_options, validation, write_options
 
@@ -14,6 +16,7 @@ from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options import machine
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.options.machine import check_weights
 
 SMSR = {"type": "SMSR", "upscale": 2}
 
@@ -113,3 +116,48 @@ def test_damaged_weights_are_one_line_before_anything_starts(tmp_path, pairs, ca
     (line,) = capsys.readouterr().err.splitlines()
     assert "path.pretrain_network_g: expected a file of weights (it is " in line
     assert not (tmp_path / "experiments").exists()
+
+
+class Marks:
+    """What unpickling runs."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return open, (str(self.mark), "w")
+
+
+@pytest.fixture
+def bad_weights(tmp_path) -> Path:
+    """Return a file that torch.load would look into, which the package's own reader refuses."""
+    path = tmp_path / "bad.pth"
+    torch.save({"params": Marks(tmp_path / "it ran")}, path)
+    return path
+
+
+def test_weights_that_a_network_reads_itself_are_looked_at_first(pairs, bad_weights, monkeypatch):
+    opened = []
+    monkeypatch.setattr(torch, "load", lambda file, **_: opened.append(file))
+    for network, key in (("BasicVSR", "spynet_path"), ("IconVSR", "edvr_path")):
+        section = {"type": network, key: str(bad_weights)}
+        told = error_of(pairs, {"network_g": section})
+        assert f"network_g.{key}: expected a file of weights (it " in told
+        with pytest.raises(OptionError, match=f"{network}.{key}: expected a file of weights"):
+            build_architecture(network, {key: str(bad_weights)})
+    assert opened == []
+    missing = {"type": "BasicVSR", "spynet_path": "nowhere.pth"}
+    assert "network_g.spynet_path: expected" in error_of(pairs, {"network_g": missing})
+
+
+def test_the_file_that_the_perceptual_loss_reads_is_looked_at_first(
+    pairs, bad_weights, monkeypatch
+):
+    monkeypatch.setattr(vgg_arch, "VGG_PRETRAIN_PATH", str(bad_weights))
+    opened = []
+    monkeypatch.setattr(torch, "load", lambda file, **_: opened.append(file))
+    loss = {"type": "PerceptualLoss", "layer_weights": {"conv5_4": 1}}
+    check_weights(train_options(pairs))
+    with pytest.raises(OptionError, match=r"train\.perceptual_opt\.type: expected a file of weig"):
+        check_weights(train_options(pairs, {"train:perceptual_opt": loss}))
+    assert opened == []

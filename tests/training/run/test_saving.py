@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -76,6 +77,28 @@ def test_history_forgets_what_comes_after_the_state_and_survives_damage(tmp_path
     assert ValidationHistory(file, METRICS, 0).values == {}
     file.write_text('{"set": 5')
     assert ValidationHistory(file, METRICS, 10).values == {}
+
+
+def test_history_is_json_whatever_was_measured(tmp_path):
+    file, metrics = tmp_path / "validation.json", {"psnr": {}}
+    history = ValidationHistory(file, metrics, 0)
+    measured = {1: math.nan, 2: 30.0, 3: math.inf, 4: -math.inf, 5: 31.0, 6: math.nan}
+    for iteration, psnr in measured.items():
+        history.add("set", iteration, {"psnr": psnr})
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    kept = json.loads(file.read_text(), parse_constant=refuse)["set"]
+    assert [row["psnr"] for row in kept.values()] == ["nan", 30, "inf", "-inf", 31, "nan"]
+    resumed = ValidationHistory(file, metrics, 6)
+    assert repr(resumed.values) == repr({"set": {i: {"psnr": v} for i, v in measured.items()}})
+    assert resumed.best(measured) == {3}
+    assert resumed.best([1, 2, 4, 6]) == {2}
+    assert resumed.best([1, 6]) == set()
+    for damaged in ('{"set": {"1": {"psnr": "much"}}}', '{"set": {"1": {"psnr": null}}}'):
+        file.write_text(damaged)
+        assert ValidationHistory(file, metrics, 6).values == {}
 
 
 def test_weights_that_are_not_finite_are_not_saved(run_training, experiment, monkeypatch, capsys):
