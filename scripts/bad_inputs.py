@@ -13,26 +13,44 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
-from bad_input_cases import CASES, SMSR_COMMAND, Case, base
+import forked
+from bad_input_cases import CASES, Case, base
 
 SECONDS = 600
 #: Columns of the longest cell.
 WIDTH = 260
 
 
-def run(folder: Path, arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*SMSR_COMMAND, *arguments.split(" ")]
-    environment = {**os.environ, "TQDM_DISABLE": "1"}
-    environment.pop("SMSR_MAX_PIXELS", None)
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, errors="replace",
-        timeout=SECONDS, check=False,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: its exit code, negative for a signal, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(folder: Path, arguments: str) -> Done:
+    """Run a command in a folder.
+
+    Raises:
+        TimeoutError: If it does not end.
+    """
+    with tempfile.TemporaryDirectory() as printed:
+        process = forked.start(arguments.split(" "), folder, Path(printed))
+        process.join(SECONDS)
+        if process.exitcode is None:
+            forked.kill(process)
+            raise TimeoutError
+        texts = (
+            (Path(printed) / name).read_text(errors="replace") for name in ("stdout", "stderr")
+        )
+        return Done(process.exitcode, *texts)
 
 
 def row(case: Case, folder: Path) -> tuple[str, str | None]:
@@ -41,9 +59,9 @@ def row(case: Case, folder: Path) -> tuple[str, str | None]:
     case.prepare(folder)
     try:
         done = run(folder, case.arguments)
-    except subprocess.TimeoutExpired:
+    except TimeoutError:
         return f"| {case.what} | — | no end |", "took too long"
-    lines = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()
+    lines = (done.err.strip() or done.out.strip() or "nothing").splitlines()
     said = next((line for line in lines if line.startswith("smsr ")), lines[-1])
     printed = said.replace(str(folder), "DIR").removeprefix("smsr ")
     printed = re.sub(r"process \d+ on \S+\)", "process N on HOST)", printed)
@@ -51,14 +69,16 @@ def row(case: Case, folder: Path) -> tuple[str, str | None]:
     printed = printed if len(printed) <= WIDTH else f"{printed[:WIDTH]}…"
     printed = printed.replace("|", "\\|").replace("`", "'")
     fault = None
-    if "Traceback" in done.stderr or done.returncode < 0:
-        fault = "traceback" if done.returncode >= 0 else "killed"
+    if "Traceback" in done.err or done.code < 0:
+        fault = "traceback" if done.code >= 0 else "killed"
     if list(folder.rglob("it ran")):
         fault = "ran code"
-    return f"| {case.what} | {done.returncode} | `{printed}` |", fault
+    return f"| {case.what} | {done.code} | `{printed}` |", fault
 
 
 def main() -> int:
+    os.environ["TQDM_DISABLE"] = "1"
+    os.environ.pop("SMSR_MAX_PIXELS", None)
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--only", default="", metavar="TEXT", help="cases with this in them")
     args = parser.parse_args()

@@ -6,10 +6,9 @@ import argparse
 import signal
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage
+from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage, path
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ def _add_parser(subparsers: Any, name: str, example: str) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("-opt", metavar="FILE", required=True, help="option file (YAML)")
-    add("--root", metavar="DIR", default=".",
+    add("-opt", type=path, metavar="FILE", required=True, help="option file (YAML)")
+    add("--root", type=path, metavar="DIR", default=".",
         help="folder of experiments/, results/ and tb_logger/ (default: the current folder)",
     )  # fmt: skip
     add("--force_yml", metavar="KEY=VALUE", nargs="+", default=[],
@@ -93,9 +92,9 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
         run_pipeline(
             Command(
                 pipeline=args.command,
-                option_file=Path(args.opt),
+                option_file=args.opt,
                 argv=["smsr", *args.argv],
-                root=Path(args.root),
+                root=args.root,
                 force_yml=args.force_yml,
                 auto_resume=args.auto_resume,
                 override_schedule=args.override_schedule,

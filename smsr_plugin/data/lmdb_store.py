@@ -133,8 +133,8 @@ def read_keys(folder: Path) -> set[str]:
     Results are named after them, so that a key must not lead out of the folder of the results.
 
     Raises:
-        DataError: If the file cannot be read, or holds a key that is empty, too long, begins with
-            a slash, has an empty part or a control character.
+        DataError: If the file cannot be read, or holds a key that is empty, too long, there twice,
+            begins with a slash, or has a dot, an empty part or a control character.
     """
     path = folder / META_INFO
     keys = set()
@@ -145,6 +145,13 @@ def read_keys(folder: Path) -> set[str]:
             raise DataError(
                 f"{path}, line {number}: expected a key such as 0001_s001.png, got "
                 f"{line[:MAX_KEY]!r}"
+            )
+        name = line.partition(" (")[0]
+        if name.count(".") > 1 or key in keys:
+            what = "another of its name" if key in keys else "a dot, which BasicSR would cut it at"
+            raise DataError(
+                f"{path}, line {number}: expected a key without {what}, got {name[:MAX_KEY]!r}; "
+                "make the LMDB again with smsr prepare, which puts underscores for dots"
             )
         keys.add(key)
     return keys

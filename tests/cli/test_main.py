@@ -131,6 +131,28 @@ def test_abbreviations_and_negative_numbers_are_taken(argv):
     assert args.out == Path("big")
 
 
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "upscale ~/a.png -o ~/out --weights ~/net.pth --masks ~/masks",
+        "report ~/a.png -o ~/page.html --weights ~/net.pth --gt ~/gt",
+        "benchmark RLFN --images ~/HR --out ~/out",
+        "flops --weights ~/net.pth --image ~/a.png",
+        "flops --opt ~/a.yml",
+        "train -opt ~/a.yml --root ~/runs",
+        "test -opt ~/a.yml --root ~/runs",
+        "prepare --root ~/data --train-hr ~/a --valid-hr ~/b",
+        "convert ~/net.pth ~/net.safetensors",
+        "export ~/net.pth ~/net.onnx",
+    ],
+)
+def test_a_tilde_is_the_home_folder_in_every_path(argv, monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    found = str(vars(make_parser().parse_args(argv.split())))
+    assert found.count("/at/home/") == argv.count("~/")
+    assert "~" not in found
+
+
 def test_what_cannot_be_imported_is_one_line(tmp_path):
     (tmp_path / "cv2.py").write_text(
         "raise ImportError('libGL.so.1: cannot open shared object file: No such file')"

@@ -189,6 +189,21 @@ def test_keys_of_folders_are_taken(tmp_path):
     assert read_keys(tmp_path) == {"000/0001", "b 1"}
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a.b.png (4,4,3) 1", "without a dot, which BasicSR would cut it at, got 'a.b.png'; make"),
+        ("v1.2/0001.png (4,4,3) 1", "without a dot, which BasicSR would cut it at"),
+        ("good.jpg (4,4,3) 1", "without another of its name, got 'good.jpg'; make the LMDB again"),
+    ],
+)
+def test_keys_that_basicsr_would_take_for_others_are_refused(tmp_path, line, message):
+    (tmp_path / "meta_info.txt").write_text(f"good.png (4,4,3) 1\n{line}\n")
+    with pytest.raises(DataError, match=r"meta_info\.txt, line 2: expected a key ") as caught:
+        read_keys(tmp_path)
+    assert message in str(caught.value)
+
+
 def test_a_list_of_keys_that_is_a_device_is_refused(tmp_path):
     (tmp_path / "meta_info.txt").symlink_to("/dev/zero")
     with pytest.raises(DataError, match="a device, not a file"):

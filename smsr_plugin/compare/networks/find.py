@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -57,8 +58,9 @@ def parse_network(text: str) -> NetworkArgument:
         NetworkError: If it is not of the form, or says something unknown of how to run it.
     """
     first, *entries = NEXT_OPTION.split(text)
+    first = _from_home(first)
     named = None if Path(first).is_file() else NAMED_FILE.fullmatch(first)
-    source, file = (named[1], Path(named[2])) if named else (first, None)
+    source, file = (named[1], Path(_from_home(named[2]))) if named else (first, None)
     if not source:
         raise NetworkError(f"{text!r}: expected the name of a network or a file first")
     values: dict[str, str] = {}
@@ -72,6 +74,11 @@ def parse_network(text: str) -> NetworkArgument:
         if run.get(key, known[0]) not in known:
             raise NetworkError(f"{text}: {key} must be one of {', '.join(known)}, got {run[key]!r}")
     return NetworkArgument(text, source, file, values, run)
+
+
+def _from_home(text: str) -> str:
+    """Return a name as it is, and a path with the home folder in place of `~`."""
+    return os.path.expanduser(text)  # noqa: PTH111
 
 
 OPTION_FILES = (".yml", ".yaml")

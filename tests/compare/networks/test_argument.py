@@ -46,3 +46,10 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path):
 def test_what_is_not_of_the_form_is_refused(text, message):
     with pytest.raises(NetworkError, match=message):
         parse_network(text)
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/at/home")
+    assert parse_network("~/net.pth").source == "/at/home/net.pth"
+    found = parse_network("RLFN=~/net.pth,label=~/x")
+    assert (found.file, found.run) == (Path("/at/home/net.pth"), {"label": "~/x"})
