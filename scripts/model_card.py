@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 PATCHES = 1200
 DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 TEACHERS = {
-    "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output. Copyright 2022 "
+    "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output{}. Copyright 2022 "
     "ByteDance; the licence is LICENSE of this package, the same text."
 }
 
@@ -204,25 +204,34 @@ def about(options: dict[str, Any]) -> dict[str, str]:
     side = loaded["gt_size"] // options["scale"]
     images = f"{loaded['batch_size_per_gpu']} lq patches of {side}²"
     teacher = options.get("network_t")
+    larger = teacher and teacher["upscale"] > options["scale"]
+    reduced = f" for x{teacher['upscale']}, reduced to x{options['scale']}" if larger else ""
     facts = {
         "options": command_line(options),
         "iterations": f"{train['total_iter']:,} of {images}, "
         f"the first {train['masks'].get('dense_iters', 0):,} with every pixel",
         "data": "55 photographs under free licences (CC0, CC-BY, CC-BY-SA, Unsplash, Pexels; "
         "docs/models/data.md names each), also reduced to 0.6 and 0.36",
-        "teacher": TEACHERS[teacher["type"]] if teacher else "none: the ground truth",
+        "teacher": TEACHERS[teacher["type"]].format(reduced)
+        if teacher
+        else "none: the ground truth",
         "licence": "Apache-2.0",
         "commit": git("rev-parse", "--short", "HEAD"),
     }
     started = options["path"].get("pretrain_network_g")
     if started:
-        with safe_open(started, "pt") as file:
-            before = file.metadata()
-        facts["begun from"] = (
-            f"the package's x{load(started).config.upscale} network of commit "
-            f"{before['commit']} ({before['iterations']})"
-        )
+        facts["begun from"] = begun_from(started)
     return facts
+
+
+def begun_from(file: str) -> str:
+    """Say which network a training began with: one of the package's, or of a training before."""
+    scale = load(file).config.upscale
+    if not file.endswith(".safetensors"):
+        return f"an x{scale} network of the same options ({Path(file).name})"
+    with safe_open(file, "pt") as opened:
+        before = opened.metadata()
+    return f"the package's x{scale} network of commit {before['commit']} ({before['iterations']})"
 
 
 def git(*arguments: str) -> str:
