@@ -115,16 +115,10 @@ class PAN(nn.Module):
         self.conv_last = nn.Conv2d(num_up_feat, num_out_ch, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Super-resolve a batch.
+        """Map lq images (B, num_in_ch, H, W), 0…1, to (B, num_out_ch, H·upscale, W·upscale).
 
-        Args:
-            x: lq images, (B, num_in_ch, H, W), 0…1, any H and W from 1.
-
-        Returns:
-            (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
-
-        Raises:
-            ValueError: If the shape of `x` does not fit.
+        Any H and W from 1; the result is about 0…1, not clamped.
+        Raises ValueError, and TypeError for what is no tensor of floating-point numbers.
         """
         check_batch("PAN", x, self.num_in_ch)
         head = self.conv_first(x)

@@ -115,17 +115,10 @@ class RLFN(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Super-resolve a batch.
+        """Map lq images (B, num_in_ch, H, W), 0…1, to (B, num_out_ch, H·upscale, W·upscale).
 
-        Args:
-            x: lq images, (B, num_in_ch, H, W), 0…1, H and W from `MIN_SIDE` = 15.
-
-        Returns:
-            (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
-
-        Raises:
-            TypeError: If `x` is no tensor of floating-point numbers.
-            ValueError: If the shape of `x` does not fit.
+        H and W from `MIN_SIDE` = 15; the result is about 0…1, not clamped.
+        Raises ValueError, and TypeError for what is no tensor of floating-point numbers.
         """
         check_tensor("RLFN", x, self.num_in_ch)
         if x.ndim != 4 or x.shape[1] != self.num_in_ch or min(x.shape[-2:]) < MIN_SIDE:
