@@ -39,7 +39,8 @@ class TorchEngine(Engine):
         if job.spec.backend == NATIVE:
             self.loaded = _instruction_set()
         if job.spec.backend == COMPILED:  # by the first run, during warm-up
-            self.net = torch.compile(self.net, dynamic=False, options={"freezing": True})
+            compiled = torch.compile(self.net, dynamic=False, options={"freezing": True})
+            self.net = cast(nn.Module, compiled)
 
     def _build(self, threshold: float | None) -> nn.Module:
         spec, source = self.job.spec, self.job.source
