@@ -1,13 +1,13 @@
 """The structure of the package in numbers, and the way of four things through it.
 
-    python scripts/structure.py [--walks] [TREE ...]
+    python scripts/structure.py [--walks] [--walk NAME] [TREE ...]
 
 Of each tree (a checkout with its kernels built; this one without): files, lines, rooms (folders
 that hold Python files), modules and rooms that import each other in a circle, and imports that run
 against the layers of the tree's own `pyproject.toml`. With `--walks` four things are followed as
 the tree's code runs: an image through `smsr upscale`, an lq image through one step of a training,
-an option file until it is checked, a network through `to_sparse`. A walk is told by the rooms and
-files that it enters, and by its climbs: calls from a file to one of a higher layer.
+an option file that is read and checked, a network through `to_sparse`. A walk is told by the rooms
+and files that it enters, and by its climbs: calls from a file to one of a higher layer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WALKS = {
     "image": ("upscale", [("Batch", "_one")]),
     "lq": ("train", [("CheckedPairedImageDataset", "__getitem__"), ("SMSRModel", "feed_data"),
                      ("SMSRModel", "optimize_parameters")]),
-    "option file": ("train", [("", "parse_options")]),
+    "option file": ("train", [("", "read_option_file"), ("", "check_options")]),
     "network": ("convert", [("", "to_sparse")]),
 }  # fmt: skip
 OPTIONS = """\
@@ -224,19 +224,22 @@ def _run(walk: str, places: list[tuple[str, str]], watched) -> None:  # type: ig
 
 
 def _home(tree: Path, holder: str, name: str) -> str:
-    """Return the module that defines a class or function."""
-    wanted = f"class {holder}(" if holder else f"def {name}(command"
-    others = f"class {holder}:" if holder else f"def {name}(args"
+    """Return the module that defines a function, or a class with such a method."""
     for module, file in modules(tree).items():
-        text = file.read_text()
-        if wanted in text or others in text or (not holder and f"def {name}(\n" in text):
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        if holder:
+            held = [n for n in body if isinstance(n, ast.ClassDef) and n.name == holder]
+            body = [inner for node in held for inner in node.body]
+        if any(isinstance(node, ast.FunctionDef) and node.name == name for node in body):
             return module
-    raise LookupError(wanted)
+    raise LookupError(f"{holder}.{name}".lstrip("."))
 
 
-def walks(tree: Path) -> dict[str, object]:
-    """Follow the four walks, each in a process of its own that runs the tree's code."""
-    found = {}
+def walks(tree: Path, wanted: list[str]) -> dict[str, object]:
+    """Follow some of `WALKS`, each in a process of its own that runs the tree's code."""
+    found: dict[str, object] = {}
+    if not wanted:
+        return found
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONWARNINGS": "ignore"}
         prepare = (
@@ -249,7 +252,7 @@ def walks(tree: Path) -> dict[str, object]:
         )
         subprocess.run([sys.executable, "-c", prepare], cwd=folder, env=environment, check=True)
         (Path(folder) / "walk.yml").write_text(OPTIONS)
-        for walk in WALKS:
+        for walk in wanted:
             command = [sys.executable, str(Path(__file__).resolve()), "--watch", walk, str(tree)]
             done = subprocess.run(
                 command, cwd=folder, env=environment, capture_output=True, text=True
@@ -262,7 +265,8 @@ def walks(tree: Path) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("trees", nargs="*", type=Path, default=[Path(__file__).parents[1]])
-    parser.add_argument("--walks", action="store_true")
+    parser.add_argument("--walks", action="store_true", help="all four")
+    parser.add_argument("--walk", action="append", choices=WALKS, default=[], help="one of them")
     parser.add_argument("--watch", choices=WALKS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     for tree in (tree.resolve() for tree in args.trees):
@@ -270,7 +274,8 @@ def main() -> None:
             watch(args.watch, tree)
             return
         print(f"{tree.name}:")
-        for name, value in (figures(tree) | (walks(tree) if args.walks else {})).items():
+        wanted = list(WALKS) if args.walks else args.walk
+        for name, value in (figures(tree) | walks(tree, wanted)).items():
             print(f"  {name}: {value}")
 
 
