@@ -1,6 +1,6 @@
 """SMSR for BasicSR: learned sparsity for super-resolution, and inference that uses it.
 
-The exports are loaded on first use, and none of them needs BasicSR.
+The exports are loaded on first use, and none of them needs BasicSR. `Runtime` does without PyTorch.
 """
 
 from __future__ import annotations
@@ -8,33 +8,33 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from smsr_plugin import lazy
 from smsr_plugin.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
     from smsr_plugin.checkpoints import load, save
     from smsr_plugin.config import SMSRConfig
+    from smsr_plugin.runtime import Runtime
     from smsr_plugin.sparse import SparseNetwork, to_sparse
 
-_EXPORTS = {
-    "SMSR": "smsr_plugin.archs.smsr_arch",
-    "SMSRConfig": "smsr_plugin.config",
-    "SparseNetwork": "smsr_plugin.sparse",
-    "load": "smsr_plugin.checkpoints",
-    "save": "smsr_plugin.checkpoints",
-    "to_sparse": "smsr_plugin.sparse",
-}
+__all__ = ["Runtime", "SMSR", "SMSRConfig", "SparseNetwork", "load", "save", "to_sparse"]
 
-__all__ = ["SMSR", "SMSRConfig", "SparseNetwork", "load", "save", "to_sparse"]
+_export, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Runtime": "smsr_plugin.runtime",
+        "SMSR": "smsr_plugin.archs.smsr_arch",
+        "SMSRConfig": "smsr_plugin.config",
+        "SparseNetwork": "smsr_plugin.sparse",
+        "load": "smsr_plugin.checkpoints",
+        "save": "smsr_plugin.checkpoints",
+        "to_sparse": "smsr_plugin.sparse",
+    },
+)
 
 
 def __getattr__(name: str) -> Any:
     if name == "spandrel":  # a module of ours, which needs the package of the same name
         return importlib.import_module("smsr_plugin.spandrel")
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_EXPORTS[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_EXPORTS})
+    return _export(name)

@@ -16,7 +16,8 @@ except ImportError:  # on Windows
     resource = None
 
 CPUINFO = Path("/proc/cpuinfo")
-CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+PROCESSORS = Path("/sys/devices/system/cpu")
+CACHES = PROCESSORS / "cpu0/cache"
 #: Instruction sets that decide how fast convolutions can be.
 ISA_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16")
 PACKAGES = (
@@ -94,6 +95,20 @@ def _usable_cores() -> int | None:
     """Return the number of cores this process may run on."""
     affinity = getattr(os, "sched_getaffinity", None)
     return affinity and len(affinity(0))
+
+
+def default_threads() -> int:
+    """Return how many threads compute where nobody said: OMP_NUM_THREADS, else one for each core.
+
+    Of the processors that this process may use those that share a core count once.
+    """
+    named = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    affinity = getattr(os, "sched_getaffinity", None)
+    usable = affinity(0) if affinity else range(os.cpu_count() or 1)
+    cores = {_read(PROCESSORS / f"cpu{n}/topology/thread_siblings_list") or str(n) for n in usable}
+    return len(cores)
 
 
 def _memory_gib() -> float | None:

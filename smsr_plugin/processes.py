@@ -15,12 +15,11 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.distributed as dist
-from torch.distributed.distributed_c10d import Store
-from torch.distributed.rendezvous import rendezvous
+if TYPE_CHECKING:  # a process that is alone does without PyTorch
+    import torch.distributed as dist
+    from torch.distributed.distributed_c10d import Store
 
 #: How long the step of one iteration may take in one process and not yet in another.
 STEP_TIMEOUT = timedelta(minutes=10)
@@ -29,6 +28,8 @@ STEP_TIMEOUT = timedelta(minutes=10)
 MEETING_TIMEOUT = timedelta(days=7)
 #: Seconds that the first process stays for what the others have to say.
 LAST_WORDS = 3.0
+#: The variable by which `torch.distributed.is_torchelastic_launched` tells as well.
+TORCHRUN = "TORCHELASTIC_RUN_ID"
 #: The code of a process that fails, above all signals.
 FAILED = 1000
 LOST = (
@@ -75,6 +76,8 @@ class Processes:
         Raises:
             LostProcessError: If one of them does not come.
         """
+        import torch.distributed as dist
+
         with self._meeting():
             dist.init_process_group(
                 backend,
@@ -94,6 +97,9 @@ class Processes:
         """
         if self._group is None:
             return code
+        import torch
+        import torch.distributed as dist
+
         codes = torch.tensor([code])
         with self._meeting():
             dist.all_reduce(codes, dist.ReduceOp.MAX, group=self._group)
@@ -108,6 +114,8 @@ class Processes:
         """
         if self._group is None:
             return [value]
+        import torch.distributed as dist
+
         values = [None] * self.world_size
         with self._meeting():
             code = self.agree()
@@ -142,6 +150,8 @@ class Processes:
         """Disconnect. The first process stays for the others' last words if it holds the store."""
         # The last reference ends gloo's threads: one that still held a meeting's tensor when Python
         # shuts down would abort the process.
+        import torch.distributed as dist
+
         self._group = None
         if dist.is_initialized():
             dist.destroy_process_group()
@@ -185,7 +195,7 @@ def joined(launcher: str | None = None) -> Iterator[Processes]:
         LostProcessError: If the first process cannot be reached.
     """
     global _current
-    if launcher == "none" or (launcher is None and not dist.is_torchelastic_launched()):
+    if launcher == "none" or (launcher is None and TORCHRUN not in os.environ):
         yield _current
         return
     if launcher == "slurm":
@@ -200,6 +210,8 @@ def joined(launcher: str | None = None) -> Iterator[Processes]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error of PyTorch means that another process has gone."""
+    import torch.distributed as dist
+
     # Under gloo it is a RuntimeError, with the name of gloo's source file in it.
     return isinstance(error, dist.DistError | LostProcessError) or (
         isinstance(error, RuntimeError) and "gloo" in str(error)
@@ -214,6 +226,9 @@ def _rendezvous(launcher: str) -> Processes:
             f"--launcher {launcher}: expected the variables of a launcher, got no "
             f"{', '.join(missing)}; start with torchrun --nproc-per-node N --no-python smsr …"
         )
+    import torch.distributed as dist
+    from torch.distributed.rendezvous import rendezvous
+
     try:
         store, rank, world_size = next(iter(rendezvous("env://")))
     except dist.DistError as error:

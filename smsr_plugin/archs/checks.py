@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Images in 0…1 overshoot it by little, and one in 0…255 that stays below this is black.
 BRIGHTEST = 8.0
@@ -17,6 +21,8 @@ def check_counts(network: str, **counts: object) -> None:
 
 def check_tensor(network: str, x: object, num_in_ch: int) -> None:
     """Raise TypeError unless `x` is a tensor of floating-point numbers, as images are."""
+    from torch import Tensor  # the checks below do without
+
     expected = f"{network} takes a batch of shape (B, {num_in_ch}, H, W)"
     if not isinstance(x, Tensor):
         raise TypeError(
@@ -52,9 +58,25 @@ def check_range(network: str, x: Tensor) -> None:
     """
     if x.device.type != "cpu" or not x.numel():
         return  # looking at values would make the device wait
-    highest = float(x.amax())
+    check_brightest(network, float(x.amax()))
+
+
+def check_brightest(network: str, highest: float) -> None:
+    """Raise ValueError if the highest value of an image says that it is in 0…255."""
     if BRIGHTEST < highest < float("inf"):
         raise ValueError(
             f"{network} takes values in 0…1, got values up to {highest:g}; "
             "if they are in 0…255, divide by 255"
         )
+
+
+def check_threshold(threshold: float) -> float:
+    """Return a threshold of masks as a float.
+
+    Raises:
+        ValueError: If it is not a number; −∞ (every pixel) and ∞ (none) are.
+    """
+    threshold = float(threshold)
+    if math.isnan(threshold):
+        raise ValueError("the threshold must be a number, from −inf (every pixel) to inf, got nan")
+    return threshold

@@ -8,7 +8,6 @@ learns; in evaluation they are hard, and `MaskedNetwork.program` says what is le
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple, Protocol
 
@@ -161,15 +160,3 @@ def check_input(
             raise ValueError(
                 f"spa_mask must have shape (B, K, H, W) = {expected}, got {tuple(spa_mask.shape)}"
             )
-
-
-def check_threshold(threshold: float) -> float:
-    """Return a threshold of masks as a float.
-
-    Raises:
-        ValueError: If it is not a number; −∞ (every pixel) and ∞ (none) are.
-    """
-    threshold = float(threshold)
-    if math.isnan(threshold):
-        raise ValueError("the threshold must be a number, from −inf (every pixel) to inf, got nan")
-    return threshold

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from smsr_plugin.archs.checks import check_range
+from smsr_plugin.archs.checks import check_range, check_threshold
 from smsr_plugin.archs.density import POINTS, logits_at
 from smsr_plugin.archs.gumbel import (
     MaskNoise,
@@ -29,7 +31,6 @@ from smsr_plugin.archs.masked import (
     MaskedNetwork,
     MaskedOutput,
     check_input,
-    check_threshold,
     is_traced,
 )
 from smsr_plugin.archs.program import Program
@@ -155,6 +156,19 @@ def conv_of_concatenation(conv: nn.Conv2d, parts: list[Tensor]) -> Tensor:
     return out
 
 
+def _values(name: str, entry: Tensor) -> NDArray[np.float64]:
+    """Return an entry of the state dict as an array.
+
+    Without values (on the meta device) every channel counts as sparse.
+    """
+    if not entry.is_meta:
+        return entry.detach().double().cpu().contiguous().numpy()
+    values = np.ones(entry.shape)
+    if name.endswith("ch_mask"):
+        values[..., 0] = 0
+    return values
+
+
 class SMSR(MaskedNetwork):
     """Sparse Mask Super-Resolution network.
 
@@ -220,7 +234,16 @@ class SMSR(MaskedNetwork):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def program(self) -> Program[Tensor]:
-        return smsr_program(self)
+        like = self.rgb_mean
+        state = {name: _values(name, value) for name, value in self.state_dict().items()}
+        program = smsr_program(self.config, state)
+        return program.map(
+            lambda _, weight: (
+                torch.empty(weight.shape, dtype=like.dtype, device="meta")
+                if like.is_meta
+                else torch.from_numpy(weight).to(like.device, like.dtype)
+            )
+        )
 
     @torch.no_grad()
     def shift_logits(self, amount: Tensor) -> None:
@@ -241,11 +264,6 @@ class SMSR(MaskedNetwork):
         Raises:
             ValueError: If the network has no curves, or `density` is outside 0…1.
         """
-        if self.density_curve is None:
-            raise ValueError(
-                "a density can be asked of networks trained with train.masks.density, which keep "
-                "the curves for it; this one takes a threshold"
-            )
         self.shift_logits(logits_at(self.density_curve, density))
 
     def channel_masks(self, tau: float = 1.0, noise: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""SMSR as a program for the engine.
+"""SMSR as a program for the engine, from the entries of its state dict; without PyTorch.
 
 The mean and the value range are folded away: the first convolution sees [x, 1] in place of
 (x − mean)·range, and the bicubic upsample of x − mean plus the mean is that of x, because the
@@ -8,12 +8,12 @@ layer and the fuse see them in that order, so that no index is needed when it ru
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TypeAlias
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
-from smsr_plugin.archs.gumbel import logit_difference
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import (
     RELU,
@@ -27,29 +27,25 @@ from smsr_plugin.archs.steps import (
     Step,
     Upsample,
 )
+from smsr_plugin.config import SMSRConfig
 
-if TYPE_CHECKING:
-    from smsr_plugin.archs.smsr_arch import SMSR
+Array: TypeAlias = NDArray[np.float64]
+#: An SMSR's state dict, by our names.
+State: TypeAlias = Mapping[str, Array]
 
 
-@torch.no_grad()
-def smsr_program(net: SMSR) -> Program[Tensor]:
-    """Return what `net` computes with hard masks; see `MaskedNetwork.program`.
-
-    Without values (on the meta device) every channel counts as sparse.
-    """
-    config, img_range = net.config, net.get_buffer("img_range")
-    first, first_bias = _parameters(net.get_submodule("head.0"))
+def smsr_program(config: SMSRConfig, state: State) -> Program[Array]:
+    """Return what an SMSR computes with hard masks; see `MaskedNetwork.program`."""
+    img_range = state["img_range"]
+    first, first_bias = _parameters(state, "head.0")
     first = first * img_range
-    shift = -(first * net.get_buffer("rgb_mean")).sum(1, keepdim=True)
-    collect, collect_bias = _parameters(net.get_submodule("collect.0"))
-    tail, tail_bias = _parameters(net.get_submodule("tail.0"))
-    head_conv = _parameters(net.get_submodule("head.2"))
-    collect_conv = _parameters(net.get_submodule("collect.2"))
-    blocks: list[Step[Tensor]] = []
+    shift = -(first * state["rgb_mean"]).sum(1, keepdims=True)
+    collect, collect_bias = _parameters(state, "collect.0")
+    tail, tail_bias = _parameters(state, "tail.0")
+    blocks: list[Step[Array]] = []
     planes = ["head"]
-    for k, block in enumerate(net.blocks):
-        blocks += _block_steps(block, k, planes[-1])
+    for k in range(config.num_block):
+        blocks += _block_steps(config, state, k, planes[-1])
         planes.append(f"block{k}")
     return Program(
         config.num_in_ch,
@@ -57,11 +53,11 @@ def smsr_program(net: SMSR) -> Program[Tensor]:
         config.upscale,
         config.num_block,
         (
-            ImageConv("hidden", torch.cat([first, shift], 1), first_bias, RELU),
-            Conv(("hidden",), "head", *head_conv, part="head"),
+            ImageConv("hidden", np.concatenate([first, shift], 1), first_bias, RELU),
+            Conv(("hidden",), "head", *_parameters(state, "head.2"), part="head"),
             *blocks,
-            Collect(tuple(planes[1:]), "collected", collect.flatten(1), collect_bias, RELU),
-            Conv(("collected",), "features", *collect_conv, part="collect"),
+            Collect(tuple(planes[1:]), "collected", _matrix(collect), collect_bias, RELU),
+            Conv(("collected",), "features", *_parameters(state, "collect.2"), part="collect"),
             Conv(("features", "head"), "residual", tail / img_range, tail_bias / img_range,
                  part="tail"),
             Upsample("residual", "bicubic", part="bicubic"),
@@ -69,43 +65,52 @@ def smsr_program(net: SMSR) -> Program[Tensor]:
     )  # fmt: skip
 
 
-def _block_steps(block: nn.Module, k: int, x: str) -> list[Step[Tensor]]:
+def _block_steps(config: SMSRConfig, state: State, k: int, x: str) -> list[Step[Array]]:
     """Return the steps of block `k` from plane `x` to plane `block{k}`."""
-    sparse = logit_difference(block.get_parameter("ch_mask"), -1)[0, :, :, 0] > 0
-    channels, layers = sparse.shape
-    columns, bias = _parameters(block.get_submodule("fuse"))
-    columns = columns.flatten(1).split(channels, 1)
-    steps: list[Step[Tensor]] = [_hourglass(block.get_submodule("spa_mask"), k, x)]
-    inputs, value = torch.arange(channels, device=sparse.device), x
-    outputs, fuse = [], []
+    logits = state[f"blocks.{k}.ch_mask"][0]
+    sparse = logits[..., 1] - logits[..., 0] > 0
+    channels, layers = config.num_feat, config.num_layer
+    columns, bias = _parameters(state, f"blocks.{k}.fuse")
+    columns = _matrix(columns)
+    steps: list[Step[Array]] = [_hourglass(state, k, x)]
+    inputs, value = np.arange(channels), x
+    outputs: list[str] = []
+    fuse: list[Array] = []
     for layer in range(layers):
-        order = sparse[:, layer].long().argsort(stable=True)
-        dense = 0 if sparse.is_meta else channels - int(sparse[:, layer].sum())
-        weight = block.get_parameter(f"convs.{layer}.weight")
+        order = np.argsort(sparse[:, layer], kind="stable")
+        dense = channels - int(sparse[:, layer].sum())
+        weight = state[f"blocks.{k}.convs.{layer}.weight"]
         out = f"block{k}.layer{layer}"
         steps.append(MaskedConv(value, out, k, weight[order][:, inputs], dense))
-        fuse.append(columns[layer][:, order])
+        fuse.append(columns[:, layer * channels : (layer + 1) * channels][:, order])
         outputs.append(out)
         inputs, value = order, out
-    attention = _attention(block.get_submodule("attention"))
-    steps.append(Fuse(tuple(outputs), f"block{k}", k, torch.cat(fuse, 1), bias, attention, add=x))
+    attention = _attention(state, f"blocks.{k}.attention")
+    weight = np.concatenate(fuse, 1)
+    steps.append(Fuse(tuple(outputs), f"block{k}", k, weight, bias, attention, add=x))
     return steps
 
 
-def _hourglass(predictor: nn.Module, k: int, x: str) -> Hourglass[Tensor]:
-    conv1 = _parameters(predictor.get_submodule("conv1"))
-    conv2 = _parameters(predictor.get_submodule("conv2"))
-    weight, bias = _parameters(predictor.get_submodule("deconv"))
+def _hourglass(state: State, k: int, x: str) -> Hourglass[Array]:
+    name = f"blocks.{k}.spa_mask"
+    conv1, conv2 = (_parameters(state, f"{name}.{conv}") for conv in ("conv1", "conv2"))
+    weight, bias = _parameters(state, f"{name}.deconv")
     # Only the difference of the two logits decides, and the last layer is linear.
-    return Hourglass(x, k, *conv1, *conv2, logit_difference(weight, 1), logit_difference(bias, 0))
+    difference, shift = weight[:, 1:] - weight[:, :1], bias[1:] - bias[:1]
+    return Hourglass(x, k, *conv1, *conv2, difference, shift)
 
 
-def _attention(attention: nn.Module) -> Attention[Tensor]:
-    squeeze, squeeze_bias = _parameters(attention.get_submodule("squeeze"))
-    excite, excite_bias = _parameters(attention.get_submodule("excite"))
-    return Attention(squeeze.flatten(1), squeeze_bias, excite.flatten(1), excite_bias)
+def _attention(state: State, name: str) -> Attention[Array]:
+    squeeze, squeeze_bias = _parameters(state, f"{name}.squeeze")
+    excite, excite_bias = _parameters(state, f"{name}.excite")
+    return Attention(_matrix(squeeze), squeeze_bias, _matrix(excite), excite_bias)
 
 
-def _parameters(conv: nn.Module) -> tuple[Tensor, Tensor]:
+def _parameters(state: State, name: str) -> tuple[Array, Array]:
     """Return weight and bias."""
-    return conv.get_parameter("weight"), conv.get_parameter("bias")
+    return state[f"{name}.weight"], state[f"{name}.bias"]
+
+
+def _matrix(weight: Array) -> Array:
+    """Return the (N, K) weights of a 1×1 convolution."""
+    return weight.reshape(weight.shape[:2])

@@ -15,16 +15,13 @@ from torch import Tensor
 
 from smsr_plugin import staging
 from smsr_plugin.checkpoints.archives import read_archive
+from smsr_plugin.checkpoints.converted import MAX_HEADER, SAFETENSORS_PREFIX
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.keys import MAX_SHARING
 from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
 from smsr_plugin.checkpoints.pickle_values import Value, damaged
 from smsr_plugin.names import first_line
 
-#: A safetensors file is an 8-byte header length followed by a JSON object.
-SAFETENSORS_PREFIX = 8
-#: Bytes of that object, about 100 for each tensor.
-MAX_HEADER = 1 << 24
 #: How a zip and a pickle begin.
 ZIP, PICKLE = b"PK\3\4", b"\x80"
 #: What the first two pickles hold in files as PyTorch wrote them before 1.6.

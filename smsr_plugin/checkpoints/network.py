@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints.converted import CONFIG, FORMAT
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import read_file, write_file
 from smsr_plugin.checkpoints.keys import (
@@ -29,9 +30,8 @@ from smsr_plugin.version import __version__
 SUFFIX = ".safetensors"
 #: Where BasicSR keeps weights that are not averaged.
 PARAMS = "params"
-#: Entries of a safetensors header that are ours; `format` tells our files from others'.
-FORMAT = {"format": "smsr"}
-RESERVED = ("format", "smsr_plugin", "config")
+#: Entries of a safetensors header that are ours.
+RESERVED = (*FORMAT, "smsr_plugin", CONFIG)
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def save(
             raise CheckpointError(f"must end in {SUFFIX}")
         state = clean_tensors(net.state_dict())
         header = {"smsr_plugin": __version__}
-        header["config"] = json.dumps(infer_config(state).to_dict())
+        header[CONFIG] = json.dumps(infer_config(state).to_dict())
         if half:
             state = _halved(state, {key for key, _ in net.named_parameters()})
         write_file(Path(path), state, {**extra, **FORMAT, **header})
@@ -219,7 +219,7 @@ def _check_metadata(metadata: Mapping[str, str], config: SMSRConfig) -> None:
     if metadata.get("format") != FORMAT["format"]:
         return
     try:
-        stored = SMSRConfig.from_dict(json.loads(metadata["config"]))
+        stored = SMSRConfig.from_dict(json.loads(metadata[CONFIG]))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise CheckpointError(f"its header holds no valid configuration: {error}") from error
     if stored != config:

@@ -8,17 +8,13 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Size, Tensor
 
-from smsr_plugin.archs.density import POINTS
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.keys import shortened
 from smsr_plugin.config import SMSRConfig
 
-#: The one entry that an SMSR may have or not.
-CURVE = "density_curve"
 #: A key that only this network has.
 OTHER_NETWORKS = (
     (r"^block_\d+\.c1_r\.", "RLFN"),
@@ -47,9 +43,10 @@ def infer_config(state: Mapping[str, Tensor]) -> SMSRConfig:
             of another shape, and the likely cause.
     """
     config = _guess(state)
-    expected = expected_shapes(config or SMSRConfig())
+    shapes = entry_shapes(config or SMSRConfig())
     if CURVE in state and config is not None:
-        expected[CURVE] = Size((config.num_block, POINTS))
+        shapes[CURVE] = curve_shape(config)
+    expected = {key: Size(shape) for key, shape in shapes.items()}
     found = find_mismatches(state, expected)
     if config is None or any(found):
         raise CheckpointError(f"{_likely_cause(found)} ({found})")
@@ -87,12 +84,6 @@ def find_mismatches(state: Mapping[str, Tensor], expected: Mapping[str, Size]) -
             if key in state and state[key].shape != shape
         ],
     )
-
-
-def expected_shapes(config: SMSRConfig) -> dict[str, Size]:
-    """Return the shape of each entry of the state dict of the network that `config` describes."""
-    with torch.device("meta"):
-        return {key: value.shape for key, value in SMSR.from_config(config).state_dict().items()}
 
 
 def _guess(state: Mapping[str, Tensor]) -> SMSRConfig | None:

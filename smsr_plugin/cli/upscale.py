@@ -34,7 +34,9 @@ from smsr_plugin.config import UPSCALES
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
+    from smsr_plugin.archs.smsr_arch import SMSR
     from smsr_plugin.processes import Processes
+    from smsr_plugin.runtime import Runtime
     from smsr_plugin.upscale.batch import Batch, Outcome
     from smsr_plugin.upscale.inputs import Job
 
@@ -103,7 +105,7 @@ def _add_speed(add: Callable[..., Any]) -> None:
     add("--threshold", type=finite, default=0.0, metavar="T",
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
-    add("--threads", type=threads, metavar="N", help="(default: PyTorch's)")
+    add("--threads", type=threads, metavar="N", help="(default: one for each core)")
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
 
 
@@ -197,27 +199,42 @@ def _silence_decoders() -> None:
 
 def _batch(args: argparse.Namespace) -> Batch:
     """Load the network. Raises ValueError if it cannot be used as asked."""
-    import torch
-
-    from smsr_plugin.checkpoints import default_weights, load
+    from smsr_plugin.checkpoints.shipped import default_weights
     from smsr_plugin.upscale.batch import Batch
     from smsr_plugin.upscale.network import Network
     from smsr_plugin.upscale.upscaler import Upscaler
 
-    if args.threads:
-        torch.set_num_threads(args.threads)
     weights = args.weights or default_weights(args.scale, args.outscale)
-    network = Network(
-        load(weights, scale=args.scale),
-        precision=args.precision,
-        density=args.density,
-        threshold=args.threshold,
-        dense=args.dense,
-        tile=args.tile,
-        overlap=args.tile_overlap,
-    )
+    options = {"density": args.density, "threshold": args.threshold, "precision": args.precision}
+    sizes = {"tile": args.tile, "overlap": args.tile_overlap}
+    runtime = None if args.dense else _runtime(args, weights, options)
+    if runtime is not None:
+        network = Network(runtime, **sizes)
+    else:
+        network = Network(_load(args, weights), dense=args.dense, **options, **sizes)
     upscaler = Upscaler(network, args.outscale)
     return Batch(upscaler, args.skip_existing, args.max_pixels, args.quality)
+
+
+def _runtime(args: argparse.Namespace, weights: Path, options: dict[str, Any]) -> Runtime | None:
+    """Return the network without PyTorch, None where that cannot be."""
+    from smsr_plugin.runtime import Runtime, UnsuitedError
+
+    try:
+        return Runtime.load(weights, scale=args.scale, threads=args.threads, **options)
+    except UnsuitedError:
+        return None
+
+
+def _load(args: argparse.Namespace, weights: Path) -> SMSR:
+    """Return the network in PyTorch, or raise CheckpointError."""
+    import torch
+
+    from smsr_plugin.checkpoints import load
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return load(weights, scale=args.scale)
 
 
 def _work(

@@ -3,13 +3,19 @@
 The convention, everywhere in this package: one multiply-add counts once. Convolutions (also
 transposed ones), linear layers and products of activations count; biases, activations,
 normalisation, pooling, interpolation and mean shifts do not. Taps on the zero padding count.
+The others are loaded on first use: `masked_cost` does without PyTorch.
 """
 
 from __future__ import annotations
 
-from smsr_plugin.complexity.counter import Complexity, lq_size, profile
+from typing import TYPE_CHECKING
+
+from smsr_plugin import lazy
 from smsr_plugin.complexity.masked_cost import MaskedCost, masked_cost
-from smsr_plugin.complexity.measured import Measured, measured
+
+if TYPE_CHECKING:
+    from smsr_plugin.complexity.counter import Complexity, lq_size, profile
+    from smsr_plugin.complexity.of_image import Measured, measured
 
 __all__ = [
     "Complexity",
@@ -20,3 +26,14 @@ __all__ = [
     "measured",
     "profile",
 ]
+
+__getattr__, __dir__ = lazy.exports(
+    __name__,
+    {
+        "Complexity": "smsr_plugin.complexity.counter",
+        "Measured": "smsr_plugin.complexity.of_image",
+        "lq_size": "smsr_plugin.complexity.counter",
+        "measured": "smsr_plugin.complexity.of_image",
+        "profile": "smsr_plugin.complexity.counter",
+    },
+)

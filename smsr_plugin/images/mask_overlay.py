@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,6 +31,8 @@ def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[
         raise ValueError(
             f"expected an image (H, W, 3) and masks (K, H, W), got {lq.shape} and {spa_mask.shape}"
         )
+    import cv2  # slow to import, and needed here only
+
     share = np.rint(255 * spa_mask.mean(0)).astype(np.uint8)
     colour = cv2.cvtColor(cv2.applyColorMap(share, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
     grey = cv2.cvtColor(cv2.cvtColor(lq, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from smsr_plugin.images import limits, netpbm, others, png, tiff, tiff_tags
+from smsr_plugin.images import limits, netpbm, others, png
 from smsr_plugin.images.decoded import Decoded
 from smsr_plugin.images.errors import SHORTAGE, UNKNOWN, ImageError, guarded
 from smsr_plugin.images.header import LONGEST, Header, kind_of
@@ -22,7 +22,7 @@ from smsr_plugin.images.picture import Picture
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.staging import open_regular
 
-_HEADERS: dict[str, ModuleType] = {"PNG": png, "PPM": netpbm, "TIFF": tiff_tags}
+_HEADERS: dict[str, ModuleType] = {"PNG": png, "PPM": netpbm}
 #: Bytes of a file that every machine has room for.
 LARGE = 1 << 26
 _OPTION = f"--max-pixels or {MAX_PIXELS}"
@@ -100,16 +100,26 @@ def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX
     if kind is None:
         raise ImageError(UNKNOWN)
     with guarded():
-        header = _HEADERS.get(kind, others).read_header(file)
+        header = _headers_of(kind).read_header(file)
     if header.width * header.height > limit:
         raise ImageError(too_large(header.width * header.height, limit, option))
     return header
+
+
+def _headers_of(kind: str) -> ModuleType:
+    if kind == "TIFF":
+        from smsr_plugin.images import tiff_tags  # slow to import, and needed here only
+
+        return tiff_tags
+    return _HEADERS.get(kind, others)
 
 
 def _decoded(header: Header, content: bytes) -> Decoded:
     if header.kind == "PNG":
         return png.decode(content)
     if header.kind == "TIFF":
+        from smsr_plugin.images import tiff
+
         return tiff.decode(content)
     if header.kind == "PPM" and header.bits > 8:
         return netpbm.decode(content)

@@ -6,9 +6,7 @@ import zlib
 from io import BytesIO
 from pathlib import Path
 
-import cv2
 import numpy as np
-import tifffile
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -89,6 +87,8 @@ def _png_pixels(picture: Picture) -> bytes:
         stream = BytesIO()
         Image.fromarray(pixels).save(stream, "PNG", compress_level=PNG_COMPRESS_LEVEL)
         return stream.getvalue()
+    import cv2  # slow to import, and needed here only
+
     if pixels.ndim == 3:  # of 16 bits Pillow writes grey only
         order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
         pixels = cv2.cvtColor(pixels, order)
@@ -112,6 +112,8 @@ def _webp(picture: Picture, quality: int) -> bytes:
 
 
 def _tiff(picture: Picture, quality: int) -> bytes:
+    import tifffile  # slow to import, and needed here only
+
     stream, pixels = BytesIO(), _pixels(picture)
     tags = {tag: text_bytes(str(value)) for tag, value in picture.exif.items()}
     software = tags.pop(Base.Software, b"")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.archs.checks import check_range
-from smsr_plugin.archs.masked import MaskedConfig, check_input, check_threshold
+from smsr_plugin.archs.checks import check_range, check_threshold
+from smsr_plugin.archs.masked import MaskedConfig, check_input
 from smsr_plugin.archs.program import Program
 from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.sparse import forks, operator
@@ -175,12 +175,16 @@ class SparseNetwork(nn.Module):
         return self.backend != "reference" and not self._obstacle(torch.empty(0), load_kernels())
 
     @property
-    def itemsize(self) -> int:
-        """Bytes of a feature in a run on the CPU; planes may be wider than `dtype`."""
-        kernels = load_kernels()
-        if kernels is None or not self.runs_native:
-            return self.dtype.itemsize
-        return arithmetic_for(NATIVE_DTYPES[self.dtype], kernels).ITEMSIZE
+    def bytes_per_pixel(self) -> int:
+        """Bytes that a run on the native kernels needs for each lq pixel if all are important.
+
+        Raises:
+            RuntimeError: If they cannot run this network.
+        """
+        backend = self._backend_for(torch.empty(0))
+        if not isinstance(backend, NativeBackend):
+            raise RuntimeError("only of a run on the native kernels it is known what it needs")
+        return backend.engine.bytes_per_pixel
 
     def _backend_for(self, x: Tensor) -> Backend:
         """Return what runs `x`, ready.

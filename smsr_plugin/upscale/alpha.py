@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,8 @@ def filled_colour(colour: NDArray[np.float32], alpha: NDArray[np.float32]) -> ND
 
 def _filled(colour: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill from the same image at half the size, and so on until there is nothing left to fill."""
+    import cv2  # slow to import, and needed for transparency only
+
     if seen.all():
         return colour
     height, width = seen.shape
@@ -44,6 +45,8 @@ def _filled(colour: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[n
 def _resized(
     colour: NDArray[np.float32], size: tuple[int, int], interpolation: int
 ) -> NDArray[np.float32]:
+    import cv2
+
     resized = np.asarray(cv2.resize(colour, size, interpolation=interpolation), np.float32)
     return resized.reshape(size[1], size[0], -1)  # OpenCV drops a single channel
 
@@ -58,6 +61,8 @@ def keep_flat(sr: NDArray[np.float32], lq: NDArray[np.float32]) -> NDArray[np.fl
         sr: (H·s, W·s), 0…1.
         lq: (H, W), 0…1.
     """
+    import cv2
+
     scale = sr.shape[0] // lq.shape[0]
     around = np.ones((3, 3), np.uint8)
     flat = cv2.erode(lq, around) == cv2.dilate(lq, around)

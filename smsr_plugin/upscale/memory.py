@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from smsr_plugin.config import SMSRConfig
-from smsr_plugin.sparse.native.planes import CACHE_LINE
 
 #: The share of the memory available at the start that one run of the network may take.
 SHARE = 0.6
-#: A lq pixel besides the features: the image, its residual, masks and lists of pixels.
+#: Bytes of a float32.
+FLOAT = 4
+#: Of a lq pixel besides the features: the image, its residual, masks and lists of pixels.
 BYTES_BESIDES = 256
 #: Up to so many lq pixels an image is run as a whole, a larger one in tiles of the first of these
 #: sides: by its size alone, so that the same image gives the same result on every machine. The
@@ -16,28 +17,15 @@ WHOLE = 1 << 20
 TILES = (512, 256, 128)
 
 
-def bytes_per_pixel(config: SMSRConfig, itemsize: int, native: bool) -> int:
-    """Return what a run of the network needs for each lq pixel if every pixel is important.
+def torch_bytes_per_pixel(config: SMSRConfig) -> int:
+    """Return what a run in plain PyTorch needs for each lq pixel.
 
-    Counted in feature maps. Native: the outputs of a block's L layers, the block's input, which its
-    output replaces, and the final sums; in planes of bfloat16 the outputs of all blocks are kept.
-    In plain PyTorch: the outputs of layers and of blocks, each also as a part of a concatenation,
-    and what is in the works, which depends on the processor.
-    Measured with L = 4, K = 5, C = 64 in float32: 1 720 B on the native kernels, 3 600 to 4 900 B
-    in PyTorch.
-
-    Args:
-        config: Of the network.
-        itemsize: Bytes of a feature: 4 or 2.
-        native: On the native kernels.
+    Counted in feature maps: the outputs of layers and of blocks, each also as a part of a
+    concatenation, and what is in the works, which depends on the processor. Measured with L = 4,
+    K = 5, C = 64: 3 600 to 4 900 B.
     """
-    layers, blocks = config.num_layer, config.num_block
-    if native:
-        maps = layers + 1 + (blocks if itemsize == 2 else 1)
-        channels = -(-config.num_feat * itemsize // CACHE_LINE) * CACHE_LINE // itemsize
-    else:
-        maps, channels = 2 * layers + blocks + 12, config.num_feat
-    return maps * channels * itemsize + BYTES_BESIDES
+    maps = 2 * config.num_layer + config.num_block + 12
+    return maps * config.num_feat * FLOAT + BYTES_BESIDES
 
 
 def is_shortage(error: BaseException) -> bool:

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.complexity import masked_cost
 from smsr_plugin.machine import available_bytes
-from smsr_plugin.sparse import SparseNetwork, to_sparse
+from smsr_plugin.runtime import Inferred, Runtime
 from smsr_plugin.upscale.errors import RequestError
 from smsr_plugin.upscale.luma import joined, luma_and_chroma
-from smsr_plugin.upscale.memory import (
-    SHARE,
-    TILES,
-    WHOLE,
-    bytes_per_pixel,
-    is_shortage,
-    result_bytes,
-)
+from smsr_plugin.upscale.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
 from smsr_plugin.upscale.tiles import OVERLAP, Span, grid, smallest_tile
+
+if TYPE_CHECKING:
+    from smsr_plugin.archs.smsr_arch import SMSR
 
 #: (3, H, W) RGB, 0…1.
 Image = NDArray[np.float32]
@@ -54,15 +46,43 @@ class NetworkRun:
     short: bool = False
 
 
+class Model(Protocol):
+    """What infers an image: `Runtime`, or `pytorch.PyTorchModel`.
+
+    Attributes:
+        num_in_ch, num_out_ch: Channels of the lq image and of sr.
+        upscale: How many times sr is larger.
+        num_masks: K.
+        bytes_per_pixel: What a run needs for each lq pixel if every pixel is important.
+    """
+
+    num_in_ch: int
+    num_out_ch: int
+    upscale: int
+    num_masks: int
+
+    @property
+    def bytes_per_pixel(self) -> int: ...
+
+    def __call__(self, lq: Image) -> Inferred:
+        """Super-resolve an image, (num_in_ch, H, W), 0…1."""
+        ...
+
+    def dense_macs(self, pixels: int) -> int:
+        """Return the multiply-adds of an image if every pixel and channel were computed."""
+        ...
+
+
 class Network:
-    """An SMSR ready to infer: sparse, or as the masked-dense oracle.
+    """A network ready to enlarge images of any size.
 
     Args:
-        net: The network, for RGB, or for luma as BasicSR's `color: y` has it (see `luma`).
+        net: An SMSR, or a `Runtime`, whose options are its own; for RGB, or for luma as BasicSR's
+            `color: y` has it (see `luma`).
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
-        dense: Compute every pixel and mask afterwards, in plain PyTorch.
+        dense: Compute every pixel and mask afterwards, in plain PyTorch: the oracle.
         tile: Side of the tiles that lq images are cut into. 0: never. None: as the size of the
             image asks for, `memory.TILES` beyond `memory.WHOLE`; smaller only if that needs more
             than `memory.SHARE` of the memory that is available now.
@@ -75,7 +95,7 @@ class Network:
 
     def __init__(
         self,
-        net: SMSR,
+        net: SMSR | Runtime,
         *,
         precision: str = "fp32",
         threshold: float = 0.0,
@@ -84,35 +104,26 @@ class Network:
         tile: int | None = None,
         overlap: int = OVERLAP,
     ) -> None:
-        self.config, self.threshold = net.config, threshold
-        self.tile, self.overlap = tile, overlap
-        channels = self.config.num_in_ch, self.config.num_out_ch
+        if isinstance(net, Runtime):
+            self.model: Model = net
+        else:
+            from smsr_plugin.upscale.pytorch import PyTorchModel  # the runtime does without PyTorch
+
+            self.model = PyTorchModel(net, precision, threshold, density, dense)
+        self.upscale, self.tile, self.overlap = self.model.upscale, tile, overlap
+        channels = self.model.num_in_ch, self.model.num_out_ch
         if channels not in ((3, 3), (1, 1)):
             raise RequestError(
                 f"the network is for {channels[0]} channels and returns {channels[1]}: images "
                 "need one for RGB or for luma"
             )
-        if dense and precision != "fp32":
-            raise RequestError(f"the dense oracle computes in fp32, not in {precision}")
         if tile and tile < smallest_tile(overlap):
             raise RequestError(
                 f"tiles of {tile} cannot overlap by {overlap}: "
                 f"they must be at least {smallest_tile(overlap)}"
             )
-        if density is not None:
-            net = copy.deepcopy(net)
-            net.set_density(density)
-        self.net: SMSR | SparseNetwork = net if dense else to_sparse(net, precision, threshold)
-        self.cost = masked_cost(net.program())
         # Taken once: what one image leaves allocated must not change how the next one is cut.
         self.budget = int(SHARE * available_bytes())
-
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes that a run needs for each lq pixel; see `memory.bytes_per_pixel`."""
-        if isinstance(self.net, SMSR):
-            return bytes_per_pixel(self.config, 4, native=False)
-        return bytes_per_pixel(self.config, self.net.itemsize, native=self.net.runs_native)
 
     def tiles_for(self, height: int, width: int) -> list[int]:
         """Return sides of tiles for an lq image of that size, the one to try first first.
@@ -121,8 +132,8 @@ class Network:
         long as one remains.
         """
         sides = self._sides(height, width)
-        left = self.budget - result_bytes(self.config.upscale**2 * height * width)
-        pixels = left // self.bytes_per_pixel
+        left = self.budget - result_bytes(self.upscale**2 * height * width)
+        pixels = left // self.model.bytes_per_pixel
         fitting = [s for s in sides if min(s or height, height) * min(s or width, width) <= pixels]
         return fitting or sides[-1:]
 
@@ -156,13 +167,13 @@ class Network:
     def _tiled(self, lq: Image, tile: int, progress: Progress) -> NetworkRun:
         """Super-resolve an image in tiles of a side, 0 for none."""
         height, width = lq.shape[1:]
-        dense = self.cost.dense_macs(height * width)
+        dense = self.model.dense_macs(height * width)
         if not tile or tile >= max(height, width):
             progress(0, 1)
             return NetworkRun(*self._run(lq), dense, 1)
-        scale, macs = self.config.upscale, 0.0
+        scale, macs = self.upscale, 0.0
         sr = np.zeros((3, height * scale, width * scale), np.float32)
-        spa_mask = np.zeros((self.config.num_block, height, width), np.bool_)
+        spa_mask = np.zeros((self.model.num_masks, height, width), np.bool_)
         tiles = list(grid(height, width, tile, self.overlap))
         for number, (rows, columns) in enumerate(tiles):
             progress(number, len(tiles))
@@ -173,24 +184,13 @@ class Network:
             macs += cost
         return NetworkRun(sr, spa_mask, macs, dense, len(tiles))
 
-    @torch.inference_mode()
-    def _run(self, lq: Image) -> tuple[Image, NDArray[np.bool_], float]:
-        """Return sr, the masks and the multiply-adds of one image or tile."""
-        x = torch.from_numpy(np.ascontiguousarray(lq))[None]
-        if self.config.num_in_ch == 1:
-            luma, chroma = luma_and_chroma(x)
-            sr, spa_mask, macs = self._infer(luma)
-            return joined(sr, chroma)[0].numpy(), spa_mask, macs
-        sr, spa_mask, macs = self._infer(x)
-        return sr[0].numpy(), spa_mask, macs
-
-    def _infer(self, x: Tensor) -> tuple[Tensor, NDArray[np.bool_], float]:
-        if isinstance(self.net, SMSR):
-            out = self.net(x, threshold=self.threshold, return_masks=True)
-            macs = self.cost.dense_macs(x.shape[2] * x.shape[3])
-            return out.sr, (out.spa_mask[0] > 0).numpy(), macs
-        sr, stats = self.net(x, return_stats=True)
-        return sr, stats.spa_mask[0].numpy(), stats.macs[0]
+    def _run(self, lq: Image) -> Inferred:
+        """Return sr, the masks and the multiply-adds of one image or tile, (3, H, W)."""
+        if self.model.num_in_ch == 3:
+            return self.model(lq)
+        luma, chroma = luma_and_chroma(lq)
+        found = self.model(luma)
+        return found._replace(sr=joined(found.sr, chroma))
 
 
 def _blend(sr: Image, part: Image, rows: Span, columns: Span) -> None:

@@ -45,7 +45,7 @@ class Upscaler:
 
     def __init__(self, network: Network, outscale: float | None = None) -> None:
         self.network = network
-        self.outscale = outscale or float(network.config.upscale)
+        self.outscale = outscale or float(network.upscale)
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height of the result for those of a picture."""
@@ -90,7 +90,7 @@ class Upscaler:
         return np.stack([np.asarray(channel.resize(size, lanczos)) for channel in channels])
 
     def _check_memory(self, width: int, height: int) -> None:
-        native = self.network.config.upscale**2 * width * height
+        native = self.network.upscale**2 * width * height
         result_width, result_height = self.size_of(width, height)
         needed = result_bytes(native + result_width * result_height)
         if needed > self.network.budget:

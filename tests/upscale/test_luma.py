@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from networks import tiny_smsr
 from PIL import Image
 
@@ -23,15 +24,25 @@ def luma_net(seed: int = 0):
 
 def test_luma_is_that_of_basicsrs_data_sets():
     rgb = np.random.default_rng(0).random((6, 5, 3), np.float32)
-    luma, chroma = luma_and_chroma(torch.from_numpy(rgb.transpose(2, 0, 1))[None])
+    luma, chroma = luma_and_chroma(rgb.transpose(2, 0, 1))
     expected = rgb2ycbcr(rgb)
-    np.testing.assert_allclose(luma[0, 0].numpy(), expected[..., 0], atol=2e-6)
-    np.testing.assert_allclose(chroma[0].numpy(), expected[..., 1:].transpose(2, 0, 1), atol=2e-6)
+    np.testing.assert_allclose(luma[0], expected[..., 0], atol=2e-6)
+    np.testing.assert_allclose(chroma, expected[..., 1:].transpose(2, 0, 1), atol=2e-6)
 
 
 def test_what_is_split_is_joined_to_the_same():
-    rgb = torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(joined(*luma_and_chroma(rgb)), rgb, rtol=0, atol=2e-6)
+    rgb = np.random.default_rng(0).random((3, 5, 7), np.float32)
+    np.testing.assert_allclose(joined(*luma_and_chroma(rgb)), rgb, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (2, 30)])
+def test_chroma_is_enlarged_as_pytorch_does(scale, size):
+    chroma = np.random.default_rng(1).random((2, *size), np.float32)
+    luma = np.zeros((1, size[0] * scale, size[1] * scale), np.float32)
+    larger = F.interpolate(torch.from_numpy(chroma)[None], scale_factor=scale, mode="bicubic")
+    _, found = luma_and_chroma(joined(luma, chroma))
+    np.testing.assert_allclose(found, larger[0].numpy(), rtol=0, atol=2e-6)
 
 
 def test_luma_of_the_result_is_the_networks():
@@ -41,7 +52,7 @@ def test_luma_of_the_result_is_the_networks():
     luma = torch.from_numpy(rgb2ycbcr(lq.transpose(1, 2, 0), y_only=True))[None, None]
     with torch.no_grad():
         expected = net.eval()(luma)[0, 0].numpy()
-    found = luma_and_chroma(torch.from_numpy(sr)[None])[0][0, 0].numpy()
+    found = luma_and_chroma(sr)[0][0]
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 

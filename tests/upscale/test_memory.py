@@ -7,15 +7,15 @@ import sys
 
 import pytest
 
-from smsr_plugin.config import SMSRConfig
-from smsr_plugin.upscale.memory import bytes_per_pixel, is_shortage
+from smsr_plugin import SMSR, to_sparse
+from smsr_plugin.upscale.memory import is_shortage, torch_bytes_per_pixel
 
 MEASURE = """
 import sys
 import torch
 from smsr_plugin import SMSR, to_sparse
 from smsr_plugin.machine import MIB, peak_mib, reset_peak, resident_mib
-from smsr_plugin.upscale.memory import bytes_per_pixel
+from smsr_plugin.upscale.memory import torch_bytes_per_pixel
 
 torch.set_num_threads(1)
 side, precision = 256, sys.argv[1]
@@ -29,7 +29,7 @@ with torch.inference_mode():
     assert reset_peak()
     before = resident_mib()
     net(x, spa_mask=masks)
-said = bytes_per_pixel(config, 4 if dense else net.itemsize, native=sys.argv[2] == "native")
+said = torch_bytes_per_pixel(config) if dense else net.bytes_per_pixel
 print((peak_mib() - before) * MIB / side**2 / said)
 """
 
@@ -49,11 +49,18 @@ def test_a_run_takes_no_more_than_is_said_and_not_much_less(precision, backend):
     assert 0.4 < share < 1.1
 
 
-def test_narrow_networks_fill_cache_lines():
-    narrow, wide = (SMSRConfig(num_feat=feat, num_layer=2, num_block=3) for feat in (5, 16))
-    assert bytes_per_pixel(narrow, 4, True) == bytes_per_pixel(wide, 4, True) == 4 * 64 + 256
-    assert bytes_per_pixel(wide, 2, True) == (2 + 1 + 3) * 64 + 256
-    assert bytes_per_pixel(narrow, 4, False) == (4 + 3 + 12) * 20 + 256
+def test_memory_is_that_of_the_planes_in_whole_cache_lines():
+    kernels = pytest.importorskip("smsr_plugin._kernels", reason="the kernels were not built")
+    options = {"num_layer": 2, "num_block": 3}
+    narrow, wide = (SMSR(num_feat=feat, **options) for feat in (5, 16))
+    # The outputs of the layers, the block's input, the sums; the image in lines; activity, lists.
+    expected = (2 + 1 + 1 + 1) * 64 + 1 + 192
+    assert to_sparse(narrow).bytes_per_pixel == to_sparse(wide).bytes_per_pixel == expected
+    if kernels.has_half() and kernels.isa() != "amx":
+        assert to_sparse(wide, "bf16").bytes_per_pixel == expected
+    with pytest.raises(RuntimeError, match="only of a run on the native kernels"):
+        _ = to_sparse(wide, backend="reference").bytes_per_pixel
+    assert torch_bytes_per_pixel(narrow.config) == (4 + 3 + 12) * 20 + 256
 
 
 def test_a_shortage_of_memory_is_told_from_other_errors():

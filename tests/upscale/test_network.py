@@ -123,7 +123,7 @@ def test_tiles_follow_from_the_size_alone_where_memory_suffices(monkeypatch):
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_where_memory_does_not_suffice_tiles_are_smaller(monkeypatch, dense):
-    each = Network(net_of(), dense=dense).bytes_per_pixel
+    each = Network(net_of(), dense=dense).model.bytes_per_pixel
     result = 4 * 30 * 1000 * 1000  # 30 bytes for each pixel of the result
 
     def sides(lq_pixels: int) -> list[int]:

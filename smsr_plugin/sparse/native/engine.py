@@ -9,12 +9,17 @@ from smsr_plugin.archs.program import Program
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.kernels import Floats, Kernels
 from smsr_plugin.sparse.native.lowering import lower
-from smsr_plugin.sparse.native.operation import Image, activity_name
+from smsr_plugin.sparse.native.operation import ACTIVITY, FLOATS, Image, activity_name
 from smsr_plugin.sparse.native.packing import Array
-from smsr_plugin.sparse.native.planes import PlanePool
+from smsr_plugin.sparse.native.planes import CACHE_LINE, PlanePool
 from smsr_plugin.sparse.native.run import Run
-from smsr_plugin.sparse.native.slots import assign
+from smsr_plugin.sparse.native.slots import Slot, assign
 from smsr_plugin.timing import Timer
+
+#: Bytes of a float32.
+FLOAT = 4
+#: Of a lq pixel besides the planes: the image, lists of pixels, the inside of a mask's hourglass.
+BYTES_BESIDES = 192
 
 
 class NativeEngine:
@@ -22,7 +27,9 @@ class NativeEngine:
 
     def __init__(self, program: Program[Array], kernels: Kernels, arithmetic: Arithmetic) -> None:
         self.kernels, self.arithmetic = kernels, arithmetic
-        self.operations = lower(program, arithmetic)
+        # In one order, because the sums of the packing follow that of the memory.
+        ordered = program.map(lambda _, weight: np.ascontiguousarray(weight))
+        self.operations = lower(ordered, arithmetic)
         self.places = assign([operation.access for operation in self.operations])
         #: For each operation the masks whose lists are not needed any more.
         self.done: list[list[int]] = [[] for _ in self.operations]
@@ -35,6 +42,18 @@ class NativeEngine:
             if users:
                 self.done[users[-1]].append(mask)
         self.pool = PlanePool()
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Bytes of the planes, for each lq pixel, that are touched if every pixel is important."""
+        slots = {id(place.slot): place.slot for place in self.places.values()}.values()
+        return sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
+
+    def _bytes_of(self, slot: Slot) -> int:
+        if slot.kind == ACTIVITY:
+            return 1
+        itemsize = FLOAT if slot.kind == FLOATS else self.arithmetic.ITEMSIZE
+        return -(-slot.room * itemsize // CACHE_LINE) * CACHE_LINE
 
     def __call__(
         self,

@@ -36,6 +36,16 @@ WINOGRAD_G = np.array(
 Array: TypeAlias = NDArray[np.float64]
 
 
+def to_float32(values: Array) -> Array:
+    """Return float64 numbers rounded to float32."""
+    return values.astype(np.float32).astype(np.float64)
+
+
+def to_bfloat16(values: Array) -> Array:
+    """Return float64 numbers rounded to float32 and then to bfloat16, as PyTorch rounds them."""
+    return widened(half(values)).astype(np.float64)
+
+
 def padded(count: int, line: int = LINE) -> int:
     """Round a number of channels up to whole lines."""
     return -(-count // line) * line

@@ -1,0 +1,100 @@
+"""The files that `smsr convert` and `smsr_plugin.save` write, read without PyTorch.
+
+Only what is in order in every respect is taken. Everything else is for `network.read`, which reads
+checkpoints of any kind and says what is wrong with a bad one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from smsr_plugin import staging
+from smsr_plugin.archs.smsr_program import Array
+from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
+from smsr_plugin.config import SMSRConfig
+
+#: A safetensors file is an 8-byte header length followed by a JSON object.
+SAFETENSORS_PREFIX = 8
+#: Bytes of that object, about 100 for each tensor.
+MAX_HEADER = 1 << 24
+#: Entries of its metadata: this one tells our files from others', …
+FORMAT = {"format": "smsr"}
+#: … and this one has the fields of `SMSRConfig` as JSON.
+CONFIG = "config"
+
+
+class Converted(NamedTuple):
+    """A network for values in 0…1."""
+
+    config: SMSRConfig
+    state: dict[str, Array]  #: Its state dict.
+
+
+def read_converted(path: Path) -> Converted | None:
+    """Read a converted file; None if it is of another kind, for another range, or not in order.
+
+    Never raises because of what the file holds; no code in it is run.
+    """
+    try:
+        if not _is_safetensors(path):
+            return None
+        with safe_open(path, framework="np") as file:
+            config = _config(file.metadata() or {})
+            if config is None or not _fits(file, config):
+                return None
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError):
+        return None
+    return Converted(config, state) if _in_order(state, config) else None
+
+
+def _is_safetensors(path: Path) -> bool:
+    with staging.open_regular(path) as file:
+        start = file.read(SAFETENSORS_PREFIX + 1)
+    header = int.from_bytes(start[:SAFETENSORS_PREFIX], "little")
+    return start[SAFETENSORS_PREFIX:] == b"{" and header <= MAX_HEADER
+
+
+def _config(metadata: Mapping[str, str]) -> SMSRConfig | None:
+    if metadata.get("format") != FORMAT["format"] or CONFIG not in metadata:
+        return None
+    try:
+        config = SMSRConfig.from_dict(json.loads(metadata[CONFIG]))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return config if config.img_range == 1 else None
+
+
+def _fits(file: Any, config: SMSRConfig) -> bool:
+    """Tell whether the entries are those of the network, before any of them is read."""
+    keys = set(file.keys())
+    # Each block and layer has entries: few keys must not describe a network of millions of them.
+    if config.num_block * config.num_layer > len(keys):
+        return False
+    shapes = entry_shapes(config)
+    if CURVE in keys:
+        shapes[CURVE] = curve_shape(config)
+    return keys == shapes.keys() and all(
+        tuple(file.get_slice(key).get_shape()) == shape
+        and file.get_slice(key).get_dtype() in ("F16", "F32")
+        for key, shape in shapes.items()
+    )
+
+
+def _in_order(state: dict[str, NDArray[Any]], config: SMSRConfig) -> bool:
+    """Widen the entries in place; tell whether they are finite and what the header says."""
+    for key, value in state.items():
+        state[key] = value.astype(np.float64)
+    mean = np.array(config.rgb_mean, np.float32)
+    return (
+        all(np.isfinite(value).all() for value in state.values())
+        and float(state["img_range"]) == config.img_range
+        and np.array_equal(state["rgb_mean"].ravel(), mean)
+    )
