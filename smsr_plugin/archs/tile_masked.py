@@ -23,14 +23,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.checks import check_range
+from smsr_plugin.archs.checks import check_range, check_threshold
 from smsr_plugin.archs.density import POINTS, logits_at
 from smsr_plugin.archs.gumbel import MaskNoise, hard_mask, straight_through_mask
 from smsr_plugin.archs.masked import (
     MaskedNetwork,
     MaskedOutput,
     check_input,
-    check_threshold,
     is_traced,
 )
 from smsr_plugin.archs.tile_predictor import TilePredictor, of_tiles

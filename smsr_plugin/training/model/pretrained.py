@@ -8,8 +8,8 @@ import torch
 from basicsr.utils import get_root_logger
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 from smsr_plugin.archs.smsr_state import CURVE
+from smsr_plugin.checkpoints import fold_img_range, read_state_dict
 
 #: What a file and `network_g` must have in common, if all of the file is to be loaded.
 SAME = ("upscale", "num_feat", "num_layer", "num_block", "num_in_ch")
