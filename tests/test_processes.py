@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 import torch.distributed as dist
@@ -63,7 +64,7 @@ def test_a_first_process_that_cannot_be_reached_is_named(monkeypatch):
     def unreachable(url):
         raise dist.DistNetworkError("refused")
 
-    monkeypatch.setattr(processes, "rendezvous", unreachable)
+    monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", unreachable)
     with (
         pytest.raises(processes.LostProcessError, match=r"cannot be reached at 127\.0\.0\.1:1$"),
         joined("pytorch"),
