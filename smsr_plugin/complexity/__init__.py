@@ -3,7 +3,7 @@
 The convention, everywhere in this package: one multiply-add counts once. Convolutions (also
 transposed ones), linear layers and products of activations count; biases, activations,
 normalisation, pooling, interpolation and mean shifts do not. Taps on the zero padding count.
-The others are loaded on first use: `masked_cost` does without PyTorch.
+All but `masked_cost`, which does without PyTorch, is loaded on first use.
 """
 
 from __future__ import annotations
