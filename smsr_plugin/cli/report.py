@@ -95,9 +95,8 @@ def run(args: argparse.Namespace) -> int:
     from smsr_plugin.checkpoints import default_weights, load
     from smsr_plugin.images.files import left_out
     from smsr_plugin.report.cases import find_sources
-    from smsr_plugin.report.context import Context
     from smsr_plugin.report.measurements import Subject
-    from smsr_plugin.report.page import render
+    from smsr_plugin.report.page import Context, render
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_plugin.report.context import Context
-from smsr_plugin.report.page import render
+from smsr_plugin.report.page import Context, render
 from smsr_plugin.report.pictures import exact
 from smsr_plugin.report.section import Layer, make_section
 

@@ -12,9 +12,8 @@ import pytest
 
 from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import histogram
-from smsr_plugin.report.context import Context
 from smsr_plugin.report.measurements import measure
-from smsr_plugin.report.page import about, count, fixed, giga, ms, percent, render
+from smsr_plugin.report.page import Context, about, count, fixed, giga, ms, percent, render
 from smsr_plugin.report.section import make_section
 
 VOID = {"meta", "img", "input"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -14,6 +15,8 @@ from basicsr.utils import get_root_logger
 from basicsr.utils.registry import MODEL_REGISTRY
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from smsr_plugin.training.data.data_order import IterationSampler, seed_iteration
 from smsr_plugin.training.data.dataloaders import DataFacts
@@ -24,10 +27,47 @@ from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import DistributedModel
 from smsr_plugin.training.run.facts import changed_facts, parts, run_facts
 from smsr_plugin.training.run.interrupt import Watch
-from smsr_plugin.training.run.progress import Progress
 from smsr_plugin.training.run.resume import take_state
-from smsr_plugin.training.run.saving import Saver
-from smsr_plugin.training.run.validation_history import FILE, ValidationHistory
+from smsr_plugin.training.run.saving import HISTORY_FILE, Saver, ValidationHistory
+
+
+class Progress:
+    """A bar on stderr, as a context; without a terminal nothing at all. Log lines go above it.
+
+    Args:
+        total_iter: The iterations of the whole training.
+        start_iter: Those done before.
+        shown: False for no bar.
+    """
+
+    def __init__(self, total_iter: int, start_iter: int = 0, shown: bool = True) -> None:
+        self._total, self._start, self._shown = total_iter, start_iter, shown
+        self._bar: tqdm[Any] | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> None:
+        if not self._shown:
+            return
+        # None: on a terminal
+        bar = tqdm(total=self._total, initial=self._start, unit="iter", disable=None)
+        if bar.disable:
+            return
+        self._bar = bar
+        self._stack.enter_context(bar)
+        self._stack.enter_context(logging_redirect_tqdm(loggers=[logging.getLogger("basicsr")]))
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if self._bar is not None and kind is None:
+            self._bar.update(self._total - self._bar.n)  # no next iteration tells of the last
+        self._stack.close()
+
+    def begin(self, current_iter: int, losses: Mapping[str, float]) -> None:
+        """Show that an iteration begins, and the losses of the one before."""
+        if self._bar is not None:
+            shown = {name: f"{value:.3g}" for name, value in losses.items()}
+            self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(current_iter - 1 - self._bar.n)
+
 
 ADVICE = "lower the learning rate or look at these images"
 
@@ -84,7 +124,7 @@ class RunModel(DistributedModel):
         self.sampler, self.total_iter = start.sampler, total_iter
         self.facts = run_facts(opt, start.data)
         self.history = ValidationHistory(
-            Path(path["experiments_root"]) / FILE, metrics, start.iteration
+            Path(path["experiments_root"]) / HISTORY_FILE, metrics, start.iteration
         )
         self.saver = Saver(opt, start.iteration, self.history)
         self.progress = Progress(total_iter, start.iteration, shown=opt["rank"] == 0)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from smsr_plugin.training.run.progress import Progress
+from smsr_plugin.training.run.run_model import Progress
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ import torch
 from basicsr.models.sr_model import SRModel
 from option_files import validation
 
-from smsr_plugin.training.run.validation_history import ValidationHistory
+from smsr_plugin.training.run.saving import ValidationHistory
 
 METRICS = {"psnr": {}, "niqe": {"better": "lower"}}
 
