@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -83,7 +84,9 @@ def build_architecture(
     check_network_files(name, network, chosen)
     check_network_size(name, network, chosen)
     try:
-        net = network(**chosen)
+        with warnings.catch_warnings():  # an error of one line says all
+            warnings.simplefilter("ignore")
+            net = network(**chosen)
     except Exception as error:  # whatever a constructor meets in values that it does not check
         raise OptionError(f"{name} cannot be built with {chosen}: {error}") from error
     scale = values[upscale_option] if upscale_option else 1

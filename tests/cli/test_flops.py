@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -131,6 +132,23 @@ def test_errors_are_one_line(argv, message, weights, capsys):
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.count("\n") == 1
+
+
+def test_every_registered_network_is_counted_or_said_in_one_line_why_not(capfd):
+    import smsr_plugin.training  # noqa: F401  it registers the package's, and BasicSR needs it
+
+    from basicsr.utils.registry import ARCH_REGISTRY  # isort: skip
+
+    codes = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # as outside of tests
+        for name, _ in ARCH_REGISTRY:
+            codes[name] = main([name, "--size", "128", "128"])
+            printed = capfd.readouterr().err
+            lines = [line for line in printed.splitlines() if "smsr flops: error: " in line]
+            assert (len(printed.splitlines()), len(lines)) == (codes[name] // 2,) * 2, printed
+    assert set(codes.values()) == {0, 2}
+    assert {codes[name] for name in ("EDSR", "MSRResNet", "SMSR", "RLFN")} == {0}
 
 
 def test_option_file_without_a_network(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -144,7 +145,8 @@ def check_network_size(
 def _weight_bytes(network: Callable[..., nn.Module], options: Mapping[str, Any]) -> int:
     """Return what the weights take, 0 if only building the network in earnest can tell."""
     try:
-        with torch.device("meta"):  # sizes without memory
+        with torch.device("meta"), warnings.catch_warnings():  # sizes without memory
+            warnings.simplefilter("ignore")
             net = network(**options)
     except Exception:  # whatever a constructor does; what is wrong with its options is said later
         return 0
