@@ -75,7 +75,7 @@ def test_damaged_files_are_refused_and_nothing_else_happens():
 def test_the_fuzz_notices_what_readers_may_not_do(tmp_path):
     script = Path(shutil.copy(SCRIPT, tmp_path))
     (tmp_path / "fuzzed_formats.py").write_text(BAD_FORMATS)
-    code, out = fuzz(script, "--cases", "9", "--keep", str(tmp_path / "kept"))
+    code, out = fuzz(script, "--cases", "9", "--minutes", "10", "--keep", str(tmp_path / "kept"))
     assert code == 1
     found = re.findall(r"^case \d+, (\w+): (.*)$", out, re.MULTILINE)
     assert [kind for kind, _ in found] == [
