@@ -178,7 +178,7 @@ def removed_while_running(folder: Path) -> None:
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
     log = "experiments/x/train_*.log"
-    command = f"until grep -qs 'iter: ' {log}; do sleep 0.2; done; rm -r gt.lmdb"
+    command = f"until grep -qs 'epoch: .*lr:' {log}; do sleep 0.2; done; rm -r gt.lmdb"
     subprocess.Popen(
         ["sh", "-c", command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -54,6 +54,8 @@ def kill(process: ForkServerProcess) -> None:
 def _run(arguments: list[str], folder: Path, printed: Path) -> None:
     os.setsid()
     os.chdir(folder)
+    # A child of a fork server would start its own children from another one.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         file = os.open(printed / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)
