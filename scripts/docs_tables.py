@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/benchmarks/README.md anew from the files of results.
+"""Write the tables of README.md and of two pages in docs anew from the files of results.
 
     python scripts/docs_tables.py           # write
     python scripts/docs_tables.py --check   # exit code 1 if a page is not what would be written
@@ -9,6 +9,7 @@ A table lies between `<!-- table: NAME -->` and `<!-- end -->`; NAME is one of T
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from smsr_plugin.compare.results import Comparison, Measurement
 from smsr_plugin.compare.tables import seconds_text, table
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "docs/benchmarks/README.md")
+PAGES = ("README.md", "docs/benchmarks/README.md", "docs/models/README.md")
 BLOCK = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 CROPS = ("rocket", "china", "flower", "small")
 
@@ -115,11 +116,26 @@ def gains(processor: str) -> str:
     )
 
 
+def models(folder: str) -> str:
+    """Return what the networks in the package reach, with links to their cards from a folder."""
+    rows = []
+    for path in sorted((ROOT / "docs/models").glob("smsr_x*.json")):
+        card = json.loads(path.read_text("utf-8"))
+        cells = [
+            f"{own['psnr']:.2f} ({card['bicubic'][name]['psnr']:.2f}), {own['kept']:.0%}"
+            for name, own in card["figures"].items()
+        ]
+        rows.append([f"[x{card['scale']}]({folder}{path.stem}.md)", *cells])
+    return f"{table(['', *card['figures']], rows)}\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "seconds, EPYC": lambda: times("epyc"),
     "gain, EPYC": lambda: gains("epyc"),
     "times as fast, EPYC": lambda: factors("epyc"),
     "times as fast, Xeon": lambda: factors("xeon"),
+    "models": lambda: models("docs/models/"),
+    "models, here": lambda: models(""),
 }
 
 

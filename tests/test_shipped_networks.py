@@ -1,0 +1,48 @@
+"""The networks in the package reach what their cards say, and their masks follow the image."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import smsr_plugin
+from smsr_plugin.images.bicubic import downscale, mod_crop
+from smsr_plugin.images.mask_figures import mask_figures
+from smsr_plugin.images.pixels import as_lq, luma, to_image
+from smsr_plugin.images.quality import psnr_inside
+from smsr_plugin.images.rgb import read_rgb
+
+CARDS = sorted((Path(__file__).parents[1] / "docs/models").glob("smsr_x*.json"))
+
+
+def test_every_scale_has_a_card():
+    assert [card.stem for card in CARDS] == ["smsr_x2", "smsr_x3", "smsr_x4"]
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_set5_is_as_on_the_card(path, test_data):
+    card = json.loads(path.read_text("utf-8"))
+    scale, told = card["scale"], card["figures"]["Set5"]
+    sparse = smsr_plugin.to_sparse(smsr_plugin.load(scale=scale))
+    psnr, kept, masks = [], [], []
+    for file in sorted((test_data / "data/Set5/HR").glob("*.png")):
+        gt = mod_crop(read_rgb(file), scale)
+        lq = downscale(gt, scale)
+        sr, stats = sparse(torch.from_numpy(as_lq(lq)), return_stats=True)
+        psnr.append(psnr_inside(luma(to_image(sr.numpy())), luma(gt), scale))
+        kept.append(stats.kept)
+        masks.append(mask_figures(lq, stats.spa_mask[0].numpy()))
+    assert np.mean(psnr) == pytest.approx(told["psnr"], abs=2e-3)
+    assert np.mean(kept) == pytest.approx(told["kept"], abs=1e-3)
+    deviation, correlation, density = (
+        np.mean([getattr(figures, name) for figures in masks], 0)
+        for name in ("deviation", "correlation", "density")
+    )
+    assert min(deviation) > 0.25
+    assert min(correlation) > 0.35
+    assert 0 < min(density) <= max(density) < 1
