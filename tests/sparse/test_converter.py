@@ -86,8 +86,9 @@ def test_computation_is_skipped_for_real(monkeypatch):
     mask = torch.zeros(1, 1, 8, 8)
     mask[0, 0, 2, 3:6] = 1
     sparse(x, spa_mask=mask)
-    # The last layer: no dense channel of 64 pixels, 6 sparse channels of 3, and a row of zeros.
-    assert rows[2] == [(65, 0), (4, 6)]
+    # The last layer: no dense channel of 64 pixels; 6 sparse channels of 3 pixels, beside a row of
+    # what lies outside the image and one of what the skipped pixels hold.
+    assert rows[2] == [(65, 0), (5, 6)]
 
 
 def test_stats_count_between_the_extremes():
