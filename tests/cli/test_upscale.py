@@ -407,8 +407,9 @@ def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
 def test_sigint_leaves_whole_files_only(tmp_path):
+    # Seconds of work, so that the signal comes in the middle of it on a busy machine too.
     for number in range(60):
-        save(tmp_path / "in" / f"{number:02}.png", eight(64, 64))
+        save(tmp_path / "in" / f"{number:02}.png", eight(240, 240))
     code = "import sys; from smsr_plugin.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "upscale", "in", "-o", "out"]
     path = {**os.environ, "PYTHONPATH": str(Path(smsr_plugin.__file__).parents[1])}
