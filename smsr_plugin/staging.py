@@ -190,16 +190,14 @@ def _hidden(final: Path) -> Iterator[Path]:
     """Give an empty file beside the final one, which a sweep leaves alone; remove it at the end."""
     while True:
         new = final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be long
-        file = new.open("xb")
-        # Between these lines a sweep may have taken it for one that was left.
-        if _lock(file.fileno()) is not False and new.exists():
-            break
-        file.close()
-    if fcntl is None:  # on Windows an open file cannot be renamed
-        file.close()
-    with file:
-        try:
-            yield new
+        try:  # from before there is a file: Ctrl-C may come right after it is made
+            with new.open("xb") as file:
+                # Between these lines a sweep may have taken it for one that was left.
+                if _lock(file.fileno()) is not False and new.exists():
+                    if fcntl is None:  # on Windows an open file cannot be renamed
+                        file.close()
+                    yield new
+                    return
         finally:
             new.unlink(missing_ok=True)
 

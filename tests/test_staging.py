@@ -103,3 +103,22 @@ def test_own_files_are_not_swept_while_they_are_written(tmp_path):
         assert sweep_temporary(tmp_path) == []
     assert (tmp_path / "a.png").read_bytes() == b"whole"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def _staged(path):
+    with staged_file(path) as new:
+        new.write_bytes(b"new")
+
+
+@pytest.mark.parametrize("write", [lambda path: replace_file(path, b"new"), _staged])
+def test_ctrl_c_right_after_the_temporary_file_is_made_leaves_nothing(tmp_path, monkeypatch, write):
+    final = tmp_path / "a.png"
+    final.write_bytes(b"old")
+
+    def interrupted(_descriptor):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("smsr_plugin.staging._lock", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(final)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", b"old")]
