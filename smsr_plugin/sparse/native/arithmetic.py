@@ -6,8 +6,10 @@ Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from smsr_plugin.sparse.native import bfloat16, float32, mixed
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
@@ -92,8 +94,11 @@ class Arithmetic(Protocol):
         ...
 
     @property
-    def CHAINS(self) -> bool:
-        """Whether a product over blocks' outputs can be summed up while a fuse has them at hand."""
+    def chain_weights(self) -> Callable[[Array], NDArray[Any]] | None:
+        """Packs the (K, N) weights of a chain; None: there are no chains.
+
+        In a chain a product over blocks' outputs is summed up while a fuse has them at hand.
+        """
         ...
 
     def plane(self, planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
@@ -111,10 +116,6 @@ class Arithmetic(Protocol):
     ) -> MaskedConv: ...
 
     def Fuse(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> Fuse: ...
-
-    def chain_weights(self, weights: Array) -> Any:
-        """Pack the (K, N) weights of a chain."""
-        ...
 
 
 #: By the name of the dtype that weights have.

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.kernels import Chain, Floats, HalfSource, Halves, Indices
@@ -14,7 +12,9 @@ from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
 from smsr_plugin.sparse.native.planes import Plane, Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_runs, paired_runs
 
-ITEMSIZE, CHAINS = 2, False
+ITEMSIZE = 2
+#: There are no chains: a run at a time is computed, not a row.
+chain_weights = None
 
 
 def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
@@ -25,11 +25,6 @@ def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
 def lines(channels: int) -> int:
     """Return how many lines hold a number of channels."""
     return -(-channels // HALF_LINE)
-
-
-def chain_weights(weights: Array) -> NDArray[Any]:
-    """There are no chains: a run at a time is computed, not a row."""
-    raise NotImplementedError
 
 
 class ImageConv:

@@ -15,7 +15,7 @@ from smsr_plugin.sparse.native.plan import tiles_are_cheaper
 from smsr_plugin.sparse.native.planes import Plane, Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_pixels, all_tiles
 
-ITEMSIZE, CHAINS = 4, True
+ITEMSIZE = 4
 
 
 def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:

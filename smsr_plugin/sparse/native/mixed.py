@@ -14,7 +14,7 @@ from smsr_plugin.sparse.native import float32, packing
 from smsr_plugin.sparse.native.kernels import Floats, Halves
 from smsr_plugin.sparse.native.packing import Array, padded
 
-ITEMSIZE, CHAINS = float32.ITEMSIZE, float32.CHAINS
+ITEMSIZE = float32.ITEMSIZE
 plane, ImageConv = float32.plane, float32.ImageConv
 
 #: Channels that are multiplied together.
