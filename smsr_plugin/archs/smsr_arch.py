@@ -285,25 +285,7 @@ class SMSR(MaskedNetwork):
         noise: MaskNoise | None = None,
         straight_through: bool = False,
     ) -> Tensor | MaskedOutput:
-        """Super-resolve a batch.
-
-        Args:
-            x: lq images, (B, num_in_ch, H, W), 0…1, any H and W from 1.
-            tau: Temperature of the soft masks; used in training only.
-            threshold: A pixel is important where logit 1 − logit 0 exceeds this; used in
-                evaluation only.
-            spa_mask: Spatial masks (B, K, H, W) to use in place of the predicted ones.
-            return_masks: Return `MaskedOutput` in place of the image alone.
-            noise: Of the soft masks; used in training only. None to draw it.
-            straight_through: In training, take hard masks whose gradient is the sigmoid's, and
-                channel masks without one, in place of soft masks.
-
-        Returns:
-            (B, num_out_ch, H·upscale, W·upscale), about 0…1, not clamped.
-
-        Raises:
-            ValueError: If the shape of `x` or `spa_mask` does not fit.
-        """
+        """Super-resolve a batch; see `MaskedNetwork.forward`."""
         check_input("SMSR", x, self.config, spa_mask)
         if not self.training and not is_traced():
             check_range("SMSR", x)

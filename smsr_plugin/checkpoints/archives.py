@@ -50,6 +50,7 @@ def read_archive(file: BinaryIO) -> Archive:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
+    # zipfile says NotImplementedError of versions of the format that it does not know.
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise damaged(error) from error
     names = [entry.filename.partition("/")[2] for entry in entries]
