@@ -16,6 +16,7 @@ from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import kept_computation
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_state import CURVE
 from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
 from smsr_plugin.training.model.mask_training import MaskTraining
 from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
@@ -148,7 +149,11 @@ class SMSRModel(ValidatedModel):
         assert isinstance(bare, SMSR)  # see __init__
         state_dict = pretrained_state(bare, load_path, strict=strict, param_key=param_key)
         if strict:
-            self._print_different_keys_loading(bare, state_dict, strict)
+            # A curve comes with the file: a network without one is not another network.
+            told = {
+                k: v for k, v in state_dict.items() if k != CURVE or bare.density_curve is not None
+            }
+            self._print_different_keys_loading(bare, told, strict)
         bare.load_state_dict(state_dict, strict=strict)
 
     def feed_data(self, data: dict[str, Any]) -> None:

@@ -128,6 +128,22 @@ def test_a_teacher_is_loaded_frozen_and_resumed(pairs, tmp_path, run):
     assert len(logged(log, "l_teacher")) == 10
 
 
+def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, run):
+    _, folder = run(pairs, {"name": "first"})
+    weights = str(folder / "models/net_g_latest.pth")
+    changes = {
+        "name": "second",
+        "path:pretrain_network_g": weights,
+        "train:masks": {"density": 0.4},
+        "train:total_iter": 1,
+    }
+    log, folder = run(pairs, changes)
+    assert "Loading SMSR from" in log
+    assert "Loaded net - current net" not in log
+    assert "Current net - loaded net" not in log
+    assert load(folder / "models/net_g_latest.pth").density_curve is not None
+
+
 def test_weights_of_another_scale_give_every_tensor_that_fits(pairs, tmp_path, run):
     _, x2 = run(pairs, {"name": "x2"})
     x4_pairs = write_pairs(tmp_path / "x4_pairs", 4, scale=4)
