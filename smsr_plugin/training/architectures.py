@@ -11,13 +11,12 @@ from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
 
 from smsr_plugin.training.options.errors import OptionError, suggestion
-from smsr_plugin.training.options.machine import check_network_size
+from smsr_plugin.training.options.machine import check_network_files, check_network_size
 from smsr_plugin.training.options.names import (
     BASICSR_SUFFIX,
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
 )
-from smsr_plugin.training.options.weight_files import check_network_files
 
 #: Options where a constructor has no default, or not that of the published network.
 STANDARD_SIZES: Mapping[str, Mapping[str, Any]] = {

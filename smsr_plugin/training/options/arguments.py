@@ -7,7 +7,6 @@ defaults; a few, which all of a kind share, from `_ARGUMENTS`.
 from __future__ import annotations
 
 import inspect
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,11 +32,10 @@ from smsr_plugin.training.options.values import (
     Whole,
     about,
     is_section,
+    texts,
 )
 
 _PACKAGE = __name__.partition(".")[0]
-_ARGS_SECTION = re.compile(r"^Args:\n((?:[ \t].*\n?|\n)*)", re.MULTILINE)
-_ARGUMENT = re.compile(r"^    (\w+(?:, \w+)*): ", re.MULTILINE)
 
 
 def argument_texts(target: Callable[..., Any]) -> Mapping[str, str]:
@@ -47,14 +45,7 @@ def argument_texts(target: Callable[..., Any]) -> Mapping[str, str]:
     """
     if not target.__module__.startswith(f"{_PACKAGE}."):
         return {}
-    section = _ARGS_SECTION.search(inspect.getdoc(target) or "")
-    if section is None:
-        return {}
-    _, *pieces = _ARGUMENT.split(section.group(1))
-    texts: dict[str, str] = {}
-    for names, text in zip(pieces[::2], pieces[1::2], strict=True):
-        texts |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return texts
+    return texts(inspect.getdoc(target), "Args")
 
 
 class Arguments(NamedTuple):

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any, NamedTuple, cast
 
 from msgspec import NODEFAULT, defstruct, field
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options.datasets import (
     CheckedTrainingPairs,
@@ -26,10 +26,9 @@ from smsr_plugin.training.options.datasets import (
     TrainingDataset,
     TrainingPairs,
 )
-from smsr_plugin.training.options.run import CommonOptions
-from smsr_plugin.training.options.sections import Logger, SMSRLogger, Validation
+from smsr_plugin.training.options.sections import CommonOptions, Logger, SMSRLogger, Validation
 from smsr_plugin.training.options.train import AdversarialTrain, SMSRTrain, Train
-from smsr_plugin.training.options.values import Section
+from smsr_plugin.training.options.values import Section, fields
 
 
 class NoKeys(Section):
@@ -111,7 +110,7 @@ def extended(section: type[Section], model: str, dataset: str) -> tuple[type[Sec
     """Return a section with the keys of a model or a type of data set, and whether it is closed.
 
     Args:
-        section: As `run.py` has it.
+        section: As `sections.py` has it.
         model: The `model_type`.
         dataset: The `type`, if it is the section of a data set.
     """

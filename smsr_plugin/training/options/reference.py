@@ -6,25 +6,26 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
 from msgspec import NODEFAULT
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Backend, EvaluationDataset, TrainingDataset
 from smsr_plugin.training.options.extensions import datasets, models
 from smsr_plugin.training.options.names import names, required
-from smsr_plugin.training.options.run import TestOptions, TrainingOptions
 from smsr_plugin.training.options.schedules import MaskOptions
 from smsr_plugin.training.options.schema import SCHEDULERS
 from smsr_plugin.training.options.sections import (
     Distribution,
     Logger,
     Paths,
+    TestOptions,
     TestValidation,
+    TrainingOptions,
     TrainingValidation,
     Wandb,
 )
 from smsr_plugin.training.options.train import Train
-from smsr_plugin.training.options.values import Section, description, expected, metadata
+from smsr_plugin.training.options.values import Section, description, expected, fields, metadata
 
 HEAD = """\
 # Options

@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from smsr_plugin.config import SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
-from smsr_plugin.training.options.values import Section, Whole, about
+from smsr_plugin.training.options.values import Section, Whole
 
 
 def epoch_of(current_iter: int, iters_per_epoch: int) -> float:
@@ -81,31 +81,25 @@ Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 class MaskOptions(Section):
-    """`train.masks`: how masks are learned by running quantiles."""
+    """`train.masks`: how masks are learned by running quantiles.
 
-    density: Annotated[
-        Share,
-        about(
-            "The share of pixels that each block computes in the end.",
-            advice="it is a share of the pixels, e.g. {density: 0.4}",
-        ),
-    ]
-    density_start: Annotated[Share, about("The share with which masks begin.")] = 0.97
-    dense_iters: Annotated[Whole, about("Up to this iteration every pixel is computed.")] = 0
-    density_iters: Annotated[
-        Whole, about("Over so many iterations after them the density falls, linearly.")
-    ] = 0
-    detail_iters: Annotated[
-        Whole,
-        about(
-            "Over so many iterations after them the weight of `detail_opt` falls to its "
-            "`end_weight`."
-        ),
-    ] = 0
-    lr: Annotated[
-        Annotated[float, Meta(gt=0, lt=1)] | None,
-        about("The learning rate of mask predictors; ~ for that of the rest."),
-    ] = None
+    Attributes:
+        density: The share of pixels that each block computes in the end. [it is a share of the
+            pixels, e.g. {density: 0.4}]
+        density_start: The share with which masks begin.
+        dense_iters: Up to this iteration every pixel is computed.
+        density_iters: Over so many iterations after them the density falls, linearly.
+        detail_iters: Over so many iterations after them the weight of `detail_opt` falls to its
+            `end_weight`.
+        lr: The learning rate of mask predictors; ~ for that of the rest.
+    """
+
+    density: Share
+    density_start: Share = 0.97
+    dense_iters: Whole = 0
+    density_iters: Whole = 0
+    detail_iters: Whole = 0
+    lr: Annotated[float, Meta(gt=0, lt=1)] | None = None
 
     def density_at(self, current_iter: int) -> float:
         """Return the density of a 1-based iteration; 1 while every pixel is computed."""

@@ -13,18 +13,18 @@ from typing import Any
 
 import msgspec
 from msgspec import NODEFAULT
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Dataset
 from smsr_plugin.training.options.extensions import datasets, extended, models
 from smsr_plugin.training.options.names import names, required
-from smsr_plugin.training.options.run import TestOptions, TrainingOptions
-from smsr_plugin.training.options.sections import Logger
+from smsr_plugin.training.options.sections import Logger, TestOptions, TrainingOptions
 from smsr_plugin.training.options.train import Train
 from smsr_plugin.training.options.values import (
     Section,
     description,
+    fields,
     metadata,
     refusal,
     section_of,

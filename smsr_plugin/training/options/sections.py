@@ -1,9 +1,9 @@
 """The sections of an option file, as BasicSR 1.4.2 reads them and this package extends them.
 
-Each class is a section, each field a key: its type and range, its default, and what it means. What
-is checked, the JSON schema and docs/options.md follow from them. The whole is in
-`run.py`, `train` in `train.py`, the data sets are in `datasets.py`; what a key with a `type` holds
-besides, in `registered.py`.
+Each class is a section, each field a key with its type, range and default; what it means is in the
+docstring (see `values.Section`). What is checked, the JSON schema and docs/options.md follow from
+them. The whole is at the end of this file; `train` is in `train.py`, the data sets are in
+`datasets.py`; what a key with a `type` holds besides, in `arguments.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
+from smsr_plugin.training.options.datasets import EvaluationDataset, TrainingDataset
+from smsr_plugin.training.options.train import Train
 from smsr_plugin.training.options.values import (
     Count,
     FileName,
     Path,
     Registered,
     Section,
+    Seed,
     Size,
     Switch,
     Whole,
@@ -27,7 +30,18 @@ from smsr_plugin.training.options.values import (
 
 
 class Paths(Section, kw_only=True):
-    """`path`: weights and states to start from."""
+    """`path`: weights and states to start from.
+
+    Attributes:
+        pretrain_network_g: File of weights to start from, or to test. [it is a file of weights]
+        param_key_g: Which entry of the file: `params`, `params_ema`, or ~ for a file that holds the
+            weights themselves.
+        strict_load_g: Whether the file must hold every weight of the network and no other; false
+            takes what fits.
+        resume_state: State (`*.state`) of a training to go on with; `--auto_resume` finds the last.
+        ignore_resume_networks: Networks, such as `network_g`, whose weights a resumed run does not
+            take over.
+    """
 
     patterns: ClassVar[Mapping[str, Any]] = {
         r"pretrain_network_\w+": Annotated[
@@ -37,32 +51,11 @@ class Paths(Section, kw_only=True):
         r"strict_load_\w+": Annotated[Switch, about("Whether all of its weights have to fit.")],
     }
 
-    pretrain_network_g: Annotated[
-        Path | None,
-        about("File of weights to start from, or to test.", advice="it is a file of weights"),
-    ] = None
-    param_key_g: Annotated[
-        str | None,
-        about(
-            "Which entry of the file: `params`, `params_ema`, or ~ for a file that holds the "
-            "weights themselves."
-        ),
-    ] = "params"
-    strict_load_g: Annotated[
-        Switch,
-        about(
-            "Whether the file must hold every weight of the network and no other; false takes "
-            "what fits."
-        ),
-    ] = True
-    resume_state: Annotated[
-        Path | None,
-        about("State (`*.state`) of a training to go on with; `--auto_resume` finds the last."),
-    ] = None
-    ignore_resume_networks: Annotated[
-        list[str] | None,
-        about("Networks, such as `network_g`, whose weights a resumed run does not take over."),
-    ] = None
+    pretrain_network_g: Path | None = None
+    param_key_g: str | None = "params"
+    strict_load_g: Switch = True
+    resume_state: Path | None = None
+    ignore_resume_networks: list[str] | None = None
 
 
 class Metrics(Section):
@@ -74,111 +67,187 @@ class Metrics(Section):
 
 
 class Validation(Section, kw_only=True):
-    """`val`: what is measured and saved in a validation or a test."""
+    """`val`: what is measured and saved in a validation or a test.
 
-    save_img: Annotated[
-        Switch,
-        about(
-            "Whether the results are saved, below `visualization/`.",
-            advice="write `save_img: false`",
-        ),
-    ]
-    suffix: Annotated[
-        FileName | None,
-        about(
-            "Added to the names of the images of a test; ~ for the name of the run.",
-            advice="images are saved under it: use letters, digits, `-` and `_`",
-            fill=True,
-        ),
-    ] = None
-    pbar: Annotated[Switch, about("Whether a terminal shows a progress bar.")] = False
-    metrics: Annotated[
-        Metrics | None,
-        about("What to measure: names of your choice, and below each the `type` of a metric."),
-    ] = None
-    converter: Annotated[
-        Registered | None,
-        about(
-            "How the network is converted for inference before it is validated or tested; "
-            "without it, it runs as it was trained. SMSRModel reads it.",
-            kind="converter",
-        ),
-    ] = None
+    Attributes:
+        save_img: Whether the results are saved, below `visualization/`. [write `save_img: false`]
+        suffix: Added to the names of the images of a test; ~ for the name of the run. [images are
+            saved under it: use letters, digits, `-` and `_`]
+        pbar: Whether a terminal shows a progress bar.
+        metrics: What to measure: names of your choice, and below each the `type` of a metric.
+        converter: How the network is converted for inference before it is validated or tested;
+            without it, it runs as it was trained. SMSRModel reads it.
+    """
+
+    save_img: Switch
+    suffix: Annotated[FileName | None, about(fill=True)] = None
+    pbar: Switch = False
+    metrics: Metrics | None = None
+    converter: Annotated[Registered | None, about(kind="converter")] = None
 
 
 class TrainingValidation(Validation, kw_only=True):
-    """`val` of a training."""
+    """`val` of a training.
 
-    val_freq: Annotated[
-        Count, about("Iterations from one validation to the next.", advice="count in iterations")
-    ]
+    Attributes:
+        val_freq: Iterations from one validation to the next. [count in iterations]
+    """
+
+    val_freq: Count
 
 
 class TestValidation(Validation, kw_only=True):
-    """`val` of a test."""
+    """`val` of a test.
 
-    val_freq: Annotated[Count | None, about("Not read in a test.")] = None
+    Attributes:
+        val_freq: Not read in a test.
+    """
+
+    val_freq: Count | None = None
 
 
 class Wandb(Section, kw_only=True):
-    """`logger.wandb`: Weights & Biases, which follows TensorBoard."""
+    """`logger.wandb`: Weights & Biases, which follows TensorBoard.
 
-    project: Annotated[
-        str | None, about("Project to log to; ~ for no logging to Weights & Biases.")
-    ] = None
-    resume_id: Annotated[str | None, about("Id of the run there that a resumed run goes on.")] = (
-        None
-    )
+    Attributes:
+        project: Project to log to; ~ for no logging to Weights & Biases.
+        resume_id: Id of the run there that a resumed run goes on.
+    """
+
+    project: str | None = None
+    resume_id: str | None = None
 
 
 class Logger(Section, kw_only=True):
-    """`logger`: the log, TensorBoard, and when to save."""
+    """`logger`: the log, TensorBoard, and when to save.
 
-    print_freq: Annotated[
-        Count,
-        about("Iterations from one line of the log to the next.", advice="count in iterations"),
-    ]
-    save_checkpoint_freq: Annotated[
-        Count,
-        about(
-            "Iterations from one checkpoint (networks and state) to the next.",
-            advice="count in iterations",
-        ),
-    ]
-    use_tb_logger: Annotated[
-        Switch,
-        about(
-            "Whether to log to TensorBoard, below `tb_logger/`.",
-            advice="write `use_tb_logger: false`",
-        ),
-    ]
-    keep_checkpoints: Annotated[
-        Size | None,
-        about(
-            "How many of the last checkpoints are kept beside the best; ~ for all.",
-            advice="it is how many of the last are kept beside the best",
-        ),
-    ] = None
-    wandb: Annotated[Wandb | None, about("Weights & Biases.")] = None
+    Attributes:
+        print_freq: Iterations from one line of the log to the next. [count in iterations]
+        save_checkpoint_freq: Iterations from one checkpoint (networks and state) to the next.
+            [count in iterations]
+        use_tb_logger: Whether to log to TensorBoard, below `tb_logger/`. [write
+            `use_tb_logger: false`]
+        keep_checkpoints: How many of the last checkpoints are kept beside the best; ~ for all. [it
+            is how many of the last are kept beside the best]
+        wandb: Weights & Biases.
+    """
+
+    print_freq: Count
+    save_checkpoint_freq: Count
+    use_tb_logger: Switch
+    keep_checkpoints: Size | None = None
+    wandb: Wandb | None = None
 
 
 class SMSRLogger(Section, kw_only=True):
-    """What SMSRModel reads of `logger`."""
+    """What SMSRModel reads of `logger`.
 
-    tb_masks: Annotated[
-        Whole | None,
-        about(
-            "Of how many images of each validation TensorBoard shows the masks; with a number it "
-            "also shows each block's density, τ, λ and the pixel loss; ~ for none of it.",
-            advice="it is the number of images whose masks TensorBoard shows",
-        ),
-    ] = None
+    Attributes:
+        tb_masks: Of how many images of each validation TensorBoard shows the masks; with a number
+            it also shows each block's density, τ, λ and the pixel loss; ~ for none of it. [it is
+            the number of images whose masks TensorBoard shows]
+    """
+
+    tb_masks: Whole | None = None
 
 
 class Distribution(Section, kw_only=True):
-    """`dist_params`: several processes; read with slurm alone, torchrun says the rest."""
+    """`dist_params`: several processes; read with slurm alone, torchrun says the rest.
 
-    backend: Annotated[
-        Literal["nccl", "gloo"], about("How processes talk; on CPUs it is always gloo.")
-    ] = "nccl"
-    port: Annotated[int, Meta(ge=1, le=65535), about("Port at which they meet.")] = 29500
+    Attributes:
+        backend: How processes talk; on CPUs it is always gloo.
+        port: Port at which they meet.
+    """
+
+    backend: Literal["nccl", "gloo"] = "nccl"
+    port: Annotated[int, Meta(ge=1, le=65535)] = 29500
+
+
+_Data = Annotated[EvaluationDataset, about("Images to validate or test with.")]
+
+
+class TrainingDatasets(Section, kw_only=True):
+    """`datasets` of a training.
+
+    Attributes:
+        train: Images to train with.
+    """
+
+    patterns: ClassVar[Mapping[str, Any]] = {r"val(_\w+)?": _Data}
+
+    train: TrainingDataset
+
+
+class TestDatasets(Section, kw_only=True):
+    """`datasets` of a test."""
+
+    patterns: ClassVar[Mapping[str, Any]] = {r"(test|val)(_\w+)?": _Data}
+
+
+class CommonOptions(Section, kw_only=True):
+    """An option file: what training and testing share.
+
+    Attributes:
+        name: Name of the run, and of its folder below experiments/ or results/. [use letters,
+            digits, `-` and `_`, and quote it if it looks like a number]
+        model_type: How it is trained and tested: `SMSRModel`, or one of BasicSR's, such as
+            `SRModel`.
+        scale: How many times larger than lq the ground truth is, in height and in width. [such as
+            2, 3 or 4]
+        num_gpu: How many CUDA devices; 0 for the CPU, `auto` for all that there are. [write
+            `num_gpu: 0` for the CPU]
+        manual_seed: Seed of all random numbers; ~ for 0. [without one it is 0]
+        network_g: The network. [say which network]
+        path: Weights and states to start from.
+        dist_params: Several processes, with slurm.
+        find_unused_parameters: Several processes: whether some weights may go without a gradient.
+    """
+
+    patterns: ClassVar[Mapping[str, Any]] = {
+        r"network_\w+": Annotated[
+            Registered | None, about("Another network of the model.", kind="network")
+        ]
+    }
+
+    name: Annotated[FileName, about(expected="the name of a folder below experiments/ or results/")]
+    model_type: Annotated[str, about(names="model")]
+    scale: Annotated[Size | None, about(expected="a whole number above 0")] = None
+    num_gpu: Annotated[Whole | Literal["auto"], about(expected="a whole number or `auto`")]
+    manual_seed: Annotated[Seed | None, about(expected="a whole number from 0 to 2147483647")] = (
+        None
+    )
+    network_g: Annotated[Registered, about(kind="network", expected="a section")]
+    path: Paths
+    dist_params: Distribution | None = None
+    find_unused_parameters: Switch = False
+
+
+class TrainingOptions(CommonOptions, kw_only=True):
+    """An option file for `smsr train`.
+
+    Attributes:
+        datasets: `train`, and `val`, `val_2`, … to validate with.
+        train: Losses, optimizer and schedules.
+        val: When and how to validate; ~ for no validation.
+        logger: The log, TensorBoard, and when to save.
+    """
+
+    datasets: TrainingDatasets
+    train: Train
+    val: TrainingValidation | None = None
+    logger: Logger
+
+
+class TestOptions(CommonOptions, kw_only=True):
+    """An option file for `smsr test`.
+
+    Attributes:
+        datasets: `test`, `test_2`, … to test with.
+        val: What is measured and saved.
+        train, logger: Not read in a test.
+    """
+
+    datasets: TestDatasets
+    val: TestValidation
+    train: dict[str, Any] | None = None
+    logger: dict[str, Any] | None = None

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from msgspec import Meta
-from msgspec.structs import fields
 
 from smsr_plugin.config import ITERS_PER_EPOCH, SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
 from smsr_plugin.training.options import schedules
@@ -24,152 +23,103 @@ from smsr_plugin.training.options.values import (
     Whole,
     about,
     built,
+    fields,
 )
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16}
 
-Loss = Annotated[Registered | None, about("A loss.", kind="loss")]
-Optimizer = Annotated[Registered, about("An optimizer.", kind="optimizer")]
+Loss = Annotated[Registered | None, about(kind="loss")]
+Optimizer = Annotated[
+    Registered, about(kind="optimizer", expected="a section with a type", whole=True)
+]
+Scheduler = Annotated[
+    Registered, about(kind="scheduler", expected="a section with a type", whole=True)
+]
 
 
 class Train(Section, kw_only=True):
-    """What SRModel reads of `train`."""
+    """What SRModel reads of `train`.
+
+    Attributes:
+        total_iter: Iterations of the training. [count in iterations]
+        warmup_iter: Iterations in which the learning rate rises from 0 to `lr`; -1 for none. [write
+            -1 for no warm-up]
+        ema_decay: Share of the averaged weights that each iteration keeps, such as 0.999; they are
+            validated and saved as `params_ema`. 0 for no averaging. [such as 0.999; 0 averages
+            nothing]
+        optim_g: Optimizer of network_g. [write e.g. `type: Adam` in it]
+        scheduler: How the learning rate changes. [write e.g. `type: MultiStepLR` in it]
+        pixel_opt: Loss between the result and gt.
+        perceptual_opt: Loss between features of the result and of gt, such as PerceptualLoss.
+    """
 
     patterns_are_keys: ClassVar[bool] = False
-    patterns: ClassVar[Mapping[str, Any]] = {r"\w+_opt": Loss, r"optim_\w+": Optimizer}
+    patterns: ClassVar[Mapping[str, Any]] = {
+        r"\w+_opt": Annotated[Loss, about("A loss.")],
+        r"optim_\w+": Annotated[Registered, about("An optimizer.", kind="optimizer")],
+    }
 
-    total_iter: Annotated[Count, about("Iterations of the training.", advice="count in iterations")]
-    warmup_iter: Annotated[
-        int,
-        Meta(ge=-1),
-        about(
-            "Iterations in which the learning rate rises from 0 to `lr`; -1 for none.",
-            advice="write -1 for no warm-up",
-        ),
-    ] = -1
-    ema_decay: Annotated[
-        float,
-        Meta(ge=0, lt=1),
-        about(
-            "Share of the averaged weights that each iteration keeps, such as 0.999; they are "
-            "validated and saved as `params_ema`. 0 for no averaging.",
-            advice="such as 0.999; 0 averages nothing",
-        ),
-    ] = 0
-    optim_g: Annotated[
-        Registered,
-        about(
-            "Optimizer of network_g.",
-            kind="optimizer",
-            expected="a section with a type",
-            whole=True,
-            advice="write e.g. `type: Adam` in it",
-        ),
-    ]
-    scheduler: Annotated[
-        Registered,
-        about(
-            "How the learning rate changes.",
-            kind="scheduler",
-            expected="a section with a type",
-            whole=True,
-            advice="write e.g. `type: MultiStepLR` in it",
-        ),
-    ]
-    pixel_opt: Annotated[
-        Registered | None, about("Loss between the result and gt.", kind="loss")
-    ] = None
-    perceptual_opt: Annotated[
-        Registered | None,
-        about(
-            "Loss between features of the result and of gt, such as PerceptualLoss.", kind="loss"
-        ),
-    ] = None
+    total_iter: Count
+    warmup_iter: Annotated[int, Meta(ge=-1)] = -1
+    ema_decay: Annotated[float, Meta(ge=0, lt=1)] = 0
+    optim_g: Optimizer
+    scheduler: Scheduler
+    pixel_opt: Loss = None
+    perceptual_opt: Loss = None
 
 
 class AdversarialTrain(Train, kw_only=True):
-    """What SRGANModel and ESRGANModel read of `train`."""
+    """What SRGANModel and ESRGANModel read of `train`.
 
-    optim_d: Annotated[
-        Registered,
-        about(
-            "Optimizer of network_d.",
-            kind="optimizer",
-            expected="a section with a type",
-            whole=True,
-            advice="write e.g. `type: Adam` in it",
-        ),
-    ]
-    gan_opt: Annotated[Registered | None, about("Loss of the discriminator.", kind="loss")] = None
-    ldl_opt: Annotated[
-        Registered | None, about("Loss of the locally discriminative learning.", kind="loss")
-    ] = None
-    net_d_iters: Annotated[Count, about("Steps of network_d for one of network_g.")] = 1
-    net_d_init_iters: Annotated[Whole, about("Iterations in which network_d learns alone.")] = 0
+    Attributes:
+        optim_d: Optimizer of network_d. [write e.g. `type: Adam` in it]
+        gan_opt: Loss of the discriminator.
+        ldl_opt: Loss of the locally discriminative learning.
+        net_d_iters: Steps of network_d for one of network_g.
+        net_d_init_iters: Iterations in which network_d learns alone.
+    """
+
+    optim_d: Optimizer
+    gan_opt: Loss = None
+    ldl_opt: Loss = None
+    net_d_iters: Count = 1
+    net_d_init_iters: Whole = 0
 
 
 class TrainOptions(Section):
-    """What the `train` section says of SMSR's training, beside its losses."""
+    """What the `train` section says of SMSR's training, beside its losses.
 
-    iters_per_epoch: Annotated[
-        Size,
-        about(
-            "Iterations that make an epoch of the schedules of τ and λ. Always written out where "
-            "there are no `masks`, because it depends on the data set and the batch size, not on "
-            "how long an epoch of the loader happens to be.",
-            advice="the τ and λ schedules count in epochs: e.g. 1000 (DIV2K, batch 16)",
-        ),
-    ] = ITERS_PER_EPOCH
-    tau_min: Annotated[
-        float,
-        Meta(gt=0, le=1),
-        about("The lowest τ, the temperature of soft masks; 1 keeps it at 1."),
-    ] = TAU_MIN
-    tau_epochs: Annotated[
-        Positive, about("τ = max(`tau_min`, 1 − t / `tau_epochs`) after t epochs.")
-    ] = TAU_EPOCHS
-    sparsity_warmup_epochs: Annotated[
-        NotNegative, about("Epochs in which the weight λ of the sparsity loss rises from 0.")
-    ] = SPARSITY_WARMUP_EPOCHS
-    masks: Annotated[
-        MaskOptions | None,
-        about(
-            "How masks are learned by running quantiles; ~ for the paper's soft masks, with τ and "
-            "the sparsity loss."
-        ),
-    ] = None
-    autocast: Annotated[
-        Literal["bf16"] | None,
-        about("`bf16` for mixed precision, on CPUs that have it and on CUDA; ~ for float32."),
-    ] = None
-    channels_last: Annotated[
-        Switch | None,
-        about(
-            "Whether features are kept channels-last, which is faster on CPUs; ~ for true on the "
-            "CPU and false elsewhere."
-        ),
-    ] = None
-    accumulate: Annotated[
-        Size,
-        about(
-            "Into how many parts each batch is cut. They run one after the other and their "
-            "gradients add up: the same step, with the features of one part in memory at a time."
-        ),
-    ] = 1
-    grad_clip: Annotated[
-        Positive | None,
-        about(
-            "The largest norm of all gradients together, to which larger ones are scaled down; ~ "
-            "for no limit."
-        ),
-    ] = None
-    skip_nonfinite: Annotated[
-        Whole,
-        about(
-            "How many batches in a row may give a loss or gradient that is NaN or infinite; no "
-            "step is taken on them. One more ends the training."
-        ),
-    ] = 0
+    Attributes:
+        iters_per_epoch: Iterations that make an epoch of the schedules of τ and λ. Always written
+            out where there are no `masks`, because it depends on the data set and the batch size,
+            not on how long an epoch of the loader happens to be. [the τ and λ schedules count in
+            epochs: e.g. 1000 (DIV2K, batch 16)]
+        tau_min: The lowest τ, the temperature of soft masks; 1 keeps it at 1.
+        tau_epochs: τ = max(`tau_min`, 1 − t / `tau_epochs`) after t epochs.
+        sparsity_warmup_epochs: Epochs in which the weight λ of the sparsity loss rises from 0.
+        masks: How masks are learned by running quantiles; ~ for the paper's soft masks, with τ and
+            the sparsity loss.
+        autocast: `bf16` for mixed precision, on CPUs that have it and on CUDA; ~ for float32.
+        channels_last: Whether features are kept channels-last, which is faster on CPUs; ~ for true
+            on the CPU and false elsewhere.
+        accumulate: Into how many parts each batch is cut. They run one after the other and their
+            gradients add up: the same step, with the features of one part in memory at a time.
+        grad_clip: The largest norm of all gradients together, to which larger ones are scaled down;
+            ~ for no limit.
+        skip_nonfinite: How many batches in a row may give a loss or gradient that is NaN or
+            infinite; no step is taken on them. One more ends the training.
+    """
+
+    iters_per_epoch: Size = ITERS_PER_EPOCH
+    tau_min: Annotated[float, Meta(gt=0, le=1)] = TAU_MIN
+    tau_epochs: Positive = TAU_EPOCHS
+    sparsity_warmup_epochs: NotNegative = SPARSITY_WARMUP_EPOCHS
+    masks: MaskOptions | None = None
+    autocast: Literal["bf16"] | None = None
+    channels_last: Switch | None = None
+    accumulate: Size = 1
+    grad_clip: Positive | None = None
+    skip_nonfinite: Whole = 0
 
     def tau(self, current_iter: int) -> float:
         """Return τ at a 1-based iteration."""
@@ -206,17 +156,14 @@ class TrainOptions(Section):
 
 
 class SMSRTrain(TrainOptions, kw_only=True):
-    """What SMSRModel reads of `train`."""
+    """What SMSRModel reads of `train`.
 
-    sparsity_opt: Annotated[
-        Registered | None,
-        about("Loss of the masks' density, SparsityLoss; its weight rises with λ.", kind="loss"),
-    ] = None
-    detail_opt: Annotated[
-        Registered | None,
-        about("Loss of the masks' logits with `masks`, DetailLoss.", kind="loss"),
-    ] = None
-    teacher_opt: Annotated[
-        Registered | None,
-        about("Loss between the result and that of `network_t`, a teacher.", kind="loss"),
-    ] = None
+    Attributes:
+        sparsity_opt: Loss of the masks' density, SparsityLoss; its weight rises with λ.
+        detail_opt: Loss of the masks' logits with `masks`, DetailLoss.
+        teacher_opt: Loss between the result and that of `network_t`, a teacher.
+    """
+
+    sparsity_opt: Loss = None
+    detail_opt: Loss = None
+    teacher_opt: Loss = None

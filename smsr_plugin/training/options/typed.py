@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import NODEFAULT
-from msgspec.structs import FieldInfo, fields
+from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options import names
 from smsr_plugin.training.options.arguments import arguments
 from smsr_plugin.training.options.errors import MISSING, suggestion, wrong
 from smsr_plugin.training.options.extensions import extended
-from smsr_plugin.training.options.run import TestOptions, TrainingOptions
+from smsr_plugin.training.options.sections import TestOptions, TrainingOptions
 from smsr_plugin.training.options.values import (
     UNREAD,
     Options,
@@ -21,6 +21,7 @@ from smsr_plugin.training.options.values import (
     advice,
     checked,
     expected,
+    fields,
     is_section,
     metadata,
     refusal,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import pathlib
+import re
 from collections.abc import Mapping
+from functools import cache
+from inspect import cleandoc
 from typing import Annotated, Any, ClassVar, TypeGuard, TypeVar, cast
 
 import msgspec
-from msgspec import Meta, Struct, inspect
-from msgspec.structs import fields
+from msgspec import Meta, Struct, inspect, structs
+from msgspec.structs import FieldInfo
 
-from smsr_plugin.training.options.errors import MISSING, suggestion, wrong
+from smsr_plugin.training.options.errors import MISSING, phrase, suggestion, wrong
 
 #: A file name with one place for the name of an image; format strings can do more.
 FILE_NAME_TEMPLATE = r"^[^{}/\\]*\{\}[^{}/\\]*$"
@@ -46,6 +49,10 @@ Registered = dict[str, Any]
 class Section(Struct, forbid_unknown_fields=True):
     """A section of an option file.
 
+    The docstring of a subclass has an `Attributes:` like this one, which says what its keys mean:
+    a sentence for the docs and for editors. In brackets after it stands what an error advises; it
+    is the sentence itself without.
+
     Attributes:
         patterns: The types of keys that are known by how they are spelt (a regular expression).
         patterns_are_keys: Whether these are keys of the section, or are only looked into.
@@ -63,11 +70,11 @@ def is_section(value: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(value, dict)
 
 
-def about(text: str, **extra: Any) -> Meta:
+def about(text: str | None = None, **extra: Any) -> Meta:
     """Return what is said of a key, for `Annotated`.
 
     Args:
-        text: What it means: a sentence for the docs and for editors.
+        text: What it means, where no docstring says it.
         **extra: `advice`, what to do where it is wrong; `expected`, what it should hold, where
             that does not follow from the type; `range`, the same where the type is right; `kind`,
             what a section `Registered` names; `names`, what a text is the name of; `unknown`, what
@@ -76,6 +83,40 @@ def about(text: str, **extra: Any) -> Meta:
             BasicSR reads it without.
     """
     return Meta(description=text, extra=extra)
+
+
+_HEADED = r"^{}:\n((?:[ \t].*\n?|\n)*)"
+_ENTRY = re.compile(r"^    (\w+(?:, \w+)*): ", re.MULTILINE)
+
+
+def texts(docstring: str | None, heading: str) -> dict[str, str]:
+    """Return what a docstring says below `Args:` or `Attributes:` on each name, on one line."""
+    listed = re.search(_HEADED.format(heading), cleandoc(docstring or ""), re.MULTILINE)
+    if listed is None:
+        return {}
+    _, *pieces = _ENTRY.split(listed[1])
+    return {
+        name: " ".join(text.split())
+        for names, text in zip(pieces[::2], pieces[1::2], strict=True)
+        for name in names.split(", ")
+    }
+
+
+@cache
+def fields(section: type[Section]) -> tuple[FieldInfo, ...]:
+    """Return the keys of a section, what the docstrings say of them added to their types."""
+    told: dict[str, str] = {}
+    for part in reversed(section.__mro__):
+        told |= texts(part.__dict__.get("__doc__"), "Attributes")
+    return tuple(_told(item, told.get(item.name)) for item in structs.fields(section))
+
+
+def _told(item: FieldInfo, text: str | None) -> FieldInfo:
+    if text is None:
+        return item
+    meaning, _, told = text.removesuffix("]").partition(" [")
+    meta = about(meaning, **({"advice": told} if told else {}))
+    return structs.replace(item, type=Annotated[item.type, meta])
 
 
 def metadata(kind: Any) -> dict[str, Any]:
@@ -198,64 +239,3 @@ def _section_of(info: inspect.Type) -> type[Section] | None:
     if isinstance(info, inspect.UnionType):
         return next(filter(None, map(_section_of, info.types)), None)
     return cast(type[Section], info.cls) if isinstance(info, inspect.StructType) else None
-
-
-_PHRASES = (
-    (inspect.BoolType, "true or false"),
-    (inspect.StrType, "text"),
-    (inspect.NoneType, "~"),
-    (inspect.DictType, "a section"),
-    (inspect.StructType, "a section"),
-)
-
-
-def phrase(info: inspect.Type) -> str:
-    """Return what a type takes in words, such as `a whole number above 0`."""
-    for kind, text in _PHRASES:
-        if isinstance(info, kind):
-            return text
-    if isinstance(info, inspect.Metadata):
-        extra: dict[str, Any] = getattr(info, "extra", None) or {}
-        return str(extra["expected"]) if "expected" in extra else phrase(info.type)
-    if isinstance(info, inspect.UnionType):
-        return one_of([part for inner in info.types for part in _parts(inner)])
-    if isinstance(info, inspect.LiteralType):
-        return one_of(_parts(info))
-    if isinstance(info, inspect.IntType | inspect.FloatType):
-        return _number(info)
-    if isinstance(info, inspect.TupleType):
-        each = {phrase(part) for part in info.item_types}
-        return f"a list of {len(info.item_types)}, each {one_of(sorted(each))}"
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        inner = phrase(info.item_type)
-        return "a list" if inner == "a value" else f"a list, each {inner}"
-    return "a value"
-
-
-def one_of(parts: list[str]) -> str:
-    """Join by commas and `or`."""
-    *first, last = parts
-    return f"{', '.join(first)} or {last}" if first else last
-
-
-def _parts(info: inspect.Type) -> list[str]:
-    if isinstance(info, inspect.LiteralType):
-        return [f"`{value}`" for value in info.values]
-    return [phrase(info)]
-
-
-def _number(info: inspect.IntType | inspect.FloatType) -> str:
-    whole = isinstance(info, inspect.IntType)
-    name = "a whole number" if whole else "a number"
-    least, above, most, below = (_finite(x) for x in (info.ge, info.gt, info.le, info.lt))
-    if whole and (least, most, below) == (1, None, None):
-        return f"{name} above 0"
-    if least is not None and most is not None:
-        return f"{name} from {least:,} to {most:,}"
-    ends = ((above, "above"), (least, "of at least"), (most, "of at most"), (below, "below"))
-    told = [f"{word} {end:,}" for end, word in ends if end is not None]
-    return " ".join([name, " and ".join(told)]).rstrip()
-
-
-def _finite(end: float | None) -> float | None:
-    return end if end is not None and math.isfinite(end) else None
