@@ -6,7 +6,6 @@ import ctypes
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -120,6 +119,8 @@ def _memory_gib() -> float | None:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata  # slow to import, and needed here only
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

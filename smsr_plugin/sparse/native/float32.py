@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -103,9 +104,14 @@ class ListedConv:
         # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
         # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
         self.dense = min(padded(dense), self.depth)
-        self.at_tiles, self.at_pixels = self.pack(kernel), packing.taps(kernel)
+        self.kernel, self.at_tiles = kernel, self.pack(kernel)
         self.bias = None if bias is None else packing.vector(bias)
         self.relu = relu
+
+    @cached_property
+    def at_pixels(self) -> Floats:
+        """The weights for pixels, packed when they are first needed: most masks want tiles."""
+        return packing.taps(self.kernel)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists, active: bool) -> Array:
         """Convolve a plane; return the sum of each output channel."""

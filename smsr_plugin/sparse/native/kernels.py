@@ -6,6 +6,7 @@ What they compute is said in `csrc/kernels.h`; planes, lists and activity are th
 
 from __future__ import annotations
 
+import importlib
 import logging
 from collections.abc import Sequence
 from functools import cache
@@ -122,7 +123,7 @@ class Kernels(Protocol):
 def load_kernels() -> Kernels | None:
     """Return `smsr_plugin._kernels`, or None, saying so once, where it was not built."""
     try:
-        from smsr_plugin import _kernels  # pyright: ignore[reportAttributeAccessIssue]
+        return cast(Kernels, importlib.import_module("smsr_plugin._kernels"))
     except ImportError as error:
         logging.getLogger(__name__).warning(
             "sparse inference runs in plain PyTorch: the native kernels are not available (%s); "
@@ -130,7 +131,6 @@ def load_kernels() -> Kernels | None:
             error,
         )
         return None
-    return cast(Kernels, _kernels)
 
 
 @cache

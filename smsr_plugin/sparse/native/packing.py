@@ -53,6 +53,8 @@ def padded(count: int, line: int = LINE) -> int:
 
 def pad(values: Array, axis: int, size: int) -> Array:
     """Append zeros until `axis` is `size` long."""
+    if values.shape[axis] == size:
+        return values
     widths = [(0, 0)] * values.ndim
     widths[axis] = (0, size - values.shape[axis])
     return np.pad(values, widths)
