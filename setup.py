@@ -59,6 +59,44 @@ def extensions():
     ]
 
 
+TORCH = ["torch>=2.6"]
+TRAIN = [
+    *TORCH,
+    "basicsr>=1.4.2,<1.5",
+    "lmdb",
+    "msgspec>=0.19",
+    "opencv-python",
+    "pyyaml",
+    "scikit-image",
+    "torchvision>=0.21",
+]
+REPORT = [*TORCH, "jinja2", "markupsafe", "scikit-image", "scipy"]
+ONNX = [*TORCH, "onnx", "onnxruntime", "onnxscript"]
+#: `smsr_plugin.lazy` names them where something is missing.
+EXTRAS = {
+    "torch": TORCH,
+    "train": TRAIN,
+    "report": REPORT,
+    "onnx": ONNX,
+    "bench": [*TRAIN, *ONNX, "matplotlib", "ncnn", "openvino", "pnnx", "scikit-learn"],
+    "spandrel": [*TORCH, "spandrel>=0.4"],
+    "tensorboard": ["tensorboard"],
+    "test": [
+        *TRAIN,
+        *REPORT,
+        "fvcore",
+        "hypothesis>=6",
+        "import-linter>=2",
+        "jsonschema>=4",
+        "matplotlib",
+        "pytest>=8",
+        "selenium>=4.11",
+        "setuptools",  # thop imports distutils
+        "thop",
+    ],
+    "dev": ["pre-commit", "pyright", "ruff"],
+}
+
 setup(
     name="smsr_plugin",
     version=VERSION,
@@ -75,53 +113,16 @@ setup(
     },
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
-    python_requires=">=3.10",
-    install_requires=[
+    python_requires=">=3.11",
+    install_requires=[  # what upscales images with the kernels: no PyTorch, no OpenCV
         "argcomplete>=3",
-        "basicsr>=1.4.2,<1.5",
-        "jinja2",
-        "lmdb",
-        "markupsafe",
-        "msgspec>=0.19",
         "numpy",
-        "opencv-python",
         "pillow",
-        "pyyaml",
         "safetensors",
-        "scikit-image",
         "tifffile",
-        "torch>=2.6",
-        "torchvision>=0.21",
         "tqdm",
     ],
-    extras_require={
-        "test": [
-            "fvcore",
-            "hypothesis>=6",
-            "import-linter>=2",
-            "jsonschema>=4",
-            "matplotlib",
-            "pytest>=8",
-            "selenium>=4.11",
-            "setuptools; python_version >= '3.12'",  # thop imports distutils
-            "thop",
-        ],
-        "bench": [
-            "matplotlib",
-            "ncnn",
-            "onnx",
-            "onnxruntime",
-            "onnxscript",
-            "openvino",
-            "pnnx",
-            "scikit-learn",
-        ],
-        "dev": ["pre-commit", "pyright", "ruff"],
-        "onnx": ["onnx", "onnxruntime", "onnxscript"],
-        "plot": ["matplotlib"],
-        "spandrel": ["spandrel>=0.4"],
-        "tensorboard": ["tensorboard"],
-    },
+    extras_require=EXTRAS,
     entry_points={
         "console_scripts": [
             "smsr = smsr_plugin.cli.main:main",
@@ -130,9 +131,10 @@ setup(
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
 )

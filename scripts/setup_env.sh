@@ -3,14 +3,14 @@
 
 fail() { echo "error: $1" >&2; exit 1; }
 
-supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
 if [ ! -x .venv/bin/python ]; then
-  for python in ${PYTHON:-python3 python3.12 python3.11 python3.10}; do
+  for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
     supported "$python" && break
     python=
   done
-  [ -n "$python" ] || fail "Python 3.10, 3.11 or 3.12 is needed; name it with PYTHON=/path/to/python3.x"
+  [ -n "$python" ] || fail "Python 3.11, 3.12, 3.13 or 3.14 is needed; name it with PYTHON=/path/to/python3.x"
   echo "Making .venv with $("$python" --version)"
   "$python" -m venv .venv ||
     fail "cannot make .venv; on Debian and Ubuntu: apt install $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
@@ -30,7 +30,7 @@ if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import sm
   python -m pip install --quiet "torch>=2.6" "torchvision>=0.21"
   echo "Installing BasicSR"
   python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy pybind11
-  python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"
+  PYTHONPATH="$PWD/scripts/basicsr_build" python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"
   echo "Building and installing smsr_plugin and its test tools"
   python -m pip install --quiet --no-build-isolation --editable ".[test]"
   echo "$sources" > "$installed"

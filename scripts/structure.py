@@ -19,11 +19,10 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
 from pathlib import Path
-
-import tomllib
 
 PACKAGE = "smsr_plugin"
 #: Of each walk: the function that it is watched in, and which of its classes, if it is a method.

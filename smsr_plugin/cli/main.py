@@ -18,6 +18,7 @@ import platform
 import sys
 from collections.abc import Sequence
 
+from smsr_plugin import lazy
 from smsr_plugin.cli.arguments import (
     FAILED,
     INTERRUPTED,
@@ -42,7 +43,8 @@ COMMANDS = {
     "export": "export",
     "completion": "completion",
 }
-
+#: The extra that a command needs as a whole; those without one say what brings the missing module.
+COMMAND_EXTRAS = {"report": "report", "benchmark": "bench", "export": "onnx", "flops": "train"}
 
 #: What a disk says that takes no more.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argcomplete.autocomplete(parser, always_complete_options=False)
     if argv is None:
         # Processes that this one starts would look for modules in the current folder first, where
-        # somebody's images lie. Python 3.10 does not know the variable.
+        # somebody's images lie.
         os.environ["PYTHONSAFEPATH"] = "1"
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] == "help":
@@ -89,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:
         if (error.name or "").startswith("smsr_plugin"):
             raise
-        return bad_usage(args, _missing(error))
+        return bad_usage(args, lazy.advice(error, COMMAND_EXTRAS.get(args.command)))
     except OSError as error:
         is_left = isinstance(error, BrokenPipeError)  # the reader, such as `head`, has enough
         if not is_left and error.errno not in FULL:
@@ -136,17 +138,6 @@ def _wrong_environment() -> str | None:
         except ValueError as error:
             return str(error)
     return None
-
-
-def _missing(error: ImportError) -> str:
-    """Say what to install so that an import does not fail."""
-    reason = " ".join(str(error).split())
-    if "libGL" in reason or "libgthread" in reason or "libglib" in reason:
-        return (
-            f"OpenCV cannot be loaded ({reason}): install the system's libgl1 and libglib2.0-0, or "
-            "pip install --force-reinstall opencv-python-headless"
-        )
-    return f"a package cannot be loaded ({reason}): install it, or smsr_plugin again"
 
 
 class _Version(argparse.Action):

@@ -8,7 +8,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from smsr_plugin.compare.costs import CostCounter
@@ -132,7 +132,7 @@ class Run:
             results.insert(0, bicubic)
         for result in results:
             result.failures = dict(self.failures.get(result.label, {}))
-        date = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        date = datetime.now(UTC).isoformat(timespec="seconds")
         return Comparison(
             date,
             list(plan.command),

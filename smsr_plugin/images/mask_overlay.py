@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from smsr_plugin.images.pixels import luma
+from smsr_plugin.images.viridis import viridis
 
 #: How much of the colour of a pixel is the mask's; the rest is the image in grey.
 OPACITY = 0.6
@@ -31,12 +33,9 @@ def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[
         raise ValueError(
             f"expected an image (H, W, 3) and masks (K, H, W), got {lq.shape} and {spa_mask.shape}"
         )
-    import cv2  # slow to import, and needed here only
-
-    share = np.rint(255 * spa_mask.mean(0)).astype(np.uint8)
-    colour = cv2.cvtColor(cv2.applyColorMap(share, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    grey = cv2.cvtColor(cv2.cvtColor(lq, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(colour, OPACITY, grey, 1 - OPACITY, 0).astype(np.uint8, copy=False)
+    colour = viridis(np.rint(255 * spa_mask.mean(0)).astype(np.uint8))
+    grey = np.asarray(Image.fromarray(lq).convert("L"), np.float32)[..., None]
+    return np.rint(OPACITY * colour + (1 - OPACITY) * grey).astype(np.uint8)
 
 
 class MaskFigures(NamedTuple):

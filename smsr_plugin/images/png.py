@@ -2,7 +2,7 @@
 
 Only the chunks that make the pixels reach a decoder: Pillow would refuse an image for a long
 profile or text, keep 8 of 16 bits, and take the transparent colour of a grey image of few bits for
-another. OpenCV decodes 16 bits a value.
+another. `png16` decodes 16 bits a value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from io import BytesIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from smsr_plugin.images.header import Header
 from smsr_plugin.images.metadata import DAMAGED_EXIF, exif_orientation, parsed_exif
 from smsr_plugin.images.picture import Chunk
 from smsr_plugin.images.pixels import Pixels, spread
+from smsr_plugin.images.png16 import unpack_pixels
 from smsr_plugin.images.png_chunks import (
     BEFORE,
     BEHIND,
@@ -59,6 +60,9 @@ class Form(NamedTuple):
     height: int
     depth: int
     colour_type: int
+    compression: int
+    filtering: int
+    interlacing: int
 
     @property
     def colour(self) -> str:
@@ -69,9 +73,11 @@ class Form(NamedTuple):
 def form_of(data: bytes) -> Form:
     """Read the data of IHDR."""
     if len(data) == 13:
-        form = Form(*struct.unpack(">IIBB", data[:10]))
+        form = Form(*struct.unpack(">IIBBBBB", data))
         depths = COLOURS.get(form.colour_type, (header.GREY, set()))[1]
-        if form.width and form.height and form.depth in depths:
+        methods = (form.compression, form.filtering, form.interlacing)
+        is_known = methods in ((0, 0, 0), (0, 0, 1))
+        if form.width and form.height and form.depth in depths and is_known:
             return form
     raise ImageError("the PNG is damaged (its first chunk makes no sense)")
 
@@ -121,12 +127,7 @@ def decode(content: bytes) -> Decoded:
     """
     form, needed, found, texts, notes = _contents(content)
     transparent = found.get(b"tRNS")
-    stripped: list[bytes | memoryview] = [SIGNATURE]
-    for kind, part in needed:
-        stripped.append(part)
-        if kind == b"PLTE" and transparent and form.colour == header.PALETTE:
-            stripped.append(chunk_bytes(transparent))
-    pixels = _decoded(form, b"".join(stripped))
+    pixels = _decoded(form, needed, transparent)
     channels = 1 if form.colour == header.GREY else 3
     colour, alpha = pixels[..., :channels], None
     if pixels.shape[2] > channels:
@@ -172,19 +173,20 @@ def _contents(content: bytes) -> Contents:
     return Contents(form, needed, found, texts, notes)
 
 
-def _decoded(form: Form, stripped: bytes) -> Pixels:
-    """Return (H, W, C) of a file without anything that its pixels do not need."""
+def _decoded(
+    form: Form, needed: list[tuple[bytes, memoryview]], transparent: Chunk | None
+) -> Pixels:
+    """Return (H, W, C) of the chunks that make the pixels."""
     if form.depth == 16:
-        import cv2  # slow to import, and needed here only
-
-        bgr: Any = cv2.imdecode(np.frombuffer(stripped, np.uint8), cv2.IMREAD_UNCHANGED)
-        if bgr is None or bgr.dtype != np.uint16:
-            raise ImageError("the PNG is damaged (its 16-bit values cannot be decoded)")
-        if bgr.ndim == 2:
-            return bgr[..., None]
-        order = [2, 3] if form.colour == header.GREY else [2, 1, 0, 3]
-        return bgr[..., order[: bgr.shape[2]]]
-    with Image.open(BytesIO(stripped), formats=("PNG",)) as image:
+        data = b"".join(part[BEFORE:-BEHIND] for kind, part in needed if kind == b"IDAT")
+        channels = (1 if form.colour == header.GREY else 3) + (form.colour_type in WITH_ALPHA)
+        return unpack_pixels(data, form.height, form.width, channels, bool(form.interlacing))
+    stripped: list[bytes | memoryview] = [SIGNATURE]
+    for kind, part in needed:
+        stripped.append(part)
+        if kind == b"PLTE" and transparent and form.colour == header.PALETTE:
+            stripped.append(chunk_bytes(transparent))
+    with Image.open(BytesIO(b"".join(stripped)), formats=("PNG",)) as image:
         mode = {header.GREY: "L", header.RGB: "RGB", header.PALETTE: "RGB"}[form.colour]
         if form.colour_type in WITH_ALPHA or image.has_transparency_data:
             mode += "A"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,8 @@ from smsr_plugin.images.formats import FORMATS, check_size, fit
 from smsr_plugin.images.metadata import exif_bytes, text_bytes
 from smsr_plugin.images.picture import Chunk, Picture
 from smsr_plugin.images.pixels import Pixels
-from smsr_plugin.images.png_chunks import with_chunks
+from smsr_plugin.images.png16 import pack_pixels
+from smsr_plugin.images.png_chunks import END, SIGNATURE, chunk_bytes, with_chunks
 from smsr_plugin.staging import staged_file
 
 QUALITY = 95
@@ -23,6 +25,8 @@ QUALITY = 95
 PNG_COMPRESS_LEVEL = 4
 #: A TIFF's pixels may have to be addressed by more than 32 bits beyond this many bytes.
 BIG_TIFF = 2**31
+#: Of a PNG, by the number of channels: grey, grey and alpha, RGB, RGBA.
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 
 
 def write_picture(picture: Picture, path: Path, quality: int = QUALITY) -> Picture:
@@ -87,13 +91,11 @@ def _png_pixels(picture: Picture) -> bytes:
         stream = BytesIO()
         Image.fromarray(pixels).save(stream, "PNG", compress_level=PNG_COMPRESS_LEVEL)
         return stream.getvalue()
-    import cv2  # slow to import, and needed here only
-
-    if pixels.ndim == 3:  # of 16 bits Pillow writes grey only
-        order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-        pixels = cv2.cvtColor(pixels, order)
-    options = [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESS_LEVEL]
-    return cv2.imencode(".png", pixels, options)[1].tobytes()
+    height, width = pixels.shape[:2]
+    colour_type = COLOUR_TYPES[1 if pixels.ndim == 2 else pixels.shape[2]]
+    head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    data = pack_pixels(pixels.reshape(height, width, -1), PNG_COMPRESS_LEVEL)
+    return SIGNATURE + chunk_bytes(Chunk(b"IHDR", head)) + chunk_bytes(Chunk(b"IDAT", data)) + END
 
 
 def _jpeg(picture: Picture, quality: int) -> bytes:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from smsr_plugin.images.pixels import Luma, luma
 
@@ -123,5 +123,4 @@ def _cell_means(values: Luma, height: int, width: int) -> Luma:
 
 
 def _blurred(values: Luma, sigma: float) -> Luma:
-    blurred = cv2.GaussianBlur(values, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(blurred, np.float64)
+    return np.asarray(gaussian_filter(values, sigma, mode="nearest"), np.float64)

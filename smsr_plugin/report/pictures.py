@@ -6,12 +6,12 @@ import base64
 from dataclasses import dataclass
 from io import BytesIO
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from smsr_plugin.images.pixels import Luma
+from smsr_plugin.images.viridis import viridis
 
 #: What is compared must not be changed by the encoder; WebP without loss is a third smaller than
 #: PNG, and every current browser shows it. Overlays and maps may lose a little.
@@ -68,8 +68,7 @@ def heat_map(values: Luma, alt: str) -> Picture:
     """Embed non-negative values (H, W) in viridis, the colours of the masks."""
     top = float(np.quantile(values, SHOWN)) or float(values.max()) or 1.0
     shares = np.rint(np.minimum(values / top, 1) * 255).astype(np.uint8)
-    colours = cv2.cvtColor(cv2.applyColorMap(shares, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
-    picture = overlay(np.asarray(colours, np.uint8), alt)
+    picture = overlay(viridis(shares), alt)
     return Picture(picture.uri, picture.width, picture.height, alt, top)
 
 

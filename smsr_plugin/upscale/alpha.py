@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from PIL import Image
 
 
 def filled_colour(colour: NDArray[np.float32], alpha: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -27,28 +29,26 @@ def filled_colour(colour: NDArray[np.float32], alpha: NDArray[np.float32]) -> ND
 
 def _filled(colour: NDArray[np.float32], seen: NDArray[np.float32]) -> NDArray[np.float32]:
     """Fill from the same image at half the size, and so on until there is nothing left to fill."""
-    import cv2  # slow to import, and needed for transparency only
-
     if seen.all():
         return colour
     height, width = seen.shape
-    half = (-(-width // 2), -(-height // 2))
-    share = cv2.resize(seen, half, interpolation=cv2.INTER_AREA)
-    mean = _resized(colour * seen[..., None], half, cv2.INTER_AREA)
-    mean /= np.maximum(share, np.finfo(np.float32).tiny)[..., None]
-    smaller = _filled(mean, (share > 0).astype(np.float32))
-    return np.where(
-        seen[..., None] > 0, colour, _resized(smaller, (width, height), cv2.INTER_LINEAR)
-    )
+    half = (-(-height // 2), -(-width // 2))
+    share = _resized(seen[..., None], half, Image.Resampling.BOX)
+    mean = _resized(colour * seen[..., None], half, Image.Resampling.BOX)
+    mean /= np.maximum(share, np.finfo(np.float32).tiny)
+    smaller = _filled(mean, (share[..., 0] > 0).astype(np.float32))
+    wider = _resized(smaller, (height, width), Image.Resampling.BILINEAR)
+    return np.where(seen[..., None] > 0, colour, wider)
 
 
 def _resized(
-    colour: NDArray[np.float32], size: tuple[int, int], interpolation: int
+    colour: NDArray[np.float32], size: tuple[int, int], resampling: Image.Resampling
 ) -> NDArray[np.float32]:
-    import cv2
-
-    resized = np.asarray(cv2.resize(colour, size, interpolation=interpolation), np.float32)
-    return resized.reshape(size[1], size[0], -1)  # OpenCV drops a single channel
+    channels = [
+        Image.fromarray(channel).resize(size[::-1], resampling)
+        for channel in np.moveaxis(colour, -1, 0)
+    ]
+    return np.stack([np.asarray(channel) for channel in channels], -1)
 
 
 def keep_flat(sr: NDArray[np.float32], lq: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -61,10 +61,8 @@ def keep_flat(sr: NDArray[np.float32], lq: NDArray[np.float32]) -> NDArray[np.fl
         sr: (H·s, W·s), 0…1.
         lq: (H, W), 0…1.
     """
-    import cv2
-
     scale = sr.shape[0] // lq.shape[0]
-    around = np.ones((3, 3), np.uint8)
-    flat = cv2.erode(lq, around) == cv2.dilate(lq, around)
+    around = sliding_window_view(np.pad(lq, 1, mode="edge"), (3, 3))
+    flat = around.min((-2, -1)) == around.max((-2, -1))
     flat, lq = (a.repeat(scale, 0).repeat(scale, 1) for a in (flat, lq))
     return np.where(flat, lq, sr)

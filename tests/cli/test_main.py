@@ -228,7 +228,6 @@ def test_a_stdout_that_is_closed_is_no_traceback():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 cannot be told")
 def test_processes_of_a_command_find_nothing_in_the_current_folder(tmp_path):
     (tmp_path / "decoy.py").write_text("print('found')")
     child = "[sys.executable, '-c', 'import decoy']"
