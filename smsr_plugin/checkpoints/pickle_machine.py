@@ -79,6 +79,7 @@ class _Machine:
         self.stack: list[Value] = []
         self.memo: dict[object, Value] = {}
         self.storages: dict[str, Value] = {}
+        self.handed = 0  # values that calls were given
 
     def run(self, source: PickleSource) -> Value:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(source), start=1):
@@ -187,6 +188,13 @@ class _Machine:
 
     def call(self, _: object) -> None:
         arguments, function = self._take(), self._take()
+        # What a call makes is a copy, or drops a part: the pickle's value does not count them.
+        self.handed += arguments.weight
+        if self.handed > self.limits.values:
+            raise CheckpointError(
+                f"gives calls more than {self.limits.values:,} values, counted as often as they "
+                "are given"
+            )
         self.stack.append(call(function, arguments, self.limits))
 
     def attributes(self, _: object) -> None:

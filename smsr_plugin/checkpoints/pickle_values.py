@@ -16,7 +16,8 @@ class Limits(NamedTuple):
 
     opcodes: int = 2_000_000  #: About 45 for each tensor.
     depth: int = 32  #: Containers inside each other.
-    #: Values, where one that is referred to several times counts each time.
+    #: Values, where one that is referred to several times counts each time, and as many again that
+    #: calls are given.
     values: int = 4_000_000
     text: int = 1 << 20  #: Bytes of a string, or of whatever an opcode claims at once.
     dims: int = 64  #: Of a tensor; PyTorch's own limit.

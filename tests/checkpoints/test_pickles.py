@@ -42,6 +42,12 @@ def refusal(content: bytes, **limits: int) -> str:
     return str(caught.value)
 
 
+def storage(kind: bytes) -> bytes:
+    """Return the opcodes of a storage of two elements."""
+    words = [b"X" + struct.pack("<I", len(t)) + t for t in (b"storage", b"0", b"cpu")]
+    return b"(%sctorch\n%sStorage\n%s%sK\x02tQ" % (words[0], kind, words[1], words[2])
+
+
 def stepped(name: str) -> torch.optim.Optimizer:
     net = torch.nn.Linear(3, 2)
     optimizer = getattr(torch.optim, name)(net.parameters(), lr=0.01)
@@ -183,6 +189,26 @@ class TestLimits:
         assert check_pickle(PickleSource(content, Limits(values=10)))[0].weight == 10
         assert "refers to more than 9 values" in refusal(content, values=9)
 
+    def test_values_that_are_copied_by_calls_count_each_time(self):
+        """Nothing of what is called needs to be part of the result for the calls to take time."""
+        pairs = b"](" + b"X\x01\x00\x00\x00aK\x01\x86" * 3 + b"eq\x00"
+        ordered = b"ccollections\nOrderedDict\nh\x00\x85R"
+        content = b"\x80\x02(" + pairs + 3 * ordered + b"t."
+        assert pickle.loads(content)[1:] == 3 * ({"a": 1},)
+        assert check_pickle(PickleSource(content, Limits(values=33)))[0].weight == 32
+        assert "gives calls more than 32 values" in refusal(content, values=32)
+
+    def test_values_that_calls_drop_count_each_time(self):
+        """A parameter's `requires_grad`, which may be a copy of anything, is dropped."""
+        tensor = b"ctorch._utils\n_rebuild_tensor\n(" + storage(b"Float") + b"K\x00))tRq\x01"
+        counted = b"ccollections\nCounter\nh\x00\x85R"
+        parameter = b"ctorch._utils\n_rebuild_parameter\nh\x01" + counted + b"N\x87R"
+        counts = b"}(" + b"X\x01\x00\x00\x00aK\x01" * 5 + b"uq\x00"
+        content = b"\x80\x02(" + counts + tensor + 9 * parameter + b"t."
+        found = check_pickle(PickleSource(content))[0]
+        assert found.weight == 1 + 11 + 1 + 9
+        assert "gives calls more than 200 values" in refusal(content, values=200)
+
     def test_steps_and_texts(self):
         content = pickle.dumps(["abcdef"] * 3, 2)
         assert "more than 5 steps" in refusal(content, opcodes=5)
@@ -272,8 +298,6 @@ class TestStorages:
             read_file(path)
 
     def test_a_storage_is_described_once(self):
-        text = [b"X" + struct.pack("<I", len(t)) + t for t in (b"storage", b"0", b"cpu")]
-        storage = b"(%sctorch\n%%sStorage\n%s%sK\x02tQ" % (text[0], text[1], text[2])
-        first, second = storage % b"Float", storage % b"Byte"
+        first, second = storage(b"Float"), storage(b"Byte")
         assert check_pickle(PickleSource(b"\x80\x02]" + first + b"a."))[1] == {"0": 8}
         assert "in two ways" in refusal(b"\x80\x02](" + first + second + b"e.")
