@@ -1,60 +1,64 @@
-"""BasicSR's data sets of images, naming the file at fault when an image cannot be used."""
+"""BasicSR's data sets of images, with the reader of all commands in place of OpenCV.
+
+OpenCV takes planes of a TIFF for one another, and gives None for what it cannot read.
+"""
 # pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, cast
 
-from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.single_image_dataset import SingleImageDataset
 
-from smsr_plugin.images.files import DataError
-from smsr_plugin.names import first_line
-from smsr_plugin.training.data.pairs import set_up
+from smsr_plugin.data.lmdb_store import open_lmdb
+from smsr_plugin.images.header import Header
+from smsr_plugin.images.pixels import Pixels
+from smsr_plugin.training.data.client import ImageClient, decode_any, tensor_of
+from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 
 
-class NamedPairedImageDataset(PairedImageDataset):
-    """PairedImageDataset, as BasicSR reads images of any depth."""
+class NamedPairedImageDataset(CheckedPairedImageDataset):
+    """PairedImageDataset: as CheckedPairedImageDataset, but images of any depth are taken.
 
-    def __init__(self, opt: Mapping[str, Any]) -> None:
-        opt = deepcopy(dict(opt))
-        set_up(self, opt)
+    Grey becomes three equal channels, in training as well, and opacity is left out.
+    """
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        try:
-            return cast(Any, super()).__getitem__(index)
-        except Exception as error:
-            paths = cast(Any, self).paths[index]
-            names = f"gt image {paths['gt_path']} and lq image {paths['lq_path']}"
-            raise DataError(f"{names}: cannot be used: {_reason(error)}") from error
+    def _decode(self, content: bytes, name: str) -> tuple[Pixels, Header]:
+        return decode_any(content, name)
 
 
 class NamedSingleImageDataset(SingleImageDataset):
-    """SingleImageDataset; `meta_info_file: ~` is the same as no list."""
+    """SingleImageDataset; `meta_info_file: ~` is the same as no list.
+
+    BasicSR's own takes red for blue where `color` is `y`.
+    """
 
     def __init__(self, opt: Mapping[str, Any]) -> None:
         opt = deepcopy(dict(opt))
         if opt.get("meta_info_file") is None:
             opt.pop("meta_info_file", None)
+        if opt["io_backend"]["type"] == "lmdb":
+            open_lmdb(Path(opt["dataroot_lq"]))
         super().__init__(opt)
+        self._keys, self._client = opt, None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An open LMDB does not cross into another process.
+        return self.__dict__ | {"_client": None}
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        try:
-            return cast(Any, super()).__getitem__(index)
-        except Exception as error:
-            reason = _reason(error)
-            raise DataError(
-                f"lq image {cast(Any, self).paths[index]}: cannot be used: {reason}"
-            ) from error
+        """Return lq (C, H, W), 0…1, and its path or key.
 
-
-def _reason(error: Exception) -> str:
-    """Return what an error says; of an image that cannot be decoded OpenCV returns None."""
-    if isinstance(error, AttributeError):
-        return "it is no image that OpenCV reads"
-    return first_line(error)
+        Raises:
+            DataError: If the image is missing, damaged, or of a kind that is refused.
+        """
+        if self._client is None:
+            self._client = ImageClient(self._keys)
+        path = cast(Any, self).paths[index]
+        return {"lq": tensor_of(self._client.load(path, "lq").rgb, self._keys), "lq_path": path}
 
 
 #: In place of BasicSR's, by their `type`.

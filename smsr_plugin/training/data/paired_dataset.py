@@ -4,32 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from basicsr.data.paired_image_dataset import PairedImageDataset
 from basicsr.data.transforms import augment, paired_random_crop
-from basicsr.utils import rgb2ycbcr
-from torch import Tensor
-from torchvision.transforms.functional import normalize
 
-from smsr_plugin.data.lmdb_store import META_INFO, open_lmdb, read_entry, read_keys
-from smsr_plugin.images.errors import ImageError
+from smsr_plugin.data.lmdb_store import open_lmdb, read_keys
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.header import GREY, Header
-from smsr_plugin.images.pixels import Rgb, to_unit
-from smsr_plugin.images.reading import content_of
+from smsr_plugin.images.pixels import Pixels, to_unit
 from smsr_plugin.images.rgb import decode_with_header
-from smsr_plugin.staging import open_regular
+from smsr_plugin.training.data.client import ROOTS, ImageClient, Loaded, tensor_of
 from smsr_plugin.training.data.data_order import draw_by_detail
 from smsr_plugin.training.data.pairs import set_up
 from smsr_plugin.training.options.datasets import MAX_DRAWS
 
-_ROOTS = {"gt": "dataroot_gt", "lq": "dataroot_lq"}
-_OPTIONS = (*_ROOTS.values(), "io_backend", "scale", "phase")
+_OPTIONS = (*ROOTS.values(), "io_backend", "scale", "phase")
 KINDS = ("lmdb", "disk")
 _TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
 
@@ -57,7 +48,7 @@ class CheckedPairedImageDataset(PairedImageDataset):
         opt = deepcopy(dict(opt))
         try:
             _check_options(opt)
-            opt |= {option: str(Path(opt[option])) for option in _ROOTS.values()}
+            opt |= {option: str(Path(opt[option])) for option in ROOTS.values()}
             set_up(self, opt)
             if not self.paths:
                 raise DataError(f"there are no image pairs in {self.gt_folder}")
@@ -71,8 +62,8 @@ class CheckedPairedImageDataset(PairedImageDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return what the parent does: lq and gt (3, H, W), RGB, 0…1, and their paths or keys."""
         if self.file_client is None:
-            self.file_client = _CheckedClient(self.opt)
-        paths = {role: self.paths[index][f"{role}_path"] for role in _ROOTS}
+            self.file_client = ImageClient(self.opt, self._decode)
+        paths = {role: self.paths[index][f"{role}_path"] for role in ROOTS}
         loaded = {role: self.file_client.load(path, role) for role, path in paths.items()}
         if fault := self._fault(loaded["gt"], loaded["lq"]):
             raise DataError(f"{loaded['gt'].name} and {loaded['lq'].name}: {fault}")
@@ -82,13 +73,19 @@ class CheckedPairedImageDataset(PairedImageDataset):
         else:
             gt = gt[: lq.shape[0] * self.opt["scale"], : lq.shape[1] * self.opt["scale"]]
         return {
-            "lq": self._tensor(lq),
-            "gt": self._tensor(gt),
+            "lq": tensor_of(lq, self.opt),
+            "gt": tensor_of(gt, self.opt),
             "lq_path": paths["lq"],
             "gt_path": paths["gt"],
         }
 
-    def _patch(self, gt: Rgb, lq: Rgb, name: str) -> tuple[Rgb, Rgb]:
+    def _decode(self, content: bytes, name: str) -> tuple[Pixels, Header]:
+        rgb, header = decode_with_header(content, name)
+        if header.colour == GREY and self.opt["phase"] == "train":
+            raise DataError(f"{name}: is grey, but training expects RGB; convert or remove it")
+        return rgb, header
+
+    def _patch(self, gt: Pixels, lq: Pixels, name: str) -> tuple[Pixels, Pixels]:
         """Draw a patch of a pair, turned and mirrored by chance."""
         gt_size, scale = self.opt["gt_size"], self.opt["scale"]
         if (draws := self.opt.get("detail_draws", 1)) > 1:
@@ -101,17 +98,6 @@ class CheckedPairedImageDataset(PairedImageDataset):
             pair = paired_random_crop(gt, lq, gt_size, scale, name)
         turned: Any = augment(list(pair), self.opt["use_hflip"], self.opt["use_rot"])
         return turned[0], turned[1]
-
-    def _tensor(self, rgb: Rgb) -> Tensor:
-        pixels = to_unit(rgb)
-        if self.opt.get("color") == "y":
-            pixels = rgb2ycbcr(pixels, y_only=True)[..., None]
-        tensor = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32))
-        if self.mean is not None or self.std is not None:
-            channels = tensor.shape[0]
-            mean, std = self.mean or [0.0] * channels, self.std or [1.0] * channels
-            normalize(tensor, mean, std, inplace=True)
-        return tensor
 
     def _fault(self, gt: Loaded, lq: Loaded) -> str | None:
         """Say why two images are no pair, None if they are."""
@@ -138,58 +124,6 @@ class CheckedPairedImageDataset(PairedImageDataset):
         return None
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """An image: how errors call it, its pixels (H, W, 3), upright, and what its file says."""
-
-    name: str
-    rgb: Rgb
-    header: Header
-
-
-class _CheckedClient:
-    """Stands for BasicSR's FileClient: images, decoded by the reader of all commands."""
-
-    def __init__(self, opt: Mapping[str, Any]) -> None:
-        self._roots = {role: opt[option] for role, option in _ROOTS.items()}
-        self._grey_allowed = opt["phase"] != "train"
-        self._lmdbs = None
-        if opt["io_backend"]["type"] == "lmdb":
-            self._lmdbs = {role: open_lmdb(Path(root)) for role, root in self._roots.items()}
-
-    def name(self, path: str, role: str) -> str:
-        """Return how errors call an image."""
-        if self._lmdbs is None:
-            return f"{role} image {path}"
-        return f"{role} image {path!r} of {self._roots[role]}"
-
-    def load(self, path: str, role: str) -> Loaded:
-        """Read and decode an image.
-
-        Raises:
-            DataError: If it is missing, cut short, damaged, or of a wrong kind.
-        """
-        name = self.name(path, role)
-        rgb, header = decode_with_header(self._read(path, role, name), name)
-        if header.colour == GREY and not self._grey_allowed:
-            raise DataError(f"{name}: is grey, but training expects RGB; convert or remove it")
-        return Loaded(name, rgb, header)
-
-    def _read(self, path: str, role: str, name: str) -> bytes:
-        if self._lmdbs is None:
-            try:
-                with open_regular(Path(path)) as file:  # a list of files may name a device
-                    return content_of(file)
-            except OSError as error:
-                raise DataError(f"{name}: cannot be read ({error.strerror})") from error
-            except ImageError as error:
-                raise DataError(f"{name}: {error}") from error
-        content = read_entry(self._lmdbs[role], path)
-        if content is None:
-            raise DataError(f"{name}: {META_INFO} lists it, but the LMDB does not hold it")
-        return content
-
-
 def _check_options(opt: Mapping[str, Any]) -> None:
     required = _OPTIONS + (_TRAIN_OPTIONS if opt.get("phase") == "train" else ())
     missing = [option for option in required if opt.get(option) is None]
@@ -206,7 +140,7 @@ def _check_options(opt: Mapping[str, Any]) -> None:
     if not isinstance(opt["io_backend"], Mapping) or opt["io_backend"].get("type") not in KINDS:
         raise DataError(f"io_backend needs a type, lmdb or disk; got {opt['io_backend']!r}")
     kind = opt["io_backend"]["type"]
-    for option in _ROOTS.values():
+    for option in ROOTS.values():
         root = Path(opt[option])
         if not root.is_dir():
             raise DataError(f"{option}: {root} is not a folder")
@@ -219,7 +153,7 @@ def _check_options(opt: Mapping[str, Any]) -> None:
         elif not any(path.is_file() for path in root.iterdir()):
             raise DataError(f"{option}: {root} holds no files")
     if kind == "lmdb":
-        _check_same_keys(*(Path(opt[option]) for option in _ROOTS.values()))
+        _check_same_keys(*(Path(opt[option]) for option in ROOTS.values()))
 
 
 def _check_same_keys(*roots: Path) -> None:

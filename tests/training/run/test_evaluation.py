@@ -8,7 +8,7 @@ import torch
 from basicsr.archs.srresnet_arch import MSRResNet
 from basicsr.metrics import calculate_psnr
 from commands import run_test
-from option_files import evaluation_options, write_options
+from option_files import REMOVED, evaluation_options, write_options
 
 
 @pytest.fixture
@@ -35,14 +35,29 @@ def test_images_and_metrics(tmp_path, pairs, weights, capsys):
     assert "smsr test: error" not in capsys.readouterr().err
 
 
-def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys):
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "dataroot_gt: {empty} holds no files"),
+        (
+            {
+                "datasets:test:type": "SingleImageDataset",
+                "datasets:test:dataroot_gt": REMOVED,
+                "val:metrics": REMOVED,
+            },
+            "there are no images in {empty}; check the dataroot options",
+        ),
+    ],
+)
+def test_an_empty_folder_is_an_error(tmp_path, pairs, weights, capsys, changes, message):
     (tmp_path / "empty").mkdir()
     empty = {f"datasets:test:dataroot_{r}": str(tmp_path / "empty") for r in ("gt", "lq")}
-    options = evaluation_options(pairs, weights, empty)
+    options = evaluation_options(pairs, weights, empty | changes)
     option_file = write_options(tmp_path / "tiny.yml", options)
     assert run_test(["-opt", str(option_file), "--root", str(tmp_path)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("smsr test: error: data set pairs: there are no images in ")
+    told = message.format(empty=tmp_path / "empty")
+    assert last == f"smsr test: error: data set pairs: {told}"
 
 
 def test_weights_must_be_given(tmp_path, pairs, weights, capsys):
