@@ -3,8 +3,9 @@
     python scripts/kill_loop.py -opt FILE --root DIR --rounds 30
 
 First the training runs without being stopped. Then each round starts it anew, kills it with its
-workers at a random moment between its start and the time that the whole took, resumes it, and
-compares the final weights bit by bit. The exit code is 0 if all of them are equal. The processes
+workers at a random moment in or before a random iteration, resumes it, and compares the final
+weights bit by bit. The log tells the moment, not the clock, so that moments spread over the whole
+training however busy the machine is. The exit code is 0 if all weights are equal. The processes
 come from a fork server, so that a round costs little.
 """
 
@@ -25,15 +26,21 @@ import torch
 
 from smsr_plugin.training.options.file import read_option_file
 
+#: Of the log, which has a line for each iteration.
+ITERATION = re.compile(r"iter: *([\d,]+), lr:")
+EVERY_ITERATION = "logger:print_freq=1"
+#: Seconds between two looks into the log.
+LOOK = 0.005
 RESUMED = re.compile(r"Resuming from .*, iteration (\d+)\.")
 
 
 def main() -> int:
     args = parse_args()
-    name = read_option_file(args.opt)["name"]
-    experiment = args.root / "experiments" / name
+    options = read_option_file(args.opt)
+    experiment = args.root / "experiments" / options["name"]
+    total_iter = options["train"]["total_iter"]
     command = ["train", "-opt", str(args.opt.resolve()), "--root", str(args.root.resolve())]
-    command += ["--auto_resume"]
+    command += ["--auto_resume", "--force_yml", EVERY_ITERATION]
     shutil.rmtree(experiment, ignore_errors=True)
     run_to_end(["options"])  # the fork server has imported everything when the clock starts
     start = time.monotonic()
@@ -48,14 +55,15 @@ def main() -> int:
         killed = False
         while not killed:  # the run may end before the moment comes
             shutil.rmtree(experiment, ignore_errors=True)
-            delay = generator.uniform(0, seconds)
-            killed = run_and_kill(command, delay)
+            iteration = generator.randrange(total_iter)
+            rest = generator.uniform(0, 2 * seconds / total_iter)
+            killed = run_and_kill(command, experiment, iteration, rest)
         resumed = RESUMED.search(run_to_end(command))
         same = equal(final_weights(experiment), straight)
         identical += same
         where = f"resumed at iteration {resumed[1]}" if resumed else "started afresh"
         result = "equal" if same else "DIFFERENT"
-        print(f"{number}: killed after {delay:.2f} s, {where}: {result}", flush=True)
+        print(f"{number}: killed after iteration {iteration}, {where}: {result}", flush=True)
     print(f"{identical} of {args.rounds} endings are identical")
     return 0 if identical == args.rounds else 1
 
@@ -82,13 +90,29 @@ def run_to_end(command: list[str]) -> str:
     return out
 
 
-def run_and_kill(command: list[str], delay: float) -> bool:
-    """Start a training, kill it with its workers after `delay` seconds; whether it was in time."""
+def run_and_kill(command: list[str], experiment: Path, iteration: int, rest: float) -> bool:
+    """Start a training, and kill it with its workers; return whether that was in time.
+
+    Args:
+        command: Of the training.
+        experiment: Its folder.
+        iteration: Which one the log must tell of before it is killed.
+        rest: Seconds from there.
+    """
     with tempfile.TemporaryDirectory() as folder:
         process = forked.start(command, Path.cwd(), Path(folder))
-        process.join(delay)
+        while logged(experiment) < iteration and process.is_alive():
+            time.sleep(LOOK)
+        process.join(rest)
         forked.kill(process)
     return process.exitcode == -signal.SIGKILL
+
+
+def logged(experiment: Path) -> int:
+    """Return the last iteration that the log tells of, 0 for none."""
+    text = "".join(path.read_text() for path in experiment.glob("train_*.log"))
+    found = ITERATION.findall(text)
+    return int(found[-1].replace(",", "")) if found else 0
 
 
 def final_weights(experiment: Path) -> dict[str, torch.Tensor]:
