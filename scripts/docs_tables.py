@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 
 from smsr_plugin.compare.image_report import ratios
 from smsr_plugin.compare.results import Comparison, Measurement
@@ -129,6 +130,40 @@ def models(folder: str) -> str:
     return f"{table(['', *card['figures']], rows)}\n"
 
 
+#: How the networks in the package were run: what a row is called, by the label in the results.
+FORMS = {
+    "SMSR sparse": "sparse, fp32",
+    "SMSR dense twin openvino": "dense twin in OpenVINO, fp32",
+    "SMSR sparse bf16": "sparse, bf16",
+    "SMSR dense twin openvino bf16": "dense twin in OpenVINO, bf16",
+}
+
+
+def model_seconds() -> str:
+    """Return PSNR and the mean seconds of an image of the networks in the package, by set."""
+    rows, sets = [], ("Set5", "Set14", "B100")
+    for scale in (2, 3, 4):
+        path = ROOT / f"docs/benchmarks/epyc/models/x{scale}/results.json"
+        comparison = Comparison.from_json(path.read_text("utf-8"))
+        for network in comparison.networks:
+            if network.label not in FORMS:
+                continue
+            cells = []
+            for name in sets:
+                found = [m for m in network.measurements if m.set_name == name]
+                psnr = fmean(m.quality.psnr_y for m in found if m.quality)
+                seconds = fmean(m.median for m in found if m.median)
+                cells.append(f"{psnr:.2f}, {seconds_text(seconds)}")
+            rows.append(
+                [
+                    f"[x{scale}](../benchmarks/epyc/models/x{scale}/results.md)",
+                    FORMS[network.label],
+                    *cells,
+                ]
+            )
+    return f"{table(['', '', *sets], rows)}\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "seconds, EPYC": lambda: times("epyc"),
     "gain, EPYC": lambda: gains("epyc"),
@@ -136,6 +171,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "times as fast, Xeon": lambda: factors("xeon"),
     "models": lambda: models("docs/models/"),
     "models, here": lambda: models(""),
+    "seconds of the models": model_seconds,
 }
 
 
