@@ -24,7 +24,7 @@ _context.set_forkserver_preload(
         "smsr_plugin.onnx_export",
         "smsr_plugin.report.measurements",
         "smsr_plugin.training.run.pipeline",
-        "smsr_plugin.upscale.batch",
+        "smsr_plugin.upscaling.batch",
     ]
 )
 

@@ -17,7 +17,7 @@ from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.files import list_images
 from smsr_plugin.images.pixels import as_lq, luma, to_image
 from smsr_plugin.images.rgb import read_rgb
-from smsr_plugin.upscale.network import Network
+from smsr_plugin.upscaling.network import Network
 
 
 def main(weights: Path, folder: Path, tile: int = 128, overlap: int = 32) -> None:

@@ -1,6 +1,7 @@
 """SMSR for BasicSR: learned sparsity for super-resolution, and inference that uses it.
 
-The exports are loaded on first use, and none of them needs BasicSR. `Runtime` does without PyTorch.
+The exports are loaded on first use, and none of them needs BasicSR. `upscale`,
+`Upscaler` and `Runtime` do without PyTorch.
 """
 
 from __future__ import annotations
@@ -17,8 +18,19 @@ if TYPE_CHECKING:
     from smsr_plugin.config import SMSRConfig
     from smsr_plugin.runtime import Runtime
     from smsr_plugin.sparse import SparseNetwork, to_sparse
+    from smsr_plugin.upscaling.images import Upscaler, upscale
 
-__all__ = ["Runtime", "SMSR", "SMSRConfig", "SparseNetwork", "load", "save", "to_sparse"]
+__all__ = [
+    "Runtime",
+    "SMSR",
+    "SMSRConfig",
+    "SparseNetwork",
+    "Upscaler",
+    "load",
+    "save",
+    "to_sparse",
+    "upscale",
+]
 
 _export, __dir__ = lazy.exports(
     __name__,
@@ -27,9 +39,11 @@ _export, __dir__ = lazy.exports(
         "SMSR": "smsr_plugin.archs.smsr_arch",
         "SMSRConfig": "smsr_plugin.config",
         "SparseNetwork": "smsr_plugin.sparse",
+        "Upscaler": "smsr_plugin.upscaling.images",
         "load": "smsr_plugin.checkpoints",
         "save": "smsr_plugin.checkpoints",
         "to_sparse": "smsr_plugin.sparse",
+        "upscale": "smsr_plugin.upscaling.images",
     },
 )
 

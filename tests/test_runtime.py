@@ -26,8 +26,8 @@ from smsr_plugin.checkpoints.converted import CONFIG, read_converted
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.runtime import Runtime, UnsuitedError
-from smsr_plugin.upscale.network import Network
-from smsr_plugin.upscale.upscaler import Upscaler
+from smsr_plugin.upscaling.enlarger import Enlarger
+from smsr_plugin.upscaling.network import Network
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 PRECISIONS = ["fp32", *(["bf16"] if kernels.has_half() else [])]
@@ -71,7 +71,7 @@ def test_upscale_imports_no_pytorch_and_gives_its_pixels(tmp_path, precision):
     said = upscale(tmp_path / "in.png", "-o", tmp_path / "out.png", *options)
     assert said == "[]\n"
     network = Network(smsr_plugin.load(), precision=precision, density=0.4)
-    expected = Upscaler(network)(Picture(pixels)).picture.colour
+    expected = Enlarger(network)(Picture(pixels)).picture.colour
     with Image.open(tmp_path / "out.png") as image:
         assert np.array_equal(np.asarray(image), expected)
 

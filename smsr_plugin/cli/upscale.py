@@ -34,11 +34,9 @@ from smsr_plugin.config import UPSCALES
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
-    from smsr_plugin.archs.smsr_arch import SMSR
     from smsr_plugin.processes import Processes
-    from smsr_plugin.runtime import Runtime
-    from smsr_plugin.upscale.batch import Batch, Outcome
-    from smsr_plugin.upscale.inputs import Job
+    from smsr_plugin.upscaling.batch import Batch, Outcome
+    from smsr_plugin.upscaling.inputs import Job
 
 #: What other programs call what is called otherwise here.
 HABITS = {
@@ -143,8 +141,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, processes: Processes) -> int:
     from smsr_plugin.cli.upscale_report import report, summary
-    from smsr_plugin.upscale.batch import State, sweep
-    from smsr_plugin.upscale.inputs import Naming, plan
+    from smsr_plugin.upscaling.batch import State, sweep
+    from smsr_plugin.upscaling.inputs import Naming, plan
 
     try:
         naming = Naming(args.out, args.suffix, args.ext, args.masks)
@@ -199,42 +197,24 @@ def _silence_decoders() -> None:
 
 def _batch(args: argparse.Namespace) -> Batch:
     """Load the network. Raises ValueError if it cannot be used as asked."""
-    from smsr_plugin.checkpoints.shipped import default_weights
-    from smsr_plugin.upscale.batch import Batch
-    from smsr_plugin.upscale.network import Network
-    from smsr_plugin.upscale.upscaler import Upscaler
+    from smsr_plugin.upscaling.batch import Batch
+    from smsr_plugin.upscaling.enlarger import Enlarger
+    from smsr_plugin.upscaling.loading import load_network
 
-    weights = args.weights or default_weights(args.scale, args.outscale)
-    options = {"density": args.density, "threshold": args.threshold, "precision": args.precision}
-    sizes = {"tile": args.tile, "overlap": args.tile_overlap}
-    runtime = None if args.dense else _runtime(args, weights, options)
-    if runtime is not None:
-        network = Network(runtime, **sizes)
-    else:
-        network = Network(_load(args, weights), dense=args.dense, **options, **sizes)
-    upscaler = Upscaler(network, args.outscale)
-    return Batch(upscaler, args.skip_existing, args.max_pixels, args.quality)
-
-
-def _runtime(args: argparse.Namespace, weights: Path, options: dict[str, Any]) -> Runtime | None:
-    """Return the network without PyTorch, None where that cannot be."""
-    from smsr_plugin.runtime import Runtime, UnsuitedError
-
-    try:
-        return Runtime.load(weights, scale=args.scale, threads=args.threads, **options)
-    except UnsuitedError:
-        return None
-
-
-def _load(args: argparse.Namespace, weights: Path) -> SMSR:
-    """Return the network in PyTorch, or raise CheckpointError."""
-    import torch
-
-    from smsr_plugin.checkpoints import load
-
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return load(weights, scale=args.scale)
+    network = load_network(
+        args.weights,
+        scale=args.scale,
+        outscale=args.outscale,
+        density=args.density,
+        threshold=args.threshold,
+        precision=args.precision,
+        dense=args.dense,
+        threads=args.threads,
+        tile=args.tile,
+        overlap=args.tile_overlap,
+    )
+    enlarger = Enlarger(network, args.outscale)
+    return Batch(enlarger, args.skip_existing, args.max_pixels, args.quality)
 
 
 def _work(

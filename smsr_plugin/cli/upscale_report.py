@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from smsr_plugin.names import listed, printable
-from smsr_plugin.upscale.batch import Outcome, State
-from smsr_plugin.upscale.inputs import Job
+from smsr_plugin.upscaling.batch import Outcome, State
+from smsr_plugin.upscaling.inputs import Job
 
 #: The summary names so many failed images, and how many more there are.
 MOST_NAMES = 8

@@ -44,7 +44,7 @@ def read_header(file: BinaryIO) -> Header:
         return header.upright(
             kind,
             image.size,
-            _colour(image),
+            colour_of(image),
             transparency=image.has_transparency_data,
             orientation=orientation,
         )
@@ -53,7 +53,7 @@ def read_header(file: BinaryIO) -> Header:
 def decode(content: bytes) -> Decoded:
     """Decode a whole file, the first frame of several."""
     with Image.open(BytesIO(content), formats=KINDS) as image:
-        colour = _colour(image)
+        colour = colour_of(image)
         image.load()
         notes, profile, decoded = (), image.info.get("icc_profile"), image
         exif = parsed_exif(image.info.get("exif"))
@@ -68,17 +68,18 @@ def decode(content: bytes) -> Decoded:
             notes += ("its gain map, which makes it HDR, was left out",)
         elif image.format != "MPO" and getattr(image, "is_animated", False):
             notes += (FIRST_FRAME,)
-        pixels, alpha = _pixels(decoded, colour)
+        pixels, alpha = pixels_of(decoded, colour)
     return Decoded(pixels, alpha, profile, exif or Image.Exif(), notes=notes)
 
 
-def _colour(image: Image.Image) -> str:
+def colour_of(image: Image.Image) -> str:
+    """Return GREY, RGB, PALETTE or CMYK, or raise ImageError."""
     if image.mode in COLOURS:
         return COLOURS[image.mode]
     raise ImageError(f"expected grey, RGB or palette of 8 or 16 bits, got mode {image.mode!r}")
 
 
-def _pixels(image: Image.Image, colour: str) -> tuple[Pixels, Pixels | None]:
+def pixels_of(image: Image.Image, colour: str) -> tuple[Pixels, Pixels | None]:
     """Return colour (H, W, C) and opacity (H, W), or None, of an image of 8 bits."""
     mode = "L" if colour == header.GREY else "RGB"
     if not image.has_transparency_data:

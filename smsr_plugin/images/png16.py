@@ -69,7 +69,7 @@ def pack_pixels(pixels: NDArray[np.uint16], level: int) -> bytes:
     differences = lines[:, 1:].reshape(stored.shape)
     differences[:, 0] = stored[:, 0]
     np.subtract(stored[:, 1:], stored[:, :-1], out=differences[:, 1:])
-    return zlib.compress(lines, level)
+    return zlib.compress(lines.tobytes(), level)
 
 
 def _inflated(packed: bytes, size: int) -> NDArray[np.uint8]:
@@ -126,4 +126,5 @@ def _predicted(
     nearest = np.where(to_above <= to_corner, above, corner)
     is_left = (to_left <= to_above) & (to_left <= to_corner)
     paeth = np.where(is_left, left, nearest)
-    return np.choose(filters, (0, left, above, (left + above) >> 1, paeth))
+    found = np.stack((np.zeros_like(left), left, above, (left + above) >> 1, paeth))
+    return np.take_along_axis(found, filters[None].astype(np.intp), 0)[0]

@@ -94,7 +94,7 @@ def _png_pixels(picture: Picture) -> bytes:
     height, width = pixels.shape[:2]
     colour_type = COLOUR_TYPES[1 if pixels.ndim == 2 else pixels.shape[2]]
     head = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    data = pack_pixels(pixels.reshape(height, width, -1), PNG_COMPRESS_LEVEL)
+    data = pack_pixels(pixels.reshape(height, width, -1).astype(np.uint16), PNG_COMPRESS_LEVEL)
     return SIGNATURE + chunk_bytes(Chunk(b"IHDR", head)) + chunk_bytes(Chunk(b"IDAT", data)) + END
 
 

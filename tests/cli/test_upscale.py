@@ -26,10 +26,10 @@ from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.writing import QUALITY
-from smsr_plugin.upscale import batch as batch_module
-from smsr_plugin.upscale.inputs import EXTENSIONS, Naming
-from smsr_plugin.upscale.network import Network
-from smsr_plugin.upscale.tiles import OVERLAP
+from smsr_plugin.upscaling import batch as batch_module
+from smsr_plugin.upscaling.inputs import EXTENSIONS, Naming
+from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.tiles import OVERLAP
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,7 @@ def test_what_a_killed_run_was_writing_is_swept(tmp_path):
 
 
 def test_tiles_for_want_of_memory_are_noted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("smsr_plugin.upscale.network.available_bytes", lambda: 900_000)
+    monkeypatch.setattr("smsr_plugin.upscaling.network.available_bytes", lambda: 900_000)
     save(tmp_path / "a.png", eight(8, 200))
     assert main(["upscale", "a.png", "-o", "out"]) == 0
     noted = "note: a.png: cut into 2 smaller tiles for want of memory, which changes the result"

@@ -46,7 +46,7 @@ def contents(folder):
 
 def act_at(image: str, action: Callable[[], None]) -> None:
     """Do something before an image is read."""
-    from smsr_plugin.upscale import batch
+    from smsr_plugin.upscaling import batch
 
     read = batch.read_picture
 

@@ -12,8 +12,8 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import masked_cost
 from smsr_plugin.runtime import Inferred
 from smsr_plugin.sparse import SparseNetwork, to_sparse
-from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.memory import torch_bytes_per_pixel
+from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling.memory import torch_bytes_per_pixel
 
 
 class PyTorchModel:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.inputs import Job, Naming, plan
+from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling.inputs import Job, Naming, plan
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from smsr_plugin.images.files import DataError, Listing, search
 from smsr_plugin.images.formats import FORMATS
-from smsr_plugin.upscale.errors import RequestError
+from smsr_plugin.upscaling.errors import RequestError
 
 #: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
 EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")

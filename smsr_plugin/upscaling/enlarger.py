@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from PIL import Image as PillowImage
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.pixels import from_unit, to_unit
-from smsr_plugin.upscale.alpha import filled_colour, keep_flat
-from smsr_plugin.upscale.memory import result_bytes
-from smsr_plugin.upscale.network import Image, Network, NetworkRun, Progress
+from smsr_plugin.upscaling.alpha import filled_colour, keep_flat
+from smsr_plugin.upscaling.memory import result_bytes
+from smsr_plugin.upscaling.network import Image, Network, NetworkRun, Progress
+
+#: Colour (H, W, C) or opacity (H, W).
+Unit = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,16 @@ class Upscaled:
     run: NetworkRun
 
 
-class Upscaler:
+class Enlarged(NamedTuple):
+    """An image in about 0…1, not clamped, and how it came about; see `Upscaled`."""
+
+    colour: Unit  #: (H, W, C)
+    alpha: Unit | None  #: (H, W)
+    lq: Image  #: (3, H, W), what the network saw
+    run: NetworkRun
+
+
+class Enlarger:
     """Enlarges pictures with a network.
 
     Grey is run as RGB and comes back as grey. Opacity is run through the network as a grey image
@@ -57,21 +70,38 @@ class Upscaler:
         Raises:
             ImageError: If the result would not fit into memory.
         """
-        self._check_memory(*picture.size)
-        colour = to_unit(picture.colour)
-        if picture.alpha is not None:
-            colour = filled_colour(colour, to_unit(picture.alpha))
-        lq = _rgb(colour)
-        run = self.network(lq, progress)
-        sr = self._resized(run.sr, picture.size)
-        if picture.is_grey:
-            sr = sr.mean(0, keepdims=True)
-        larger = replace(picture, colour=from_unit(sr.transpose(1, 2, 0), picture.dtype))
-        if picture.alpha is not None:
-            opacity = from_unit(self._opacity(to_unit(picture.alpha)), picture.dtype)
-            larger = replace(larger, alpha=opacity)
+        alpha = None if picture.alpha is None else to_unit(picture.alpha)
+        colour, alpha, lq, run = self.enlarged(to_unit(picture.colour), alpha, progress)
+        larger = replace(picture, colour=from_unit(colour, picture.dtype))
+        if alpha is not None:
+            larger = replace(larger, alpha=from_unit(alpha, picture.dtype))
         seen = from_unit(lq.transpose(1, 2, 0), np.dtype(np.uint8)).astype(np.uint8, copy=False)
         return Upscaled(larger, seen, run)
+
+    def enlarged(
+        self, colour: Unit, alpha: Unit | None, progress: Progress = lambda done, tiles: None
+    ) -> Enlarged:
+        """Enlarge an image in 0…1.
+
+        Args:
+            colour: (H, W, 3) RGB or (H, W, 1) grey.
+            alpha: (H, W) opacity, None if opaque.
+            progress: Called on the way.
+
+        Raises:
+            ImageError: If the result would not fit into memory.
+        """
+        height, width = colour.shape[:2]
+        self._check_memory(width, height)
+        if alpha is not None:
+            colour = filled_colour(colour, alpha)
+        lq = _rgb(colour)
+        run = self.network(lq, progress)
+        sr = self._resized(run.sr, (width, height))
+        if colour.shape[2] == 1:
+            sr = sr.mean(0, keepdims=True)
+        opacity = None if alpha is None else self._opacity(alpha)
+        return Enlarged(sr.transpose(1, 2, 0), opacity, lq, run)
 
     def _opacity(self, alpha: NDArray[np.float32]) -> NDArray[np.float32]:
         height, width = alpha.shape

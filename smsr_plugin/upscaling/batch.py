@@ -16,10 +16,10 @@ from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.reading import read_picture
 from smsr_plugin.images.writing import QUALITY, write_picture
 from smsr_plugin.staging import sweep_temporary
-from smsr_plugin.upscale.inputs import Job
-from smsr_plugin.upscale.memory import is_shortage
-from smsr_plugin.upscale.network import NetworkRun
-from smsr_plugin.upscale.upscaler import Upscaled, Upscaler
+from smsr_plugin.upscaling.enlarger import Enlarger, Upscaled
+from smsr_plugin.upscaling.inputs import Job
+from smsr_plugin.upscaling.memory import is_shortage
+from smsr_plugin.upscaling.network import NetworkRun
 
 #: Called with the source, and how many of its tiles are done.
 BatchProgress = Callable[[Path, int, int], None]
@@ -67,13 +67,13 @@ class Batch:
     """How to run over images.
 
     Attributes:
-        upscaler: Enlarges one.
+        enlarger: Of one.
         skip_existing: Leave out images all of whose results are there.
         max_pixels: Refuse larger images; see `read_picture`.
         quality: Of JPEG and WebP.
     """
 
-    upscaler: Upscaler
+    enlarger: Enlarger
     skip_existing: bool = False
     max_pixels: int | None = None
     quality: int = QUALITY
@@ -97,7 +97,7 @@ class Batch:
     def _one(self, job: Job, progress: BatchProgress) -> Outcome:
         start = time.perf_counter()
         picture = read_picture(job.source, self.max_pixels)
-        check_size(job.target, *self.upscaler.size_of(*picture.size))
+        check_size(job.target, *self.enlarger.size_of(*picture.size))
         upscaled = self._upscaled(picture, lambda *tiles: progress(job.source, *tiles))
         run = upscaled.run
         if job.masks is not None:
@@ -117,11 +117,11 @@ class Batch:
 
     def _upscaled(self, picture: Picture, progress: Callable[[int, int], None]) -> Upscaled:
         try:
-            return self.upscaler(picture, progress)
+            return self.enlarger(picture, progress)
         except (MemoryError, RuntimeError) as error:
             if not is_shortage(error):
                 raise
-            advice = "" if self.upscaler.network.tile is None else ": try smaller tiles"
+            advice = "" if self.enlarger.network.tile is None else ": try smaller tiles"
             raise ImageError(f"{SHORTAGE}{advice}") from error
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
 from smsr_plugin.cli.main import main
-from smsr_plugin.upscale.luma import joined, luma_and_chroma
-from smsr_plugin.upscale.network import Network
+from smsr_plugin.upscaling.luma import joined, luma_and_chroma
+from smsr_plugin.upscaling.network import Network
 
 # isort: split
 from basicsr.utils import rgb2ycbcr

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.runtime import Inferred, Runtime
-from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.luma import joined, luma_and_chroma
-from smsr_plugin.upscale.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
-from smsr_plugin.upscale.tiles import OVERLAP, Span, grid, smallest_tile
+from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling.luma import joined, luma_and_chroma
+from smsr_plugin.upscaling.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
+from smsr_plugin.upscaling.tiles import OVERLAP, Span, grid, smallest_tile
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
@@ -107,7 +107,9 @@ class Network:
         if isinstance(net, Runtime):
             self.model: Model = net
         else:
-            from smsr_plugin.upscale.pytorch import PyTorchModel  # the runtime does without PyTorch
+            from smsr_plugin.upscaling.pytorch import (
+                PyTorchModel,  # the runtime does without PyTorch
+            )
 
             self.model = PyTorchModel(net, precision, threshold, density, dense)
         self.upscale, self.tile, self.overlap = self.model.upscale, tile, overlap

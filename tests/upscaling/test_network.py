@@ -14,11 +14,11 @@ from networks import split_channels, tiny_smsr
 
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import measured
-from smsr_plugin.upscale import network as network_module
-from smsr_plugin.upscale.errors import RequestError
-from smsr_plugin.upscale.memory import SHARE, WHOLE
-from smsr_plugin.upscale.network import Network
-from smsr_plugin.upscale.tiles import smallest_tile, spans
+from smsr_plugin.upscaling import network as network_module
+from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling.memory import SHARE, WHOLE
+from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.tiles import smallest_tile, spans
 
 #: How far a pixel of the tiny networks sees: 2 of the head, in each of the 2 blocks 3 layers, of
 #: which all but the last look at masks that see 5 pixels, 1 of collect, 1 of the tail, 2 bicubic.

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.upscale.tiles import ALIGNMENT, grid, smallest_tile, spans
+from smsr_plugin.upscaling.tiles import ALIGNMENT, grid, smallest_tile, spans
 
 
 @st.composite

@@ -14,9 +14,9 @@ from PIL import Image
 
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.picture import Picture
-from smsr_plugin.upscale import network as network_module
-from smsr_plugin.upscale.network import Network
-from smsr_plugin.upscale.upscaler import Upscaler
+from smsr_plugin.upscaling import network as network_module
+from smsr_plugin.upscaling.enlarger import Enlarger
+from smsr_plugin.upscaling.network import Network
 
 
 def bicubic_network(upscale: int = 2, residual: float = 0) -> Network:
@@ -49,7 +49,7 @@ def close(pixels: np.ndarray, expected: np.ndarray) -> bool:
 )
 def test_every_kind_keeps_its_channels_and_dtype(size, channels, dtype, scale):
     picture = Picture(noise(*size, channels, dtype=dtype), exif={271: "Maker"}, notes=("a",))
-    result = Upscaler(bicubic_network(scale))(picture)
+    result = Enlarger(bicubic_network(scale))(picture)
     assert result.picture.colour.dtype == dtype
     assert result.picture.colour.shape == (size[0] * scale, size[1] * scale, channels)
     assert close(result.picture.colour, bicubic(picture.colour, scale))
@@ -66,7 +66,7 @@ def test_opacity_goes_through_the_network_and_flat_areas_stay(dtype):
     alpha = np.zeros((12, 14), dtype)
     alpha[:, 6] = full // 3
     alpha[:, 7:] = full
-    result = Upscaler(network)(Picture(noise(12, 14, 3, dtype=dtype), alpha))
+    result = Enlarger(network)(Picture(noise(12, 14, 3, dtype=dtype), alpha))
     got = result.picture.alpha
     assert got is not None
     assert got.dtype == dtype
@@ -80,7 +80,7 @@ def test_opacity_goes_through_the_network_and_flat_areas_stay(dtype):
 def test_the_same_opacity_everywhere_stays_exactly_that(opacity):
     network = bicubic_network()
     picture = Picture(noise(5, 6, 1), np.full((5, 6), opacity, np.uint8))
-    result = Upscaler(network, outscale=2.7)(picture)
+    result = Enlarger(network, outscale=2.7)(picture)
     assert result.picture.alpha is not None
     assert result.picture.alpha.shape == result.picture.colour.shape[:2] == (14, 16)
     assert (result.picture.alpha == opacity).all()
@@ -92,7 +92,7 @@ def test_hidden_colours_do_not_bleed():
     colour = np.full((16, 16, 3), 200, np.uint8)
     for hidden in (0, 255):
         colour[:, :8] = hidden
-        result = Upscaler(bicubic_network())(Picture(colour, alpha))
+        result = Enlarger(bicubic_network())(Picture(colour, alpha))
         assert (result.picture.colour == 200).all()
 
 
@@ -106,7 +106,7 @@ def test_any_factor_gives_the_rounded_size(size, outscale, channels):
     pixels = noise(*size, channels)
     alpha = pixels[..., -1] if channels in (2, 4) else None
     colour = pixels if alpha is None else pixels[..., :-1]
-    upscaler = Upscaler(bicubic_network(), outscale)
+    upscaler = Enlarger(bicubic_network(), outscale)
     result = upscaler(Picture(colour, alpha)).picture
     expected = tuple(max(1, round(side * outscale)) for side in size)
     assert result.colour.shape == (*expected, colour.shape[2])
@@ -120,7 +120,7 @@ def test_any_factor_gives_the_rounded_size(size, outscale, channels):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_other_factors_are_lanczos_after_the_network(outscale, dtype):
     picture = Picture(np.rint(smooth(20, 30) * np.iinfo(dtype).max).astype(dtype))
-    got = Upscaler(bicubic_network(), outscale)(picture).picture.colour
+    got = Enlarger(bicubic_network(), outscale)(picture).picture.colour
     native = np.rint(bicubic(picture.colour, 2) / (np.iinfo(dtype).max / 255)).astype(np.uint8)
     resized = Image.fromarray(native).resize(got.shape[1::-1], Image.Resampling.LANCZOS)
     assert np.abs(got / (np.iinfo(dtype).max / 255) - np.asarray(resized)).max() <= 1.6
@@ -131,4 +131,4 @@ def test_other_factors_are_lanczos_after_the_network(outscale, dtype):
 def test_a_result_that_does_not_fit_into_memory_is_an_error(monkeypatch):
     monkeypatch.setattr(network_module, "available_bytes", lambda: 1 << 20)
     with pytest.raises(ImageError, match=r"the result, 100000×100000, takes .* GiB of memory"):
-        Upscaler(bicubic_network(), outscale=1000)(Picture(noise(100, 100, 3)))
+        Enlarger(bicubic_network(), outscale=1000)(Picture(noise(100, 100, 3)))

@@ -45,7 +45,7 @@ def _resized(
     colour: NDArray[np.float32], size: tuple[int, int], resampling: Image.Resampling
 ) -> NDArray[np.float32]:
     channels = [
-        Image.fromarray(channel).resize(size[::-1], resampling)
+        Image.fromarray(channel).resize((size[1], size[0]), resampling)
         for channel in np.moveaxis(colour, -1, 0)
     ]
     return np.stack([np.asarray(channel) for channel in channels], -1)
