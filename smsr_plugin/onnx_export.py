@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_dense import MaskedDense
-from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import replace_file
 from smsr_plugin.names import first_line
@@ -41,7 +41,7 @@ class OnnxExportError(ValueError):
 
 
 def export_onnx(
-    net: SMSR,
+    net: MaskedNetwork,
     path: str | os.PathLike[str],
     *,
     threshold: float = 0.0,
@@ -175,7 +175,7 @@ def _try_out(model: Any, network: MaskedDense) -> float | None:
     return largest
 
 
-def _describe(model: Any, net: SMSR, masks: bool, metadata: Mapping[str, str]) -> None:
+def _describe(model: Any, net: MaskedNetwork, masks: bool, metadata: Mapping[str, str]) -> None:
     """Give the model its metadata, readable output shapes, and only the outputs wanted."""
     onnx: Any = importlib.import_module("onnx")
     config = net.config
@@ -187,7 +187,7 @@ def _describe(model: Any, net: SMSR, masks: bool, metadata: Mapping[str, str]) -
         model.graph.output.remove(spa_mask)
     model.producer_name, model.producer_version = "smsr_plugin", __version__
     ours = {
-        "network": "SMSR, masked-dense",
+        "network": f"{type(net).__name__}, masked-dense",
         "upscale": config.upscale,
         "img_range": 1,  # whatever the network computes with inside, images are in 0…1
         "channels": "RGB" if config.num_in_ch == 3 else config.num_in_ch,

@@ -12,7 +12,8 @@ from typing import cast
 
 import torch
 
-from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_block import SparseMaskModule
 from smsr_plugin.config import SMSRConfig
 
 KERNEL = 3 * 3

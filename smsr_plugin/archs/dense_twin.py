@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_block import SparseMaskModule
 
 #: PyTorch's bicubic interpolation by a whole factor reaches this many lq pixels to each side.
 BICUBIC_REACH = 2

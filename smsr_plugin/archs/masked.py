@@ -9,12 +9,14 @@ learns; in evaluation they are hard, and `MaskedNetwork.program` says what is le
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_batch
+from smsr_plugin.archs.density import logits_at
 from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
 from smsr_plugin.archs.program import Program
 
@@ -56,9 +58,16 @@ class MaskedNetwork(nn.Module, ABC):
 
     Attributes:
         config: What determines its shape.
+        density_curve: See `smsr_plugin.archs.density`, (K, POINTS); None unless trained with
+            densities. It comes with the weights, or not.
     """
 
     config: MaskedConfig
+    density_curve: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("density_curve", None)
 
     @abstractmethod
     def forward(
@@ -111,6 +120,46 @@ class MaskedNetwork(nn.Module, ABC):
         raise ValueError(
             f"{type(self).__name__} keeps no curves by which to set a density of {density}"
         )
+
+
+class DensityNetwork(MaskedNetwork):
+    """A network with masks whose density a training can set, instead of learning it.
+
+    That is `train.masks` of an option file: `smsr_plugin.training.model.quantile_masks`.
+    """
+
+    @abstractmethod
+    def shift_logits(self, amount: Tensor) -> None:
+        """Subtract an amount from the logits of each block, (K,): the density falls as it rises."""
+
+    @abstractmethod
+    def reset_logits(self) -> None:
+        """Take back what was ever subtracted."""
+
+    @abstractmethod
+    def predictor_weights(self) -> Iterator[nn.Parameter]:
+        """Yield the weights that the spatial masks follow from."""
+
+    @abstractmethod
+    def fix_channel_masks(self) -> None:
+        """Keep the channel masks as they are: hard masks give their logits no gradient."""
+
+    @abstractmethod
+    def first_weights(self) -> None:
+        """Draw the weights that a short training begins with; every pixel is computed."""
+
+    def set_density(self, density: float) -> None:
+        """Let threshold 0 compute a share of the pixels, by the curves kept from training.
+
+        It is the mean share over images like those of the training; each image has its own.
+
+        Args:
+            density: In 0…1; at 1 every pixel is computed.
+
+        Raises:
+            ValueError: If the network has no curves, or `density` is outside 0…1.
+        """
+        self.shift_logits(logits_at(self.density_curve, density))
 
 
 def unwrapped(net: nn.Module) -> nn.Module:

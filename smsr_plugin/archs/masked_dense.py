@@ -1,47 +1,61 @@
 """The masked-dense network for engines that run a fixed graph.
 
-Such an engine computes every pixel and discards afterwards what the masks leave out. With hard
-masks that takes little more than a network without masks: at important pixels all outputs see all
-inputs, which is one dense convolution; elsewhere dense outputs see dense inputs, which is a second
-convolution of those channels alone, of which a trained network has few or none.
+Such an engine computes every pixel and discards afterwards what the masks leave out. An SMSR in
+evaluation does so too, but with hard masks it takes little more than a network without masks: at
+important pixels all outputs see all inputs, which is one dense convolution; elsewhere dense outputs
+see dense inputs, which is a second convolution of those channels alone, of which a trained network
+has few or none.
 """
 
 from __future__ import annotations
 
 import copy
+from functools import singledispatch
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from smsr_plugin.archs.masked import MaskedOutput
-from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
+from smsr_plugin.archs.masked import MaskedNetwork, MaskedOutput
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_block import SparseMaskModule
 
 
 class MaskedDense(nn.Module):
-    """An SMSR in evaluation with its channel masks built in; equals it up to rounding.
+    """A network with masks in evaluation, in the form of `with_fixed_masks`; equal up to rounding.
 
     Args:
         net: The network, which is left as it is.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
     """
 
-    def __init__(self, net: SMSR, threshold: float = 0.0) -> None:
+    def __init__(self, net: MaskedNetwork, threshold: float = 0.0) -> None:
         super().__init__()
         self.threshold = threshold
-        self.net = copy.deepcopy(net).requires_grad_(False).eval()
-        blocks = zip(self.net.blocks, self.net.channel_masks()[0], strict=True)
-        self.net.blocks = nn.ModuleList(
-            MaskedDenseBlock(cast(SparseMaskModule, block), ch_mask > 0)
-            for block, ch_mask in blocks
-        )
+        self.net = with_fixed_masks(copy.deepcopy(net).requires_grad_(False).eval())
         self.eval()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map lq images (B, num_in_ch, H, W), 0…1, to sr and its masks, (B, K, H, W) bool."""
         out = cast(MaskedOutput, self.net(x, threshold=self.threshold, return_masks=True))
         return out.sr, out.spa_mask > 0
+
+
+@singledispatch
+def with_fixed_masks(net: MaskedNetwork) -> MaskedNetwork:
+    """Return a network, which may change, so that its channel masks cost a graph nothing.
+
+    As it is, unless something is registered for its class.
+    """
+    return net
+
+
+@with_fixed_masks.register
+def _(net: SMSR) -> SMSR:
+    blocks = zip(net.smms(), net.channel_masks()[0], strict=True)
+    net.blocks = nn.ModuleList(MaskedDenseBlock(block, mask > 0) for block, mask in blocks)
+    return net
 
 
 class MaskedDenseBlock(nn.Module):

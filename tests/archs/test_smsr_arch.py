@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from networks import literal_forward, split_channels, tiny_smsr
 
 from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
-from smsr_plugin.archs.smsr_arch import SMSR, sparse_mask_conv
+from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.smsr_block import sparse_mask_conv
 from smsr_plugin.config import SMSRConfig
 
 #: float64 sums of a few thousand terms in another order

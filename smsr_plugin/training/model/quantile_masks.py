@@ -11,30 +11,27 @@ All of it is a function of the iteration and of what the checkpoint holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from smsr_plugin.archs.density import BEYOND, density_curve, logits_at
+from smsr_plugin.archs.density import density_curve, logits_at
 from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import DetailLoss
-from smsr_plugin.archs.masked import MaskedOutput
-from smsr_plugin.archs.smsr_arch import SMSR, SparseMaskModule
+from smsr_plugin.archs.masked import DensityNetwork, MaskedOutput
 from smsr_plugin.training.model.mask_training import Forward
 from smsr_plugin.training.options.schedules import MaskOptions
 
 #: Least weight of a batch in the running curves: a few patches say little of all.
 MOMENTUM = 0.01
-#: Of the first weights, against Kaiming's: hundreds of iterations have no time to shrink them.
-CONV_GAIN, FUSE_GAIN, TAIL_GAIN, PREDICTOR_GAIN = 0.7, 0.3, 0.05, 0.5
 
 
 class QuantileMasks:
     """Masks whose density is set.
 
     Args:
+        net: The network; its channel masks are fixed from now on.
         options: `train.masks`.
         parts: Of each batch.
         loss: What teaches the logits where detail is.
@@ -42,27 +39,32 @@ class QuantileMasks:
     """
 
     def __init__(
-        self, options: MaskOptions, parts: int, loss: DetailLoss, world_size: int = 1
+        self,
+        net: DensityNetwork,
+        options: MaskOptions,
+        parts: int,
+        loss: DetailLoss,
+        world_size: int = 1,
     ) -> None:
-        self.options, self.parts, self.loss, self.world_size = options, parts, loss, world_size
+        self.net, self.options, self.parts = net, options, parts
+        self.loss, self.world_size = loss, world_size
+        net.fix_channel_masks()
         self.curve: Tensor | None = None  # of the batch, once masks have begun
 
     def begin(
-        self, net: SMSR, lq: Tensor, seeds: MaskSeeds | None, current_iter: int, forward: Forward
+        self, lq: Tensor, seeds: MaskSeeds | None, current_iter: int, forward: Forward
     ) -> list[dict[str, Any]]:
         """Compute every pixel, or begin with masks if the network has no curve yet."""
         self.curve = None  # of a batch without a step
         straight = {"straight_through": True}
         if current_iter <= self.options.dense_iters:
-            ones = lq.new_ones(len(lq), len(net.blocks), *lq.shape[2:])
+            ones = lq.new_ones(len(lq), self.net.config.num_block, *lq.shape[2:])
             return [straight | {"spa_mask": part} for part in ones.tensor_split(self.parts)]
-        if net.density_curve is None:
+        if self.net.density_curve is None:
             with torch.no_grad():
-                for block in smms(net):
-                    assert block.spa_mask.deconv.bias is not None
-                    block.spa_mask.deconv.bias.zero_()
+                self.net.reset_logits()
                 self.see(forward(lq, straight), 1.0)
-            self.end(net, current_iter)
+            self.end(current_iter)
         return [straight] * self.parts
 
     def losses(
@@ -81,7 +83,7 @@ class QuantileMasks:
         curve = share * density_curve(out.logits)
         self.curve = curve if self.curve is None else self.curve + curve
 
-    def end(self, net: SMSR, current_iter: int) -> None:
+    def end(self, current_iter: int) -> None:
         """Set the density by the logits of the batch, in all processes alike."""
         curve, self.curve = self.curve, None
         if curve is None:
@@ -90,44 +92,13 @@ class QuantileMasks:
             torch.distributed.all_reduce(curve)
             curve /= self.world_size
         batches = current_iter - self.options.dense_iters
-        follow_density(net, curve, self.options.density_at(current_iter), batches)
+        follow_density(self.net, curve, self.options.density_at(current_iter), batches)
 
     def schedules(self, current_iter: int) -> dict[str, float]:
         return {"density": self.options.density_at(current_iter)}
 
 
-def fix_channel_masks(net: SMSR) -> None:
-    """Keep the channel masks as they are: hard masks give their logits no gradient."""
-    for block in smms(net):
-        block.ch_mask.requires_grad_(False)
-
-
-def prepare_network(net: SMSR, seed: int) -> None:
-    """Give a new network the weights that a short training begins with.
-
-    All channels are sparse and stay so; every pixel is computed until masks begin.
-    """
-    for block in smms(net):
-        with torch.no_grad():
-            block.ch_mask.copy_(torch.tensor([-1.0, 1.0]))
-    gains = {"tail.0": TAIL_GAIN}
-    for k in range(len(net.blocks)):
-        gains[f"blocks.{k}.fuse"] = FUSE_GAIN
-        gains[f"blocks.{k}.spa_mask.deconv"] = PREDICTOR_GAIN
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for name, module in net.named_modules():
-            if not isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                continue
-            nn.init.kaiming_normal_(module.weight)
-            with torch.no_grad():
-                module.weight *= gains.get(name, CONV_GAIN)
-                if module.bias is not None:
-                    module.bias.zero_()
-    net.shift_logits(torch.full((len(net.blocks),), -BEYOND))
-
-
-def follow_density(net: SMSR, curve: Tensor, density: float, batches: int) -> None:
+def follow_density(net: DensityNetwork, curve: Tensor, density: float, batches: int) -> None:
     """Take a batch's `density_curve` into the running ones; threshold 0 then keeps `density`.
 
     Args:
@@ -142,10 +113,3 @@ def follow_density(net: SMSR, curve: Tensor, density: float, batches: int) -> No
     else:
         net.density_curve.lerp_(curve, max(MOMENTUM, 1 / batches))
     net.shift_logits(logits_at(net.density_curve, density))
-
-
-def smms(net: SMSR) -> Iterator[SparseMaskModule]:
-    """Yield the blocks."""
-    for block in net.blocks:
-        assert isinstance(block, SparseMaskModule)
-        yield block

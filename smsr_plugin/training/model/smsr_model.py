@@ -1,4 +1,4 @@
-"""Training of SMSR in BasicSR: L1 plus the sparsity loss, τ and λ schedules."""
+"""Training of networks with masks in BasicSR: L1 plus the sparsity loss, τ and λ schedules."""
 
 from __future__ import annotations
 
@@ -14,19 +14,13 @@ from torch import nn
 
 from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import kept_computation
-from smsr_plugin.archs.masked import MaskedOutput
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import DensityNetwork, MaskedNetwork, MaskedOutput
 from smsr_plugin.archs.smsr_state import CURVE
 from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
-from smsr_plugin.training.model.mask_training import MaskTraining
+from smsr_plugin.training.model.mask_training import MaskTraining, SoftMasks
 from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
 from smsr_plugin.training.model.pretrained import pretrained_state
-from smsr_plugin.training.model.quantile_masks import (
-    QuantileMasks,
-    fix_channel_masks,
-    prepare_network,
-)
-from smsr_plugin.training.model.soft_masks import SoftMasks
+from smsr_plugin.training.model.quantile_masks import QuantileMasks
 from smsr_plugin.training.model.teacher import build_teacher
 from smsr_plugin.training.model.validated_model import ValidatedModel
 from smsr_plugin.training.model.validation_log import mask_images
@@ -34,7 +28,7 @@ from smsr_plugin.training.options.train import AUTOCAST_DTYPES, TrainOptions
 
 
 class SMSRModel(ValidatedModel):
-    """SRModel for SMSR.
+    """SRModel for networks with masks (`smsr_plugin.archs.masked`).
 
     Options beyond SRModel's: `train.sparsity_opt` (a loss, for soft masks), `train.masks` with
     `train.detail_opt` (see `smsr_plugin.training.model.quantile_masks`), `network_t` with
@@ -58,9 +52,9 @@ class SMSRModel(ValidatedModel):
     def __init__(self, opt: dict[str, Any]) -> None:
         self.skipped = 0  # batches in a row without a step
         network = ARCH_REGISTRY.get(opt["network_g"]["type"])
-        if not (isinstance(network, type) and issubclass(network, SMSR)):
+        if not (isinstance(network, type) and issubclass(network, MaskedNetwork)):
             raise ValueError(
-                f"network_g.type must be a network with masks, SMSR, for SMSRModel, got "
+                f"network_g.type must be a network with masks, such as SMSR, for SMSRModel, got "
                 f"{network.__name__}; train it with model_type: SRModel"
             )
         super().__init__(opt)
@@ -93,28 +87,37 @@ class SMSRModel(ValidatedModel):
             )
         if train.get(other):
             raise ValueError(f"train.{other} is not for {kind}: remove it")
+        net, loss = self._bare(), self._loss(needed)
         if options.masks is None:
-            return SoftMasks(options, self._loss(needed))
-        net = self.get_bare_model(self.net_g)
+            return SoftMasks(net, options, loss)
+        if not isinstance(net, DensityNetwork):
+            name = type(net).__name__
+            raise ValueError(f"train.masks: {name} cannot be trained so; remove it for soft masks")
         if self.opt["path"].get("pretrain_network_g") is None:
-            prepare_network(net, self.opt["manual_seed"])
-        fix_channel_masks(net)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.opt["manual_seed"])
+                net.first_weights()
         world_size = self.opt["world_size"] if self.opt["dist"] else 1
-        return QuantileMasks(options.masks, options.accumulate, self._loss(needed), world_size)
+        return QuantileMasks(net, options.masks, options.accumulate, loss, world_size)
+
+    def _bare(self) -> MaskedNetwork:
+        """Return the network that is trained, without distributed wrapping."""
+        return self.get_bare_model(self.net_g)
 
     def _loss(self, key: str) -> Any:
         return build_loss(self.opt["train"][key]).to(self.device)
 
     def setup_optimizers(self) -> None:
         """Set up the optimizer, with a learning rate of their own for mask predictors if asked."""
-        masks = self.train_options.masks
-        if masks is None or masks.lr is None:
+        masks, net = self.train_options.masks, self._bare()
+        if masks is None or masks.lr is None or not isinstance(net, DensityNetwork):
             super().setup_optimizers()
             return
-        named = [(k, v) for k, v in self.net_g.named_parameters() if v.requires_grad]
+        predictors = {id(weight) for weight in net.predictor_weights()}
+        weights = [weight for weight in net.parameters() if weight.requires_grad]
         groups = [
-            {"params": [v for k, v in named if ".spa_mask." not in k]},
-            {"params": [v for k, v in named if ".spa_mask." in k], "lr": masks.lr},
+            {"params": [weight for weight in weights if id(weight) not in predictors]},
+            {"params": [w for w in weights if id(w) in predictors], "lr": masks.lr},
         ]
         optim = self.opt["train"]["optim_g"]
         self.optimizer_g = self.get_optimizer(optim.pop("type"), groups, **optim)
@@ -140,13 +143,12 @@ class SMSRModel(ValidatedModel):
     def load_network(
         self, net: nn.Module, load_path: str, strict: bool = True, param_key: str | None = "params"
     ) -> None:
-        """Load any checkpoint that `smsr_plugin.load` reads, whatever its value range.
+        """Load a checkpoint, an SMSR's of any kind that `smsr_plugin.load` reads; see `pretrained`.
 
         As in BasicSR, `param_key` falls back to `params` where the file does not hold it; the log
         says what was loaded.
         """
-        bare = self.get_bare_model(net)
-        assert isinstance(bare, SMSR)  # see __init__
+        bare = cast(MaskedNetwork, self.get_bare_model(net))  # see __init__
         state_dict = pretrained_state(bare, load_path, strict=strict, param_key=param_key)
         if strict:
             # A curve comes with the file: a network without one is not another network.
@@ -179,7 +181,7 @@ class SMSRModel(ValidatedModel):
                 parameters = self.net_g.parameters()
                 torch.nn.utils.clip_grads_with_norm_(parameters, options.grad_clip, norm)
             self.optimizer_g.step()
-            self.masks.end(self.get_bare_model(self.net_g), current_iter)
+            self.masks.end(current_iter)
             if self.ema_decay > 0:
                 self.model_ema(decay=self.ema_decay)
 
@@ -211,13 +213,8 @@ class SMSRModel(ValidatedModel):
         of its parts.
         """
         sections = self.train_options.accumulate
-        arguments = self.masks.begin(
-            self.get_bare_model(self.net_g),
-            self.lq,
-            self._noise_seeds(current_iter),
-            current_iter,
-            self._forward,
-        )
+        seeds = self._noise_seeds(current_iter)
+        arguments = self.masks.begin(self.lq, seeds, current_iter, self._forward)
         parts = zip(
             self.lq.tensor_split(sections), self.gt.tensor_split(sections), arguments, strict=True
         )
@@ -226,7 +223,7 @@ class SMSRModel(ValidatedModel):
             # Processes meet once, when the gradients of all parts have been added up.
             alone = self.opt["dist"] and part < sections
             share = len(lq) / len(self.lq)
-            with self.net_g.no_sync() if alone else nullcontext():
+            with cast(Any, self.net_g).no_sync() if alone else nullcontext():
                 out = self._forward(lq, on_masks)
                 losses = self._losses(out, lq, gt, current_iter)
                 (share * torch.stack(list(losses.values())).sum()).backward()
@@ -241,7 +238,7 @@ class SMSRModel(ValidatedModel):
     def model_ema(self, decay: float = 0.999) -> None:
         """Average the parameters, and keep the curves of the network itself with them."""
         super().model_ema(decay)
-        curve = self.get_bare_model(self.net_g).density_curve
+        curve = self._bare().density_curve
         self.net_g_ema.density_curve = None if curve is None else curve.clone()
 
     def _forward(self, lq: torch.Tensor, on_masks: dict[str, Any]) -> MaskedOutput:
@@ -258,7 +255,7 @@ class SMSRModel(ValidatedModel):
         losses, reference = {}, gt
         if self.cri_pix:
             losses["l_pix"] = self.cri_pix(out.sr.float(), gt)
-        if self.net_t is not None:
+        if self.net_t is not None and self.cri_teacher is not None:
             with torch.no_grad(), self._autocast():
                 reference = self.net_t(self._laid_out(lq)).float()
             losses["l_teacher"] = self.cri_teacher(out.sr.float(), reference)

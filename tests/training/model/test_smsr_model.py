@@ -309,6 +309,6 @@ def test_a_network_without_masks_is_refused(run_training, capsys):
     changes["train:sparsity_opt"] = {"type": "SparsityLoss", "loss_weight": 0.001}
     assert run_training(changes) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "smsr train: error: network_g.type must be a network with masks, SMSR, for SMSRModel, got "
-        "MSRResNet; train it with model_type: SRModel"
+        "smsr train: error: network_g.type must be a network with masks, such as SMSR, for "
+        "SMSRModel, got MSRResNet; train it with model_type: SRModel"
     )
