@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import importlib.util
 import math
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +23,8 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 THRESHOLD = 0.1
+PAGE = Path(__file__).parents[1] / "docs/interoperability.md"
+PROGRAM = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EPSILON = 2.0**-23
 
 
@@ -181,3 +186,18 @@ def test_the_released_weights(test_data, tmp_path):
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
     spa_mask = assert_same(session, net, x, 0.0)
     assert 0.1 < spa_mask.float().mean() < 0.9
+
+
+def test_programs_of_the_docs_compute_in_float32(exported, session, net, tmp_path, monkeypatch):
+    """OpenVINO computes in bfloat16 where the processor can, unless it is told."""
+    pytest.importorskip("openvino")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported, "SMSR_X2.onnx")
+    lq = torch.rand(1, 3, 19, 23, generator=torch.Generator().manual_seed(0)).numpy()
+    (expected,) = session.run(["sr"], {"lq": lq})
+    programs = [text for text in PROGRAM.findall(PAGE.read_text("utf-8")) if "SMSR_X2.onnx" in text]
+    assert len(programs) == 2
+    for program in programs:
+        names = {"lq": lq}
+        exec(program, names)
+        np.testing.assert_allclose(names["sr"], expected, rtol=0, atol=rounding(net.config))
