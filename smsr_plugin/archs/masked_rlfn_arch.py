@@ -6,7 +6,8 @@ folded into the first and the last convolution, exactly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,9 @@ class MaskedRLFN(TileMasked):
     Raises:
         ValueError: If an option is out of range.
     """
+
+    #: An entry that only its state dict has.
+    SIGN = "dense.block_1.c1_r.weight"
 
     dense: RLFN
 
@@ -60,6 +64,26 @@ class MaskedRLFN(TileMasked):
         for value in net.dense.upsampler[0].parameters():
             value /= dense.img_range
         return net.train(dense.training)
+
+    @staticmethod
+    def options_of(state: Mapping[str, Tensor]) -> dict[str, int]:
+        """Return the arguments that a state dict's shapes imply; num_out_ch is num_in_ch.
+
+        Raises:
+            KeyError, IndexError, ValueError: If a tensor that tells is absent or has no such shape.
+        """
+        num_feat, num_in_ch = state["dense.conv_1.weight"].shape[:2]
+        narrow = state.get("substitutes.0.narrow.weight")
+        return {
+            "num_in_ch": num_in_ch,
+            "num_out_ch": num_in_ch,
+            "num_feat": num_feat,
+            "upscale": math.isqrt(len(state["dense.upsampler.0.weight"]) // num_in_ch),
+            "num_narrow": 0 if narrow is None else len(narrow),
+        }
+
+    def blocks(self) -> Sequence[RLFB]:
+        return [self._block(k) for k in range(self.config.num_block)]
 
     def _block(self, block: int) -> RLFB:
         return getattr(self.dense, BLOCK_NAMES[block])

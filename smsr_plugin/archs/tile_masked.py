@@ -151,6 +151,10 @@ class TileMasked(MaskedNetwork):
     def tail(self, features: Sequence[Tensor]) -> Tensor:
         """Return sr from the head's output and those of all blocks."""
 
+    @abstractmethod
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the dense network's blocks, to be trained on."""
+
     def dense_join(self, block: int, x: Tensor) -> Tensor:
         """Return y with every pixel computed."""
         return self.join(block, x, self.hidden(block, x, lambda i, h: self.conv(block, i)(h)))

@@ -39,6 +39,7 @@ COMMANDS = {
     "test": "pipeline",
     "options": "options",
     "prepare": "prepare",
+    "sparsify": "sparsify",
     "convert": "convert",
     "export": "export",
     "completion": "completion",

@@ -1,0 +1,92 @@
+"""Files of networks with masks other than SMSR, told by the names and shapes of their tensors."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Size, Tensor
+
+from smsr_plugin.archs.density import POINTS
+from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
+from smsr_plugin.archs.tile_masked import TileMasked
+from smsr_plugin.checkpoints.any_network import read_tensors
+from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.files import write_file
+from smsr_plugin.checkpoints.keys import clean_tensors
+from smsr_plugin.checkpoints.shapes import CURVE, find_mismatches
+from smsr_plugin.version import __version__
+
+NETWORKS: tuple[type[MaskedRLFN], ...] = (MaskedRLFN,)
+SUFFIX = ".safetensors"
+
+
+def masked_network(state: Mapping[str, Tensor]) -> TileMasked | None:
+    """Return the network with masks at tiles that a state dict belongs to, None if there is none.
+
+    Raises:
+        CheckpointError: If it is one, but not whole.
+    """
+    network = next((network for network in NETWORKS if network.SIGN in state), None)
+    if network is None:
+        return None
+    try:
+        with torch.device("meta"):
+            net = network(**network.options_of(state))
+    except (KeyError, ValueError, IndexError) as error:
+        raise CheckpointError(f"holds only part of a {network.__name__}: {error}") from error
+    expected = {key: value.shape for key, value in net.state_dict().items()}
+    if CURVE in state:
+        expected[CURVE] = Size((1, POINTS))
+    found = find_mismatches(state, expected)
+    if any(found):
+        raise CheckpointError(f"does not fit {network.__name__} ({found})")
+    if CURVE in state:
+        net.density_curve = state[CURVE]
+    net.load_state_dict(dict(state), assign=True)
+    return net.requires_grad_(False).eval()
+
+
+def load_masked(path: str | os.PathLike[str], *, param_key: str | None = None) -> TileMasked | None:
+    """Load a network with masks at tiles without running any code in the file.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU; None if the file holds another one.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or holds a network that is not whole.
+    """
+    tensors = read_tensors(path, param_key=param_key)
+    try:
+        return masked_network(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def save_masked(
+    net: TileMasked, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Save a network with masks at tiles as safetensors, its name and shape in the header.
+
+    An existing file is replaced whole or, if anything fails, not at all.
+
+    Raises:
+        CheckpointError: If the path does not end in .safetensors or cannot be written, or weights
+            are not finite.
+    """
+    header = {
+        **(metadata or {}),
+        "smsr_plugin": __version__,
+        "network": type(net).__name__,
+        "config": json.dumps(asdict(net.config)),
+    }
+    try:
+        if Path(path).suffix != SUFFIX:
+            raise CheckpointError(f"must end in {SUFFIX}")
+        write_file(Path(path), clean_tensors(net.state_dict()), header)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error

@@ -1,0 +1,113 @@
+"""`smsr sparsify`: from a dense network to one that computes where it matters."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from smsr_plugin.cli.arguments import bad_usage, not_negative, path, positive, share
+from smsr_plugin.names import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from smsr_plugin.archs.tile_masked import TileMasked
+    from smsr_plugin.sparsify.curve import Point
+    from smsr_plugin.sparsify.photographs import Photographs
+
+DESCRIPTION = """\
+Give a pretrained network masks: from a dense checkpoint to a network that
+computes, tile by tile, where it matters, with a dial for how much. A folder of
+any photographs is enough; no ground truth is needed. Without --iters nothing is
+trained but a small predictor: about a minute on two cores."""
+
+EPILOG = """\
+example:
+  smsr sparsify RLFN-S=rlfn_s_x2.pth,img_range=255 -o masked.safetensors --data photos
+
+Some of the photographs are kept aside; on them the curve of quality against
+density is measured. It is printed, and written beside the weights (masked.md)."""
+
+DENSITY = 0.7
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `smsr sparsify`."""
+    parser = subparsers.add_parser(
+        "sparsify",
+        help="give a pretrained network masks",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=26),
+    )
+    add = parser.add_argument
+    add("network", metavar="NAME=FILE", help="network and weights, as in smsr benchmark")
+    add("-o", "--out", type=path, required=True, metavar="FILE", help="*.safetensors to write")
+    add("--data", type=path, required=True, metavar="DIR", help="folder of photographs")
+    add("--scale", type=positive, default=2, metavar="S", help="of the network (%(default)s)")
+    add("--density", type=share, default=DENSITY, metavar="D",
+        help="share of the pixels to compute where none is asked for (%(default)s)")  # fmt: skip
+    add("--iters", type=not_negative, default=0, metavar="N",
+        help="steps of fine-tuning, about 3 a second on two cores (%(default)s)")  # fmt: skip
+    add("--seed", type=not_negative, default=0, metavar="N", help="of what is drawn (%(default)s)")
+    add("--threads", type=positive, metavar="N", help="default: as many as PyTorch takes")
+    add("--force", action="store_true", help="replace FILE if it exists")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit, measure, save; return 0, or 2 after one line on stderr if it cannot be done."""
+    import torch
+
+    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save_masked
+    from smsr_plugin.compare.networks.argument import parse_network
+    from smsr_plugin.compare.networks.find import find_source
+    from smsr_plugin.sparsify import run as work
+    from smsr_plugin.sparsify.photographs import PIECES, read_photographs
+    from smsr_plugin.staging import replace_file
+
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    try:
+        if args.out.suffix != SUFFIX:
+            raise ValueError(f"{args.out} must end in {SUFFIX}")
+        if args.out.exists() and not args.force:
+            raise ValueError(f"{args.out} exists; --force replaces it")
+        source = find_source(parse_network(args.network), args.scale)
+        dense = source.load()
+        net = work.masked_form(dense, args.iters)
+        pieces = PIECES * (work.MORE_PIECES if args.iters else 1)
+        photographs = read_photographs(args.data, source.upscale, args.seed, pieces)
+        work.check_dense(dense, photographs, source.upscale)
+        points = _fit(net, photographs, args)
+        net.set_density(args.density)
+        save_masked(net, args.out, {"source": args.network})
+        card = work.card(args.out.name, args.network, args.iters, net, points)
+        replace_file(args.out.with_suffix(".md"), card.encode())
+    except (ValueError, OSError) as error:
+        return bad_usage(args, error)
+    print(card)
+    print(f"wrote {printable(args.out)} and {printable(args.out.with_suffix('.md'))}")
+    return 0
+
+
+def _fit(net: TileMasked, photographs: Photographs, args: argparse.Namespace) -> Sequence[Point]:
+    """Fit and measure under a progress bar."""
+    from tqdm import tqdm
+
+    from smsr_plugin.sparsify import run as work
+    from smsr_plugin.sparsify.curve import ASKED, measure
+
+    points = []
+    total = work.steps(len(photographs.pieces), net.config.num_block, args.iters) + len(ASKED)
+    with tqdm(total=total, unit="step", file=sys.stderr, disable=None, leave=False) as bar:
+        for doing in work.fit(net, photographs.pieces, args.iters, args.seed):
+            bar.set_postfix_str(doing, refresh=False)
+            bar.update()
+        bar.set_postfix_str("quality against density")
+        for point in measure(net, photographs.judged):
+            points.append(point)
+            bar.update()
+    return points

@@ -1,0 +1,120 @@
+"""From a dense network to its masked form, step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
+from smsr_plugin.archs.rlfn_arch import RLFN
+from smsr_plugin.archs.tile_masked import TileMasked
+from smsr_plugin.sparsify.curve import Point, bicubic_psnr, dense_psnr, table
+from smsr_plugin.sparsify.finetune import finetune
+from smsr_plugin.sparsify.fit import BATCH, fit_substitutes, keep_curve
+from smsr_plugin.sparsify.importance import (
+    STEPS,
+    fit_at_smooth_tiles,
+    losses_of_tiles,
+    train_predictor,
+)
+from smsr_plugin.sparsify.photographs import Photographs
+from smsr_plugin.version import __version__
+
+#: Channels of the narrow path at skipped pixels; it begins at 0, and only training gives it worth.
+NARROW = 12
+#: Fine-tuning sees so many times the pieces that a fit does.
+MORE_PIECES = 8
+#: How each network is given masks.
+FORMS: dict[type[nn.Module], Callable[..., TileMasked]] = {RLFN: MaskedRLFN.from_dense}
+
+
+class SparsifyError(ValueError):
+    """A network cannot be given masks: one line that says why."""
+
+
+def masked_form(dense: nn.Module, iters: int) -> TileMasked:
+    """Return a network with masks, yet to be fitted.
+
+    Args:
+        dense: The network, with trained weights.
+        iters: Steps of fine-tuning that are to follow.
+
+    Raises:
+        SparsifyError: If its blocks are not known.
+    """
+    if type(dense) not in FORMS:
+        known = ", ".join(sorted(network.__name__ for network in FORMS))
+        raise SparsifyError(
+            f"masks are known for {known}, not for {type(dense).__name__}: "
+            "smsr_plugin/archs/masked_rlfn_arch.py shows how a network gets them"
+        )
+    net = FORMS[type(dense)](dense, num_narrow=NARROW if iters else 0)
+    return net.requires_grad_(False).eval()
+
+
+def check_dense(dense: nn.Module, photographs: Photographs, scale: int) -> None:
+    """Refuse a network that is worse than bicubic interpolation: nothing can be learned from it.
+
+    Raises:
+        SparsifyError: If it is.
+    """
+    own = dense_psnr(dense, photographs.judged, scale)
+    plain = bicubic_psnr(photographs.judged, scale)
+    if not own > plain:
+        raise SparsifyError(
+            f"{type(dense).__name__} reaches {own:.2f} dB on the photographs, bicubic "
+            f"interpolation {plain:.2f} dB: its weights are not trained, or for values of another "
+            "range (,img_range=255)"
+        )
+
+
+def card(name: str, source: str, iters: int, net: TileMasked, points: Sequence[Point]) -> str:
+    """Return a page in Markdown on what was made, and on the curve of quality against density."""
+    trained = f"fine-tuned for {iters:,} steps" if iters else "fitted without training"
+    return f"""\
+# {name}
+
+{type(net).__name__} x{net.config.upscale}, made by `smsr sparsify` {__version__} of `{source}`,
+{trained}. The dense network is the first row. Measured on photographs that were kept aside; the
+density is the mean over blocks and images, and one threshold serves all blocks.
+
+{table(points)}
+"""
+
+
+def steps(pieces: int, blocks: int, iters: int) -> int:
+    """Return how many steps `fit` takes."""
+    return 2 * -(-pieces // BATCH) + STEPS + blocks + iters
+
+
+def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Iterator[str]:
+    """Fit a network with masks to its dense form, in place.
+
+    Args:
+        net: As `masked_form` returns it.
+        pieces: lq images, (N, num_in_ch, H, W), 0…1.
+        iters: Steps of fine-tuning.
+        seed: Of what is drawn.
+
+    Yields:
+        What is being done, after each step of it.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in fit_at_smooth_tiles(net, pieces):
+        yield "first substitutes"
+    losses = []
+    for lq in pieces.split(BATCH):
+        losses.append(losses_of_tiles(net, lq, generator))
+        yield "what tiles are worth"
+    net.predictor.requires_grad_()
+    for loss in train_predictor(net, pieces, torch.cat(losses), seed):
+        yield f"predictor {loss:.3f}"
+    net.requires_grad_(False)
+    for _ in fit_substitutes(net, pieces):
+        yield "substitutes"
+    for loss in finetune(net, pieces, iters, seed) if iters else ():
+        yield f"fine-tuning {loss:.5f}"
+    keep_curve(net, pieces)
