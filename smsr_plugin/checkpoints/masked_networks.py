@@ -12,13 +12,16 @@ import torch
 from torch import Size, Tensor
 
 from smsr_plugin.archs.density import POINTS
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import write_file
 from smsr_plugin.checkpoints.keys import clean_tensors
+from smsr_plugin.checkpoints.network import load
 from smsr_plugin.checkpoints.shapes import CURVE, find_mismatches
+from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.version import __version__
 
 NETWORKS: tuple[type[MaskedRLFN], ...] = (MaskedRLFN,)
@@ -65,6 +68,31 @@ def load_masked(path: str | os.PathLike[str], *, param_key: str | None = None) -
         return masked_network(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def load_network(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    scale: int | None = None,
+    param_key: str | None = None,
+) -> MaskedNetwork:
+    """Load any network with masks: an SMSR as `load` does, or one with masks at tiles.
+
+    Raises:
+        CheckpointError: As `load`.
+    """
+    path = default_weights(scale) if path is None else path
+    try:
+        return load(path, scale=scale, param_key=param_key)
+    except CheckpointError:
+        net = load_masked(path, param_key=param_key)
+        if net is None:
+            raise
+    if scale not in (None, net.config.upscale):
+        raise CheckpointError(
+            f"{os.fspath(path)}: enlarges by {net.config.upscale}, but scale {scale} was asked for"
+        )
+    return net
 
 
 def save_masked(

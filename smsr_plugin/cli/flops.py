@@ -94,12 +94,12 @@ def _check_sources(args: argparse.Namespace) -> None:
 
 def _subject(args: argparse.Namespace) -> Subject:
     if args.weights is not None:
-        from smsr_plugin.checkpoints import load
+        from smsr_plugin.checkpoints.masked_networks import load_network
 
-        net = load(args.weights)
+        net = load_network(args.weights)
         if args.upscale not in (None, net.config.upscale):
             raise ValueError(f"{args.weights} is for x{net.config.upscale}, not x{args.upscale}")
-        return Subject("SMSR", net, net.config.upscale, net.config.num_in_ch)
+        return Subject(type(net).__name__, net, net.config.upscale, net.config.num_in_ch)
     # BasicSR takes seconds to import, and --weights does not need it.
     from smsr_plugin.training.architectures import build_architecture
     from smsr_plugin.training.options.errors import OptionError

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.networks.forms import smsr_as
+from smsr_plugin.compare.networks.forms import masked_as
 from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.compare.results import Difference
 
@@ -39,9 +39,9 @@ def exact_output(source: NetworkSource, lq: NDArray[np.float32]) -> NDArray[np.f
     """Return a network's output in float64 for a (1, 3, H, W) image."""
     x = torch.from_numpy(lq).double()
     if source.form == "twin":
-        sr = smsr_as("twin", source.load(), "fp64")(x)
+        sr = masked_as("twin", source.load(), "fp64")(x)
     elif source.form:
-        sr = smsr_as("masked", source.load(), "fp64")(x, threshold=source.threshold)
+        sr = masked_as("masked", source.load(), "fp64")(x, threshold=source.threshold)
     else:
         sr = source.load().double()(x)
     return sr.numpy()

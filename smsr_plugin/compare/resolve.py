@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from smsr_plugin.compare.engines.spec import LIBRARIES, EngineSpec, dense_spec, sparse_spec
-from smsr_plugin.compare.networks.find import SMSR, NetworkArgument, NetworkError, find_source
+from smsr_plugin.compare.networks.find import NetworkArgument, NetworkError, find_source
 from smsr_plugin.compare.networks.source import KINDS, NetworkSource
 from smsr_plugin.compare.results import BICUBIC
+from smsr_plugin.sparse import to_sparse
 from smsr_plugin.sparse.native.kernels import load_kernels
 
 
@@ -103,19 +104,30 @@ def compared(
 
 
 def is_smsr(source: NetworkSource) -> bool:
-    """Whether a network has the forms of an SMSR."""
-    return source.name == SMSR and source.kind == "smsr"
+    """Whether a network has all forms of an SMSR."""
+    return source.kind == "smsr"
+
+
+def has_masks(source: NetworkSource) -> bool:
+    """Whether a network comes with masks, and so in forms."""
+    return source.kind in ("smsr", "masked")
 
 
 def _with_form(argument: NetworkArgument, source: NetworkSource) -> NetworkSource:
     run = argument.run
-    if not is_smsr(source):
+    if not has_masks(source):
         keys = ("form", "threshold", "density", "backend", "isa")
         given = [key for key in keys if key in run]
         if given:
-            raise NetworkError(f"{argument.text}: {' and '.join(given)}: only an SMSR has that")
+            raise NetworkError(
+                f"{argument.text}: {' and '.join(given)}: only networks with masks have that"
+            )
         return source
     source = replace(source, form=run.get("form", "sparse"))
+    if source.form == "twin" and not is_smsr(source):
+        raise NetworkError(
+            f"{argument.text}: {source.name} has no dense twin: the network it was made of is one"
+        )
     if "threshold" in run:
         if source.form != "sparse":
             raise NetworkError(f"{argument.text}: threshold is for form=sparse")
@@ -152,16 +164,20 @@ def _engine_spec(
         raise NetworkError(f"{argument.text}: engine must be one of {known}, got {own!r}")
     if source.form == "sparse":
         if own:
-            raise NetworkError(f"{argument.text}: a sparse SMSR runs on its own kernels, no engine")
+            raise NetworkError(
+                f"{argument.text}: a sparse network runs on its own kernels, no engine"
+            )
         env = {"SMSR_ISA": run["isa"]} if "isa" in run else {}
-        return sparse_spec(threads, precision, run.get("backend") or _backend(precision), env)
+        return sparse_spec(
+            threads, precision, run.get("backend") or _backend(source, precision), env
+        )
     if "backend" in run or "isa" in run:
         raise NetworkError(f"{argument.text}: backend and isa are for form=sparse")
     library = own or engine
     if precision not in LIBRARIES[library].precisions:
         raise NetworkError(f"{argument.text}: {library} is not measured in {precision}")
     if source.form == "masked" and precision == "bf16" and not LIBRARIES[library].model_format:
-        raise NetworkError(f"{argument.text}: a masked SMSR is not measured in bf16")
+        raise NetworkError(f"{argument.text}: a network with masks is not measured in bf16")
     return dense_spec(library, threads, precision)
 
 
@@ -172,8 +188,10 @@ def _threads(argument: NetworkArgument, default: int) -> int:
     return int(text)
 
 
-def _backend(precision: str) -> str:
+def _backend(source: NetworkSource, precision: str) -> str:
     """Return the backend that "auto" stands for on this machine."""
+    if not is_smsr(source):
+        return "native" if to_sparse(source.load(), precision).runs_native else "reference"
     kernels = load_kernels()
     usable = kernels is not None and (precision != "bf16" or kernels.has_half())
     return "native" if usable else "reference"

@@ -49,11 +49,11 @@ def load_network(
             pass
     import torch
 
-    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints import masked_networks
 
     if threads:
         torch.set_num_threads(threads)
     return Network(
-        load(path, scale=scale), precision=precision, threshold=threshold, density=density,
+        masked_networks.load_network(path, scale=scale), precision=precision, threshold=threshold, density=density,
         dense=dense, tile=tile, overlap=overlap,
     )  # fmt: skip

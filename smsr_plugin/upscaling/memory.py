@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from smsr_plugin.config import SMSRConfig
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from smsr_plugin.archs.masked import MaskedConfig
 
 #: The share of the memory available at the start that one run of the network may take.
 SHARE = 0.6
@@ -17,7 +20,7 @@ WHOLE = 1 << 20
 TILES = (512, 256, 128)
 
 
-def torch_bytes_per_pixel(config: SMSRConfig) -> int:
+def torch_bytes_per_pixel(config: MaskedConfig) -> int:
     """Return what a run in plain PyTorch needs for each lq pixel.
 
     Counted in feature maps: the outputs of layers and of blocks, each also as a part of a

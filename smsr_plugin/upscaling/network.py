@@ -17,7 +17,7 @@ from smsr_plugin.upscaling.memory import SHARE, TILES, WHOLE, is_shortage, resul
 from smsr_plugin.upscaling.tiles import OVERLAP, Span, grid, smallest_tile
 
 if TYPE_CHECKING:
-    from smsr_plugin.archs.smsr_arch import SMSR
+    from smsr_plugin.archs.masked import MaskedNetwork
 
 #: (3, H, W) RGB, 0…1.
 Image = NDArray[np.float32]
@@ -77,11 +77,11 @@ class Network:
     """A network ready to enlarge images of any size.
 
     Args:
-        net: An SMSR, or a `Runtime`, whose options are its own; for RGB, or for luma as BasicSR's
+        net: A network with masks, or a `Runtime`, whose options are its own; for RGB, or for luma as BasicSR's
             `color: y` has it (see `luma`).
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
-        density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
+        density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
         dense: Compute every pixel and mask afterwards, in plain PyTorch: the oracle.
         tile: Side of the tiles that lq images are cut into. 0: never. None: as the size of the
             image asks for, `memory.TILES` beyond `memory.WHOLE`; smaller only if that needs more
@@ -95,7 +95,7 @@ class Network:
 
     def __init__(
         self,
-        net: SMSR | Runtime,
+        net: MaskedNetwork | Runtime,
         *,
         precision: str = "fp32",
         threshold: float = 0.0,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.complexity import masked_cost
 from smsr_plugin.runtime import Inferred
 from smsr_plugin.sparse import SparseNetwork, to_sparse
@@ -17,13 +17,13 @@ from smsr_plugin.upscaling.memory import torch_bytes_per_pixel
 
 
 class PyTorchModel:
-    """An SMSR ready to infer: sparse, or as the masked-dense oracle.
+    """A network with masks ready to infer: sparse, or as the masked-dense oracle.
 
     Args:
         net: The network.
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
-        density: The share of pixels to compute, 0…1; see `SMSR.set_density`.
+        density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
         dense: Compute every pixel and mask afterwards.
 
     Raises:
@@ -31,7 +31,12 @@ class PyTorchModel:
     """
 
     def __init__(
-        self, net: SMSR, precision: str, threshold: float, density: float | None, dense: bool
+        self,
+        net: MaskedNetwork,
+        precision: str,
+        threshold: float,
+        density: float | None,
+        dense: bool,
     ) -> None:
         if dense and precision != "fp32":
             raise RequestError(f"the dense oracle computes in fp32, not in {precision}")
@@ -42,14 +47,16 @@ class PyTorchModel:
         self.num_in_ch, self.num_out_ch = config.num_in_ch, config.num_out_ch
         self.upscale, self.num_masks = config.upscale, config.num_block
         self.threshold = threshold
-        self.net: SMSR | SparseNetwork = net if dense else to_sparse(net, precision, threshold)
+        self.net: MaskedNetwork | SparseNetwork = (
+            net if dense else to_sparse(net, precision, threshold)
+        )
         self.cost = masked_cost(net.program())
 
     @torch.inference_mode()
     def __call__(self, lq: NDArray[np.float32]) -> Inferred:
         """Super-resolve an image, (num_in_ch, H, W), 0…1."""
         x = torch.from_numpy(np.ascontiguousarray(lq))[None]
-        if isinstance(self.net, SMSR):
+        if isinstance(self.net, MaskedNetwork):
             out = self.net(x, threshold=self.threshold, return_masks=True)
             macs = self.cost.dense_macs(lq.shape[1] * lq.shape[2])
             return Inferred(out.sr[0].numpy(), (out.spa_mask[0] > 0).numpy(), macs)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smsr_plugin.checkpoints import CheckpointError, read, read_tensors
+from smsr_plugin.checkpoints.masked_networks import load_masked
 from smsr_plugin.checkpoints.shapes import network_of
 from smsr_plugin.compare.networks.source import FORMS, NetworkSource
 
@@ -151,13 +152,15 @@ def _registered(
 
 
 def _recognised(path: Path, key: str | None) -> NetworkSource:
-    """Return an SMSR, or what spandrel takes the checkpoint for."""
+    """Return a network with masks, or what spandrel takes the checkpoint for."""
     try:
         config = read(path, param_key=key).config
         return NetworkSource("smsr", SMSR, config.upscale, path, key)
     except CheckpointError as error:
         tensors = read_tensors(path, param_key=key)  # fails again where the file is at fault
         reason = error
+    if (masked := load_masked(path, param_key=key)) is not None:
+        return NetworkSource("masked", type(masked).__name__, masked.config.upscale, path, key)
     try:
         net = importlib.import_module("smsr_plugin.compare.networks.spandrel_net").SpandrelNet(path)
     except ModuleNotFoundError as error:

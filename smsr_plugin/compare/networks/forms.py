@@ -10,16 +10,16 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.sparse import to_sparse
 
 
-def smsr_as(
+def masked_as(
     form: str, net: nn.Module, precision: str, backend: str = "", threshold: float = 0.0
 ) -> nn.Module:
-    """Return an SMSR in evaluation mode in one of its forms, from and to images in 0…1.
+    """Return a network with masks in evaluation mode in one of its forms; images are in 0…1.
 
     `net` is used up: what is returned may be `net` itself, in another precision.
 
     Args:
-        form: "twin", "masked" or "sparse".
-        net: An SMSR in float32.
+        form: "twin" (of an SMSR), "masked" or "sparse".
+        net: A network with masks in float32.
         precision: "fp32" or "fp64"; for "twin" and "sparse" also "bf16", which still take and
             return float32.
         backend: Of the sparse form, as in `to_sparse`.
@@ -28,10 +28,9 @@ def smsr_as(
     Raises:
         ValueError: If the form is not known in this precision.
     """
-    assert isinstance(net, SMSR)
     if form == "sparse":
         return to_sparse(net, precision, threshold, backend)
-    if form == "twin":
+    if form == "twin" and isinstance(net, SMSR):
         # Folded in float64, so that each weight is rounded once.
         twin = DenseTwin(net.double())
         if precision == "fp64":

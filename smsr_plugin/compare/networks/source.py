@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KINDS: Mapping[str, tuple[str, ...]] = {
     "smsr": ("smsr_plugin.compare.networks.forms",),
     "registry": ("smsr_plugin.compare.networks.forms", "smsr_plugin.training.architectures"),
+    "masked": ("smsr_plugin.compare.networks.forms", "smsr_plugin.checkpoints.masked_networks"),
     "spandrel": ("smsr_plugin.compare.networks.spandrel_net",),
 }
 #: How an SMSR can be run, with what it is called in tables.
@@ -29,8 +30,8 @@ class NetworkSource:
     """A network, as plain data.
 
     Attributes:
-        kind: Of `KINDS`: an SMSR checkpoint, a network of BasicSR's registry, or a checkpoint that
-            spandrel recognises.
+        kind: Of `KINDS`: a checkpoint of an SMSR or of another network with masks, a network of
+            BasicSR's registry, or a checkpoint that spandrel recognises.
         name: What the network is called, in the registry or by spandrel.
         upscale: Its scale.
         weights: Its checkpoint; None for fresh weights.
@@ -65,14 +66,15 @@ class NetworkSource:
             CheckpointError, OptionError: If it cannot be.
             ValueError: If it has no curves for a density.
         """
-        from smsr_plugin.checkpoints import load, load_weights
+        from smsr_plugin.checkpoints import load_weights
+        from smsr_plugin.checkpoints.masked_networks import load_network
 
-        if self.kind == "smsr":
+        if self.kind in ("smsr", "masked"):
             assert self.weights is not None
-            smsr = load(self.weights, param_key=self.param_key)
+            masked = load_network(self.weights, param_key=self.param_key)
             if self.density is not None:
-                smsr.set_density(self.density)
-            return smsr
+                masked.set_density(self.density)
+            return masked
         if self.kind == "spandrel":
             from smsr_plugin.compare.networks.spandrel_net import SpandrelNet
 
@@ -97,10 +99,10 @@ class NetworkSource:
             backend: Of the sparse form, as in `to_sparse`.
             threshold: In place of the source's own.
         """
-        from smsr_plugin.compare.networks.forms import Autocast, smsr_as
+        from smsr_plugin.compare.networks.forms import Autocast, masked_as
 
         net = self.load()
         if self.form:
             chosen = self.threshold if threshold is None else threshold
-            return smsr_as(self.form, net, precision, backend, chosen)
+            return masked_as(self.form, net, precision, backend, chosen)
         return Autocast(net) if precision == "bf16" else net

@@ -16,7 +16,7 @@ from smsr_plugin.compare.engines.base import Input, Job, import_engine
 from smsr_plugin.compare.engines.export import WRITERS, Exporter, ExportError
 from smsr_plugin.compare.engines.process import EngineProcess
 from smsr_plugin.compare.networks.find import parse_network
-from smsr_plugin.compare.networks.forms import smsr_as
+from smsr_plugin.compare.networks.forms import masked_as
 from smsr_plugin.compare.presets import preset_networks
 
 #: Largest difference from float64, images in 0…1: 24 bits with Winograd's loss, and 8 bits.
@@ -161,4 +161,4 @@ def test_exports_are_made_once_and_failures_remembered(networks, tmp_path, monke
 @pytest.mark.parametrize(("form", "precision"), [("masked", "bf16"), ("dense", "fp32")])
 def test_forms_that_are_not_there_are_named(smsr_file, form, precision):
     with pytest.raises(ValueError, match=f"no form '{form}' in {precision}"):
-        smsr_as(form, smsr_plugin.load(smsr_file), precision)
+        masked_as(form, smsr_plugin.load(smsr_file), precision)
