@@ -25,7 +25,8 @@ trained but a small predictor: about a minute on two cores."""
 
 EPILOG = """\
 example:
-  smsr sparsify RLFN-S=rlfn_s_x2.pth,img_range=255 -o masked.safetensors --data photos
+  smsr sparsify RLFN-S=rlfn_s_x2.pth,img_range=255 --data photos \\
+    -o masked.safetensors
 
 Some of the photographs are kept aside; on them the curve of quality against
 density is measured. It is printed, and written beside the weights (masked.md)."""

@@ -77,8 +77,8 @@ class Network:
     """A network ready to enlarge images of any size.
 
     Args:
-        net: A network with masks, or a `Runtime`, whose options are its own; for RGB, or for luma as BasicSR's
-            `color: y` has it (see `luma`).
+        net: A network with masks, or a `Runtime`, whose options are its own; for RGB, or for luma
+            as BasicSR's `color: y` has it (see `luma`).
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
