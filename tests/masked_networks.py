@@ -24,31 +24,33 @@ def tiny_masked_rlfn(seed: int = 0, **options) -> MaskedRLFN:
     return net
 
 
+def detail_planes(x: np.ndarray) -> np.ndarray:
+    """Return what a predictor sees of images (B, C, H, W)."""
+    height, width = x.shape[2:]
+    planes = []
+    for side in (3, 7):
+        mean = np.empty_like(x)
+        for i in range(height):
+            for j in range(width):
+                rows = slice(max(0, i - side // 2), i + side // 2 + 1)
+                columns = slice(max(0, j - side // 2), j + side // 2 + 1)
+                mean[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
+        planes.append(np.abs(x - mean))
+    grey = x.mean(1)
+    gradient = np.zeros_like(grey)
+    gradient[:, :, :-1] += np.abs(grey[:, :, 1:] - grey[:, :, :-1])
+    gradient[:, :-1] += np.abs(grey[:, 1:] - grey[:, :-1])
+    padded = np.pad(gradient, [(0, 0), (2, 2), (2, 2)])
+    planes.append(sliding_window_view(padded, (5, 5), (1, 2)).max((-2, -1))[:, None])
+    return np.log(1 + 255 * np.concatenate(planes, 1))
+
+
 class LiteralMaskedRLFN(Literal):
     """The network of a `MaskedRLFN`."""
 
-    def detail_planes(self, x: np.ndarray) -> np.ndarray:
-        height, width = x.shape[2:]
-        planes = []
-        for side in (3, 7):
-            mean = np.empty_like(x)
-            for i in range(height):
-                for j in range(width):
-                    rows = slice(max(0, i - side // 2), i + side // 2 + 1)
-                    columns = slice(max(0, j - side // 2), j + side // 2 + 1)
-                    mean[:, :, i, j] = x[:, :, rows, columns].mean((2, 3))
-            planes.append(np.abs(x - mean))
-        grey = x.mean(1)
-        gradient = np.zeros_like(grey)
-        gradient[:, :, :-1] += np.abs(grey[:, :, 1:] - grey[:, :, :-1])
-        gradient[:, :-1] += np.abs(grey[:, 1:] - grey[:, :-1])
-        padded = np.pad(gradient, [(0, 0), (2, 2), (2, 2)])
-        planes.append(sliding_window_view(padded, (5, 5), (1, 2)).max((-2, -1))[:, None])
-        return np.log(1 + 255 * np.concatenate(planes, 1))
-
     def scores(self, x: np.ndarray) -> np.ndarray:
         """Return the scores of all tiles."""
-        value = leaky(self.conv("predictor.conv1", self.detail_planes(x), 2, 1), 0)
+        value = leaky(self.conv("predictor.conv1", detail_planes(x), 2, 1), 0)
         value = leaky(self.conv("predictor.conv2", value, 2, 1), 0)
         return self.conv3("predictor.conv3", value)
 

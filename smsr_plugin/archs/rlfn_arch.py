@@ -13,16 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_counts, check_tensor
+from smsr_plugin.archs.tile_steps import CONV_SIZE, CONV_STRIDE, MIN_SIDE, POOL_SIZE, POOL_STRIDE
 
 BLOCK_NAMES = tuple(f"block_{number}" for number in range(1, 7))
 NEGATIVE_SLOPE = 0.05
 #: Channels inside the attention.
 ATTENTION_FEAT = 16
-#: The attention looks at the image through a convolution, then a maximum, both without padding.
-CONV_SIZE, CONV_STRIDE = 3, 2
-POOL_SIZE, POOL_STRIDE = 7, 3
-#: Least height and width (15) of an lq image: the attention then has one position left to pool.
-MIN_SIDE = CONV_SIZE + CONV_STRIDE * (POOL_SIZE - 1)
 
 
 class ESA(nn.Module):

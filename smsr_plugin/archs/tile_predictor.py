@@ -10,14 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Side of a tile; the predictor's two strides of 2 make one score of it.
-TILE = 4
+from smsr_plugin.archs.tile_steps import GRADIENT_SIDE, LEVELS, MEAN_SIDES, TILE
+
 #: Channels between the predictor's convolutions.
 PREDICTOR_FEAT = 16
-#: Of the windows that local means are taken over, and of the one that a gradient is sought in.
-MEAN_SIDES, GRADIENT_SIDE = (3, 7), 5
-#: Details are measured in 8-bit levels: log(1 + 255·x) is linear below one level.
-LEVELS = 255.0
 
 
 def detail_planes(lq: Tensor) -> Tensor:

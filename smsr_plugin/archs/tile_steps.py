@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 from smsr_plugin.archs.step import A, Part, StepBase
 
+#: Side of a tile; two strides of 2 make one score of it.
+TILE = 4
+#: Of the windows that a predictor takes local means over, and of the one it seeks a gradient in.
+MEAN_SIDES, GRADIENT_SIDE = (3, 7), 5
+#: It measures details in 8-bit levels: log(1 + 255·x) is linear below one level.
+LEVELS = 255.0
+
+#: The attention looks at the image through a convolution, then a maximum, both without padding.
+CONV_SIZE, CONV_STRIDE = 3, 2
+POOL_SIZE, POOL_STRIDE = 7, 3
+#: Least height and width (15) that leave it one position to pool.
+MIN_SIDE = CONV_SIZE + CONV_STRIDE * (POOL_SIZE - 1)
+
 
 @dataclass(frozen=True)
 class DecideTiles(StepBase[A]):
@@ -90,7 +103,7 @@ class LocalAttention(StepBase[A]):
 
     coarse is a after conv3×3 of stride 2 without padding, the maximum over 7×7 at steps of 3,
     conv3×3 padded with zeros, and bilinear interpolation to the size of x. A side of a below
-    15 is first continued by its last row or column.
+    `MIN_SIDE` is first continued by its last row or column.
 
     Attributes:
         x, out: Planes of C channels.

@@ -38,6 +38,7 @@ def sparsify(weights, photos, out, *more):
 def test_from_dense_weights_to_an_image(weights, photos, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importance, "STEPS", 5)
     monkeypatch.setattr(photographs, "PIECES", 4)
+    monkeypatch.setattr(run, "MORE_PIECES", 1)
     # Fresh weights are worse than bicubic interpolation, and would be refused.
     monkeypatch.setattr(run, "check_dense", lambda *_: None)
     out = tmp_path / "masked.safetensors"

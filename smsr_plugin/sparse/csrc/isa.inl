@@ -11,8 +11,13 @@ namespace SMSR_ISA_NAME {
 #include "winograd.inl"
 #include "rows.inl"
 #include "compose.inl"
+#include "strided.inl"
+#include "attend.inl"
+#include "details.inl"
 
-extern const FloatKernels kernels = {winograd<FloatProduct>, rows<FloatProduct>, compose};
+extern const FloatKernels kernels = {
+    winograd<FloatProduct>, rows<FloatProduct>, compose, strided, maximum, attend, details,
+};
 
 }  // namespace SMSR_ISA_NAME
 }  // namespace smsr

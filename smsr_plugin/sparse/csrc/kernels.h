@@ -38,14 +38,16 @@ struct Geometry {
 // Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
 inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
 
-// What becomes of an output row: act(value + bias + residual).
+// What becomes of an output row: act(value + bias + residual), or act(value + bias) + residual.
 struct Store {
   float* out;
   int64_t line;                // floats from one line to the next
   const float* bias;           // or null
   const float* residual;       // plane to add, or null
   int64_t residual_line;
+  bool residual_last;          // it is added after the activation
   bool relu;
+  float slope;                 // of the ReLU below zero: leaky unless 0
   bool streams;                // past the cache: whoever reads a large plane next comes too late
   bool pool;                   // store means of 2x2 pixels, into a plane of half the size
   double* sums;                // [work items][n]: channel sums of what was stored, or null
@@ -60,7 +62,8 @@ struct Winograd {
   int64_t in_line;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
-  const uint8_t* activity_in;  // the others are read as zero unless the pixel is kActive; or null
+  const uint8_t* activity_in;  // the others only where the pixel is not kInactive; or null
+  const float* rest;           // what is read of the others there, k floats; null for zeros
   const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16
   int n;                       // output channels, multiple of kLine
   const uint8_t* activity_out; // store only pixels whose activity is `stored`; or null: all
@@ -108,6 +111,72 @@ struct Compose {
   int channels, scale;
   const float* taps;           // [scale][5]: weights of x - 2 ... x + 2 for each phase
 };
+
+// 3x3 convolution of stride 2: output (y, x) sees the input from (2y - padding, 2x - padding) on.
+struct Strided {
+  Geometry in_geometry, out_geometry;
+  const float* in;
+  int64_t in_line;
+  int k;                       // input channels
+  const float* weights;        // [n / 16][9 k][16]
+  int n;                       // output channels, multiple of kLine
+  int padding;                 // 0 or 1
+  const float* bias;           // or null
+  float* out;
+  int64_t out_line;
+  bool relu;
+};
+
+// Largest values of squares of pixels: out(y, x) is of the square from (y step, x step) on.
+struct Maximum {
+  Geometry in_geometry, out_geometry;
+  const float* in;
+  int64_t in_line;
+  float* out;
+  int64_t out_line;
+  int lines;
+  int side, step;
+};
+
+// How a side of a map is resampled linearly: output i is low[i] + share[i] (high[i] - low[i]).
+struct Resampling {
+  const int32_t* low;
+  const int32_t* high;
+  const float* share;
+};
+
+// out[p] = x[p] / (1 + exp(-gate[p])), gate = row(p) W + the coarse plane, resampled, at every pixel.
+struct Attend {
+  Geometry geometry, coarse_geometry;
+  const float* x;
+  int64_t x_line;
+  const float* row;
+  int64_t row_line;
+  int k;                       // channels of row
+  const float* weights;        // [n / 16][k][16]
+  int n;                       // multiple of kLine
+  const float* coarse;         // n channels
+  int64_t coarse_line;
+  Resampling down, across;     // rows, columns
+  float* out;
+  int64_t out_line;
+  bool streams;                // as in Store
+};
+
+// What mask predictors see of an image, as channels of a plane: log(1 + levels d) where d is how far a
+// channel lies from its mean over 3x3 and over 7x7 pixels, and the largest |d/dx| + |d/dy| of the
+// channels' mean within 5x5 pixels. Windows end at the image's edge.
+struct Details {
+  Geometry geometry;
+  const float* lq;             // (channels, height, width)
+  int channels;
+  float levels;
+  float* out;                  // 2 channels + 1
+  int64_t out_line;
+};
+
+constexpr int kDetailRows = 4;        // rows that are worked on at once, whole lines with one around them
+inline int64_t details_room(int width) { return (int64_t(width) + kLine - 1) / kLine * kLine + 2 * kLine; }
 
 // Floats from one frequency of a work item to the next, with `channels` channels to a tile. The line
 // more makes the 36 lines that a transform writes fall into different sets of the cache.
@@ -163,6 +232,10 @@ struct FloatKernels {
   Kernel<Winograd> winograd;
   Kernel<Rows> rows;
   Kernel<Compose> compose;
+  Kernel<Strided> strided;
+  Kernel<Maximum> maximum;
+  Kernel<Attend> attend;
+  Kernel<Details> details;
 };
 
 // Features in float32, products in bfloat16.

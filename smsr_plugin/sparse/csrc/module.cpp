@@ -9,44 +9,14 @@
 #include <tuple>
 #include <vector>
 
+#include "calls.h"
 #include "checks.h"
 #include "isa.h"
 #include "kernels.h"
 #include "masks.h"
-#include "parallel.h"
 
 namespace smsr {
 namespace {
-
-const Kernels& kernels_named(const Optional<std::string>& isa) {
-  if (!isa) {
-    static const Kernels& kernels = chosen();
-    return kernels;
-  }
-  for (const Kernels* kernels : available())
-    if (kernels->name == *isa) return *kernels;
-  throw py::value_error("this processor has no kernels named " + *isa);
-}
-
-template <class Parameters>
-struct Call {
-  void (*kernel)(const Parameters&, int, int, float*);
-  const Parameters& parameters;
-};
-
-template <class Parameters>
-void run(void (*kernel)(const Parameters&, int, int, float*), const Parameters& parameters,
-         int items, int grain, int threads, int64_t scratch_floats) {
-  const Call<Parameters> call{kernel, parameters};
-  py::gil_scoped_release release;
-  parallel_for(
-      items, grain, threads, scratch_floats * int64_t(sizeof(float)),
-      [](const void* context, int first, int last, float* scratch) {
-        const auto& call = *static_cast<const Call<Parameters>*>(context);
-        call.kernel(call.parameters, first, last, scratch);
-      },
-      &call);
-}
 
 // Weights in float32 or, for products in bfloat16, as the bits of pairs.
 bool are_half(const py::array& weights, const Kernels& kernels) {
@@ -79,7 +49,7 @@ py::object reduced(const std::vector<double>& partial, int items, int n, bool wa
 }
 
 void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional<Floats>& bias,
-                 const Optional<Floats>& residual, bool relu) {
+                 const Optional<Floats>& residual, bool relu, float slope, bool residual_last) {
   const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
   const int channels = plane_channels(out, s.pool ? half : g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
@@ -88,6 +58,8 @@ void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional
   s.streams = worth_streaming(out, residual ? residual->data() : nullptr);
   s.bias = vector_of(bias, n, "bias");
   s.relu = relu;
+  s.slope = slope;
+  s.residual_last = residual_last;
   if (residual) {
     require(!s.pool, "a residual cannot be pooled");
     require(plane_channels(*residual, g, "residual") >= n,
@@ -102,7 +74,8 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
                          const py::array& weights, Floats& out, const Optional<Floats>& bias,
                          const Optional<Floats>& residual, bool relu, bool pool,
                          const Optional<Bytes>& activity_in, int k_dense,
-                         const Optional<Bytes>& activity_out, int stored, bool sums, int threads,
+                         const Optional<Floats>& rest, const Optional<Bytes>& activity_out,
+                         int stored, bool sums, float slope, bool residual_last, int threads,
                          const Optional<std::string>& isa) {
   Winograd p{};
   p.geometry = geometry_of(height, width);
@@ -129,10 +102,11 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   p.k_dense = k_dense;
   p.weights = weights.data();
   p.activity_in = activity_of(activity_in, g);
+  p.rest = vector_of(rest, p.k, "rest");
   require(!pool || (height % 2 == 0 && width % 2 == 0 && !activity_out && !sums),
           "pooling needs an even size and takes neither a mask nor sums");
   p.store.pool = pool;
-  check_store(p.store, g, out, p.n, bias, residual, relu);
+  check_store(p.store, g, out, p.n, bias, residual, relu, slope, residual_last);
   require_apart(out, in, "x");
   require_apart(out, tiles, "tiles");
   p.activity_out = activity_of(activity_out, g);
@@ -154,8 +128,8 @@ using ChainTuple = std::tuple<py::array, Optional<Floats>, Floats, bool>;
 py::object call_rows(int height, int width, const Indices& pixels,
                      const std::vector<SourceTuple>& sources, const py::array& weights, Floats& out,
                      const Optional<Floats>& bias, const Optional<Floats>& residual, bool relu,
-                     bool sums, Optional<ChainTuple> chain, int threads,
-                     const Optional<std::string>& isa) {
+                     bool sums, Optional<ChainTuple> chain, float slope, bool residual_last,
+                     int threads, const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
   const bool half = are_half(weights, kernels);
@@ -183,7 +157,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.n = padded_channels(weights.shape(0));
   require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
   p.weights = weights.data();
-  check_store(p.store, g, out, p.n, bias, residual, relu);
+  check_store(p.store, g, out, p.n, bias, residual, relu, slope, residual_last);
   require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
@@ -385,14 +359,15 @@ PYBIND11_MODULE(_kernels, m) {
         arg("x").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("pool") = false, arg("activity_in").noconvert() = py::none(),
-        arg("k_dense") = 0, arg("activity_out").noconvert() = py::none(),
-        arg("stored") = int(kActive), arg("sums") = false, arg("threads") = 1,
+        arg("k_dense") = 0, arg("rest").noconvert() = py::none(),
+        arg("activity_out").noconvert() = py::none(), arg("stored") = int(kActive),
+        arg("sums") = false, arg("slope") = 0.0f, arg("residual_last") = false, arg("threads") = 1,
         arg("isa") = py::none(), "3x3 convolution at a list of tiles.");
   m.def("rows", call_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
-        arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(), arg("threads") = 1,
-        arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
+        arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(),
+        arg("slope") = 0.0f, arg("residual_last") = false, arg("threads") = 1, arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
   m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("runs").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out"), py::kw_only(),
         arg("activity").noconvert() = py::none(), arg("stored") = int(kActive),
@@ -409,4 +384,5 @@ PYBIND11_MODULE(_kernels, m) {
   m.def("list_active", call_list, arg("height"), arg("width"), arg("activity").noconvert(),
         py::kw_only(), arg("threads") = 1,
         "Returns the active and the inactive pixels, tiles with such a pixel, and runs with one.");
+  add_tile_calls(m);
 }

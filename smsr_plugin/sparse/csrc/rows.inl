@@ -50,10 +50,7 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
     const Vec bias = s.bias ? load(s.bias + at) : Vec{};
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r) {
-      Vec v = acc[r][i] + bias;
-      if (s.residual) v += load(s.residual + pixel[r] * kLine + channel_at(at, s.residual_line));
-      if (s.relu) v = relu(v);
-      store(value + int64_t(r) * p.n + at, v);
+      store(value + int64_t(r) * p.n + at, finished(s, acc[r][i] + bias, pixel[r] * kLine, at));
     }
   }
 }

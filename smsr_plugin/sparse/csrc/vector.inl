@@ -41,6 +41,18 @@ SMSR_INLINE void streamed() {
 
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
+SMSR_INLINE Vec activated(const Store& s, Vec v) {
+  if (!s.relu) return v;
+  return s.slope == 0 ? relu(v) : v < 0 ? s.slope * v : v;
+}
+
+// act(v + residual) or act(v) + residual, of the channels from `c` on of a pixel at `at`.
+SMSR_INLINE Vec finished(const Store& s, Vec v, int64_t at, int c) {
+  if (!s.residual) return activated(s, v);
+  const Vec residual = load(s.residual + at + channel_at(c, s.residual_line));
+  return s.residual_last ? activated(s, v) + residual : activated(s, v + residual);
+}
+
 // Products in float32.
 struct FloatProduct {
   using Element = float;

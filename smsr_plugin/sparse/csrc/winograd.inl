@@ -30,25 +30,27 @@ SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::
                            int64_t stride) {
   const int64_t row = p.geometry.stride();
   const float* const patch = p.in + corner * kLine;
-  bool every = true;  // every pixel of the patch is active
-  int64_t seen[kFrequencies];  // where a pixel is read: in the border if it is not active
+  bool every = true;  // every pixel of the patch is active, or in the border of zeros
+  bool there[kFrequencies];
   if (p.activity_in) {
     for (int y = 0; y < kPatch; ++y)
       for (int x = 0; x < kPatch; ++x) {
-        const bool is_active = p.activity_in[corner + y * row + x] == kActive;
-        seen[y * kPatch + x] = (is_active ? y * row + x : -corner) * kLine;
-        every &= is_active;
+        there[y * kPatch + x] = p.activity_in[corner + y * row + x] != kInactive;
+        every &= there[y * kPatch + x];
       }
   }
   for (int c = 0; c < p.k; c += SMSR_LANES) {
     Vec half[kPatch][kPatch];  // [column][frequency]
     const bool masked = p.activity_in && !every && c >= p.k_dense;
     const float* const lane = patch + channel_at(c, p.in_line);
+    // Pixel 0 lies in the border of zeros.
+    const float* const rest = p.rest ? p.rest + c : p.in + channel_at(c, p.in_line);
     for (int x = 0; x < kPatch; ++x) {
       Vec d[kPatch];
       if (masked) {
 #pragma GCC unroll 6
-        for (int y = 0; y < kPatch; ++y) d[y] = load(lane + seen[y * kPatch + x]);
+        for (int y = 0; y < kPatch; ++y)
+          d[y] = load(there[y * kPatch + x] ? lane + (y * row + x) * kLine : rest);
       } else {
 #pragma GCC unroll 6
         for (int y = 0; y < kPatch; ++y) d[y] = load(lane + (y * row + x) * kLine);
@@ -117,13 +119,11 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
       output_transform(column, y);
 #pragma GCC unroll 4
       for (int i = 0; i < kTile; ++i) {
-        Vec value = y[i] + bias;
         if (s.pool) {
-          pooled[i / 2] += s.relu ? relu(value) : value;
+          pooled[i / 2] += activated(s, y[i] + bias);
         } else if (stored[i][x]) {
           const int64_t at = pixel[i][x] * kLine;
-          if (s.residual) value += load(s.residual + at + channel_at(c, s.residual_line));
-          if (s.relu) value = relu(value);
+          const Vec value = finished(s, y[i] + bias, at, c);
           put(s.out + at + lane, value, s.streams);
           sum += value;
         }

@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from smsr_plugin.archs.steps import Step
 from smsr_plugin.sparse.native import bfloat16, float32, mixed
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
+from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane, Planes
 from smsr_plugin.sparse.native.run import MaskLists, Run
@@ -101,6 +103,16 @@ class Arithmetic(Protocol):
         """
         ...
 
+    @property
+    def tile_weights(self) -> Callable[[Array], NDArray[Any]] | None:
+        """Packs a (N, K, 3, 3) kernel for tiles; None: steps of masks at tiles are not offered."""
+        ...
+
+    @property
+    def row_weights(self) -> Callable[[Sequence[Array]], NDArray[Any]] | None:
+        """Packs the (K, N) weights of planes for rows of pixels; None where `tile_weights` is."""
+        ...
+
     def plane(self, planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
         """Return a plane of features."""
         ...
@@ -122,12 +134,12 @@ class Arithmetic(Protocol):
 PRECISIONS = ("float32", "bfloat16")
 
 
-def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
-    """Return the fastest for one of `PRECISIONS` on this processor.
+def arithmetic_for(precision: str, kernels: Kernels, steps: Sequence[Step[Any]] = ()) -> Arithmetic:
+    """Return the fastest for one of `PRECISIONS` on this processor that offers some steps.
 
     Matrix tiles (AMX) multiply bfloat16 so fast that Winograd's transforms would take longer than
     what they save; dot products of pairs do not.
     """
     if precision == "float32":
         return float32
-    return bfloat16 if kernels.isa() == "amx" else mixed
+    return bfloat16 if kernels.isa() == "amx" and not any(map(is_at_tiles, steps)) else mixed

@@ -13,8 +13,8 @@ from smsr_plugin.sparse.native.planes import Plane, Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_runs, paired_runs
 
 ITEMSIZE = 2
-#: There are no chains: a run at a time is computed, not a row.
-chain_weights = None
+#: There are no chains: a run at a time is computed, not a row; and nothing for tiles or rows.
+chain_weights = tile_weights = row_weights = None
 
 
 def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:

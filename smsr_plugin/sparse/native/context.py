@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from smsr_plugin.archs.program import Program
-from smsr_plugin.archs.steps import Decide, MaskedConv, Upsample
+from smsr_plugin.archs.steps import Blend, Decide, LocalAttention, MaskedConv, Upsample
+from smsr_plugin.sparse.native.active_conv import residuals
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.chains import chains
 from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
@@ -17,15 +18,28 @@ class Context:
     Attributes:
         links: What fuses add up for a `Collect`; see `chains`.
         summed: The planes of those sums.
+        rests: The constants of planes where they are skipped.
+        residuals: What is added to masked planes where they are made; see `active_conv`.
+        squeezed: The attentions that read blends, by the planes of these: what they squeeze is
+            made while the blends have it at hand.
     """
 
     def __init__(self, program: Program[Array], arithmetic: Arithmetic) -> None:
         self.program, self.arithmetic = program, arithmetic
         self.links = chains(program, arithmetic)
         self.summed = {link.out for link in self.links.values()}
+        masked = [step for step in program.steps if isinstance(step, MaskedConv)]
+        self.rests = {step.out: step.rest for step in masked}
+        self.residuals = residuals(program)
+        blends = {step.out for step in program.steps if isinstance(step, Blend)}
+        self.squeezed = {
+            step.x: step
+            for step in program.steps
+            if isinstance(step, LocalAttention) and step.x in blends
+        }
         #: Planes that are in float32 in any arithmetic.
         self._floats = {s.x for s in program.steps if isinstance(s, Decide | Upsample)}
-        self._masked = {s.out for s in program.steps if isinstance(s, MaskedConv)}
+        self._masked = {step.out for step in masked}
 
     def wanted(self, name: str) -> Wanted:
         """Return what a plane of the program needs."""

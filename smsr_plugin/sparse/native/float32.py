@@ -29,6 +29,16 @@ def chain_weights(weights: Array) -> NDArray[Any]:
     return packing.product(weights)
 
 
+def tile_weights(kernel: Array) -> NDArray[Any]:
+    """Pack a (N, K, 3, 3) kernel for tiles."""
+    return packing.winograd(kernel)
+
+
+def row_weights(weights: Sequence[Array]) -> NDArray[Any]:
+    """Pack (K, N) weights, one below the other, for rows."""
+    return packing.product(np.concatenate(weights))
+
+
 class ImageConv:
     """The convolution that sees the image."""
 

@@ -38,8 +38,8 @@ class NativeHourglass:
         """Mark active and inactive pixels in `activity`, given the features."""
         height, width = run.size
         half = -(-height // 2), -(-width // 2)
-        hidden = run.planes.plane("mask_hidden", self.channels, half=True)
-        hidden2 = run.planes.plane("mask_hidden2", self.channels, half=True)
+        hidden = run.planes.plane("mask_hidden", self.channels, size=half)
+        hidden2 = run.planes.plane("mask_hidden2", self.channels, size=half)
         with _edge_repeated(x.values, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
         self.second(run, hidden, hidden2, size=half, relu=True)

@@ -25,6 +25,10 @@ Sums: TypeAlias = NDArray[np.float64]
 Source: TypeAlias = tuple[Floats, int, int, int, int, Bytes | None]
 #: Plane, dy, dx, lines.
 HalfSource: TypeAlias = tuple[Halves, int, int, int]
+#: Height and width.
+Size: TypeAlias = tuple[int, int]
+#: Of each output the two inputs that it lies between, and its share of the way to the second.
+Resampling: TypeAlias = tuple[Indices, Indices, Floats]
 #: Weights, bias where the sum begins, plane, whether it ends with ReLU.
 Chain: TypeAlias = tuple[NDArray[Any], Floats | None, Floats, bool]
 
@@ -55,9 +59,12 @@ class Kernels(Protocol):
         pool: bool = False,
         activity_in: Bytes | None = None,
         k_dense: int = 0,
+        rest: Floats | None = None,
         activity_out: Bytes | None = None,
         stored: int = ...,
         sums: bool = False,
+        slope: float = 0.0,
+        residual_last: bool = False,
         threads: int = 1,
     ) -> Any: ...
 
@@ -75,6 +82,8 @@ class Kernels(Protocol):
         relu: bool = False,
         sums: bool = False,
         chain: Chain | None = None,
+        slope: float = 0.0,
+        residual_last: bool = False,
         threads: int = 1,
     ) -> Any: ...
 
@@ -117,6 +126,49 @@ class Kernels(Protocol):
     def list_active(
         self, height: int, width: int, activity: Bytes, *, threads: int = 1
     ) -> tuple[Indices, Indices, Indices, Indices, Indices, Indices]: ...
+
+    def strided(
+        self,
+        size: Size,
+        x: Floats,
+        weights: Floats,
+        out_size: Size,
+        out: Floats,
+        *,
+        padding: int,
+        bias: Floats | None = None,
+        relu: bool = False,
+        threads: int = 1,
+    ) -> None: ...
+
+    def maximum(
+        self,
+        size: Size,
+        x: Floats,
+        side: int,
+        step: int,
+        out_size: Size,
+        out: Floats,
+        *,
+        threads: int = 1,
+    ) -> None: ...
+
+    def attend(
+        self,
+        size: Size,
+        x: Floats,
+        row: Floats,
+        weights: Floats,
+        coarse_size: Size,
+        coarse: Floats,
+        down: Resampling,
+        across: Resampling,
+        out: Floats,
+        *,
+        threads: int = 1,
+    ) -> None: ...
+
+    def details(self, lq: Floats, levels: float, out: Floats, *, threads: int = 1) -> None: ...
 
 
 @cache

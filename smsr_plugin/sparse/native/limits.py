@@ -24,16 +24,21 @@ def obstacle_to(program: Program[Any], kernels: Kernels) -> str:
     return next(filter(None, (_obstacle(program, step) for step in program.steps)), "")
 
 
+def is_at_tiles(step: Step[Any]) -> bool:
+    """Tell whether a step is of the kind that networks with masks at tiles are made of."""
+    if isinstance(step, MaskedConv):
+        return step.rest is not None or step.slope not in (None, RELU)
+    return isinstance(step, DecideTiles | Blend | LocalAttention)
+
+
 def _obstacle(program: Program[Any], step: Step[Any]) -> str:
+    if isinstance(step, MaskedConv):
+        return _masked_obstacle(program, step)
     if getattr(step, "slope", None) not in (None, RELU):
         return f"the activation of plane {step.writes!r} is leaky"
     if isinstance(step, Conv) and step.weight.shape[-1] not in (1, 3):
         side = step.weight.shape[-1]
         return f"there is a convolution of {side}×{side} pixels"
-    if isinstance(step, DecideTiles | Blend | LocalAttention):
-        return f"there are no kernels for the step {type(step).__name__}"
-    if isinstance(step, MaskedConv) and step.rest is not None:
-        return f"plane {step.out!r} is not zero where it is skipped"
     makers = {other.writes: other for other in program.steps}
     if isinstance(step, Fuse) and step.attention is not None:
         others = [x for x in step.xs if not isinstance(makers[x], MaskedConv)]
@@ -44,4 +49,14 @@ def _obstacle(program: Program[Any], step: Step[Any]) -> str:
         readers = [other for other in program.steps if step.x in other.reads]
         if not isinstance(maker, Conv) or maker.add is not None or len(readers) > 1:
             return f"plane {step.x!r} is not that of a convolution alone, or read twice"
+    return ""
+
+
+def _masked_obstacle(program: Program[Any], step: MaskedConv[Any]) -> str:
+    """Say what is in the way; planes with a rest have no dense channels."""
+    x = program.planes[step.x]
+    if not is_at_tiles(step) and not x.rest:
+        return ""
+    if step.dense or x.dense not in (0, x.channels):
+        return f"plane {step.out!r} or {step.x!r} has dense and sparse channels and is no ReLU's"
     return ""

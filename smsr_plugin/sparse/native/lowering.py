@@ -21,12 +21,15 @@ import numpy as np
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import (
     Attention,
+    Blend,
     Collect,
     Conv,
     Decide,
+    DecideTiles,
     Fuse,
     Hourglass,
     ImageConv,
+    LocalAttention,
     MaskedConv,
     Upsample,
 )
@@ -35,9 +38,16 @@ from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.convolution import shares
 from smsr_plugin.sparse.native.hourglass import NativeHourglass
 from smsr_plugin.sparse.native.kernels import Bytes, Chain
+from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import LINE, Array
 from smsr_plugin.sparse.native.slots import Access, Wanted
+from smsr_plugin.sparse.native.tile_lowering import (
+    active_conv,
+    blend,
+    decide_tiles,
+    local_attention,
+)
 from smsr_plugin.sparse.native.upsampling import taps_of
 
 #: Where the first convolution puts the channels of the image side by side.
@@ -105,6 +115,8 @@ def _decide(context: Context, step: Decide[Array]) -> Operation:
 
 
 def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
+    if is_at_tiles(step) or context.program.planes[step.x].rest:
+        return active_conv(context, step)
     dense_in = context.program.planes[step.x].dense
     conv = context.arithmetic.MaskedConv(
         step.weight, step.dense, dense_in, step.bias, step.slope is not None
@@ -194,7 +206,10 @@ _LOWER: dict[type, Callable[[Context, Any], Operation]] = {
     ImageConv: _image_conv,
     Hourglass: _hourglass,
     Decide: _decide,
+    DecideTiles: decide_tiles,
     MaskedConv: _masked_conv,
+    Blend: blend,
+    LocalAttention: local_attention,
     Fuse: _fuse,
     Collect: _collect,
     Upsample: _upsample,

@@ -31,6 +31,17 @@ def chain_weights(weights: Array) -> Halves:
     return packing.half(packing.pairs(packing.product(weights)))
 
 
+def tile_weights(kernel: Array) -> Halves:
+    """Pack a (N, K, 3, 3) kernel for tiles."""
+    return winograd(kernel)
+
+
+def row_weights(weights: Sequence[Array]) -> Halves:
+    """Pack (K, N) weights, each padded to whole pairs of inputs, for rows."""
+    even = [packing.pad(weight, 0, padded(len(weight), PAIR)) for weight in weights]
+    return chain_weights(np.concatenate(even))
+
+
 class MapConv(float32.MapConv):
     """A 3×3 convolution at every pixel."""
 

@@ -70,7 +70,7 @@ class Planes:
         dtype: DTypeLike = np.float32,
         *,
         room: int = 0,
-        half: bool = False,
+        size: tuple[int, int] | None = None,
     ) -> Plane:
         """Return a plane.
 
@@ -79,15 +79,13 @@ class Planes:
             channels: Of the plane.
             dtype: float32, or uint16 for the bits of bfloat16.
             room: The most channels that the memory will be asked for.
-            half: Whether it has half the size (rounded up), for the mask predictor.
+            size: Height and width, where they are not the image's; the name is theirs alone.
         """
         line = CACHE_LINE // np.dtype(dtype).itemsize
         lines = -(-channels // line)
         plane = self._planes.get((name, lines))
         if plane is None:
-            height, width = self.height, self.width
-            if half:
-                height, width = -(-height // 2), -(-width // 2)
+            height, width = size or (self.height, self.width)
             rows, stride = padded_size(height, width)
             most = max(lines, -(-room // line))
             values, fresh = self._make(name, (most, rows, stride, line), dtype)

@@ -6,9 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smsr_plugin.archs.rlfn_arch import CONV_STRIDE, POOL_SIZE, POOL_STRIDE, at_least_min_side
+from smsr_plugin.archs.rlfn_arch import at_least_min_side
 from smsr_plugin.archs.tile_predictor import detail_planes, of_tiles
-from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
+from smsr_plugin.archs.tile_steps import (
+    CONV_STRIDE,
+    POOL_SIZE,
+    POOL_STRIDE,
+    Blend,
+    DecideTiles,
+    LocalAttention,
+)
 
 
 def tile_scores(step: DecideTiles[Tensor], lq: Tensor) -> Tensor:

@@ -16,7 +16,9 @@ import numpy as np
 
 from smsr_plugin import _kernels
 
-CALLS = 3000
+CALLS = 5000
+#: The kernels of networks with masks at tiles.
+AT_TILES = ["strided", "maximum", "attend", "details"]
 #: How often an argument is replaced by an odd one.
 ODD = 0.06
 
@@ -75,7 +77,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
     size = rng.choice(SIZES)
     given: dict[str, Any] = {"threads": rng.choice([1, 1, 2, 7])}
     n = rng.choice([1, 1, 2, 3])
-    if name != "compose":
+    if name not in ("compose", *AT_TILES):
         given |= {"height": size[0], "width": size[1]}
     if name == "winograd":
         tiles = ((size[0] + 3) // 4) * ((size[1] + 3) // 4)
@@ -89,6 +91,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "stored": rng.choice([1, 2]),
             "k_dense": rng.choice([0, 16]),
             "pool": rng.random() < 0.2,
+            "rest": rng.choice([None, None, np.zeros(16, np.float32)]),
         }
     elif name == "rows":
         count = rng.randrange(4)
@@ -134,6 +137,8 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "taps": np.zeros((scale, 5), np.float32),
             "sr": np.zeros((channels, size[0] * scale, size[1] * scale), np.float32),
         }
+    elif name in AT_TILES:
+        given |= at_tiles(rng, name, size, n)
     else:
         given["activity"] = activity(rng, size)
     if name == "decide":
@@ -144,6 +149,40 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         given["residual"] = rng.choice([None, None, given["out"]])
     if name not in ("decide", "list_active"):
         given["isa"] = rng.choice([None, *_kernels.available()])
+    return given
+
+
+def at_tiles(rng: random.Random, name: str, size: tuple[int, int], n: int) -> dict[str, Any]:
+    """Return arguments of a kernel of networks with masks at tiles."""
+    if name == "details":
+        channels = rng.choice([0, 1, 3, 8])
+        return {
+            "lq": np.zeros((channels, *size), np.float32),
+            "levels": 255.0,
+            "out": plane(rng, size),
+        }
+    padding = rng.choice([0, 1])
+    given: dict[str, Any] = {"size": size, "x": plane(rng, size)}
+    small = tuple(max(1, (side + 2 * padding - 1) // 2) for side in size)
+    if name == "strided":
+        given |= {"weights": np.zeros((n, 9 * rng.choice([1, 16, 32]), 16), np.float32)}
+        given |= {"out_size": small, "out": plane(rng, small), "padding": padding}
+    elif name == "maximum":
+        given |= {"side": rng.choice([1, 2, 3]), "step": rng.choice([1, 2, 3])}
+        given |= {"out_size": small, "out": plane(rng, small)}
+    else:
+        given |= {
+            "row": plane(rng, size),
+            "weights": np.zeros((n, rng.choice([1, 16]), 16), np.float32),
+            "coarse_size": small,
+            "coarse": plane(rng, small),
+            "out": rng.choice([given["x"], plane(rng, size)]),
+        }
+        for key, side, most in zip(("down", "across"), size, small, strict=True):
+            low, high = (
+                np.array([rng.randrange(most) for _ in range(side)], np.int32) for _ in range(2)
+            )
+            given[key] = (low, high, np.zeros(side, np.float32))
     return given
 
 
@@ -167,7 +206,7 @@ def call(rng: random.Random, name: str) -> bool:
 def calls() -> None:
     np.set_printoptions(threshold=0, edgeitems=1)  # arguments are printed in messages
     rng = random.Random(0)
-    names = ["winograd", "rows", "half_rows", "compose", "decide", "list_active"]
+    names = ["winograd", "rows", "half_rows", "compose", "decide", "list_active", *AT_TILES]
     returned = sum(call(rng, rng.choice(names)) for _ in range(CALLS))
     print(CALLS - returned, returned)
 

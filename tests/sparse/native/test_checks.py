@@ -14,6 +14,7 @@ kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels
 
 SIZE = (8, 6)
 SHAPE = plane_shape(*SIZE)
+HALF = (4, 3)
 FIRST, LAST = 19, 150  # the first and the last pixel of an image of that size
 INT_MAX = 2**31 - 1
 FUZZ = Path(__file__).parent / "fuzz_kernels.py"
@@ -85,10 +86,43 @@ def arguments(function):
         "decide": size
         | {"products": plane(size=(4, 3)), "bias": 0.0, "threshold": 0.0, "activity": activity},
         "list_active": size | {"activity": activity},
+        "strided": {
+            "size": SIZE,
+            "x": plane(),
+            "weights": np.zeros((1, 9 * 16, 16), np.float32),
+            "out_size": HALF,
+            "out": plane(size=HALF),
+            "padding": 1,
+        },
+        "maximum": {
+            "size": SIZE,
+            "x": plane(),
+            "side": 2,
+            "step": 2,
+            "out_size": HALF,
+            "out": plane(size=HALF),
+        },
+        "attend": {
+            "size": SIZE,
+            "x": plane(),
+            "row": plane(),
+            "weights": np.zeros((1, 16, 16), np.float32),
+            "coarse_size": HALF,
+            "coarse": plane(size=HALF),
+            "down": resampled(8),
+            "across": resampled(6),
+            "out": plane(),
+        },
+        "details": {"lq": np.zeros((1, *SIZE), np.float32), "levels": 255.0, "out": plane()},
     }[function]
 
 
-FUNCTIONS = ["winograd", "rows", "half_rows", "compose", "decide", "list_active"]
+def resampled(count, low=0):
+    return np.full(count, low, np.int32), np.zeros(count, np.int32), np.zeros(count, np.float32)
+
+
+AT_TILES = ["strided", "maximum", "attend", "details"]
+FUNCTIONS = ["winograd", "rows", "half_rows", "compose", "decide", "list_active", *AT_TILES]
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +142,7 @@ def test_the_arguments_that_are_changed_below_are_good(function):
     getattr(kernels, function)(**arguments(function))
 
 
-SIZED = [name for name in FUNCTIONS if name != "compose"]
+SIZED = [name for name in FUNCTIONS if name not in ("compose", *AT_TILES)]
 
 
 @pytest.mark.parametrize("function", SIZED)
@@ -134,7 +168,7 @@ def test_threads_must_be_positive(function, threads):
     check(function, ValueError, "threads must be positive", {"threads": threads})
 
 
-@pytest.mark.parametrize("function", ["winograd", "rows", "half_rows", "compose"])
+@pytest.mark.parametrize("function", ["winograd", "rows", "half_rows", "compose", *AT_TILES])
 @pytest.mark.parametrize("isa", ["", "sse9", "AVX2"])
 def test_unknown_instruction_sets(function, isa):
     check(function, ValueError, f"no kernels named {isa}", {"isa": isa})
@@ -206,7 +240,7 @@ def test_arrays_of_another_kind(function, name, bad):
 @pytest.mark.parametrize(
     ("function", "name"),
     [("winograd", "out"), ("rows", "out"), ("half_rows", "out"), ("compose", "sr"),
-     ("decide", "activity")],
+     ("decide", "activity"), *((function, "out") for function in AT_TILES)],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(function, name):
     locked = arguments(function)[name]
@@ -422,6 +456,42 @@ def test_bad_calls_of_the_masks(function, changes, message):
 
 
 @pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("strided", {"size": (0, 6)}, "must be positive"),
+        ("strided", {"size": (INT_MAX, 6)}, "too many pixels"),
+        ("strided", {"size": (8, 17)}, "in must have shape"),
+        ("strided", {"size": (7, 6), "x": plane(size=(7, 6)), "padding": 0}, "too large"),
+        ("strided", {"out_size": (5, 3), "out": plane(size=(5, 3))}, "too large"),
+        ("strided", {"padding": 0}, "too large"),
+        ("strided", {"padding": 2}, "padding must be 0 or 1"),
+        ("strided", {"weights": np.zeros((1, 16, 16), np.float32)}, "nine taps"),
+        ("strided", {"weights": np.zeros((1, 0, 16), np.float32)}, "nine taps"),
+        ("strided", {"weights": np.zeros((1, 9 * 17, 16), np.float32)}, "fewer channels"),
+        ("strided", {"weights": np.zeros((2, 9, 16), np.float32)}, "out has fewer channels"),
+        ("strided", {"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\)"),
+        ("maximum", {"side": 0}, "must lie in the input"),
+        ("maximum", {"step": 0}, "must lie in the input"),
+        ("maximum", {"side": 3}, "must lie in the input"),
+        ("maximum", {"step": INT_MAX}, "must lie in the input"),
+        ("maximum", {"x": plane(32)}, "out has fewer channels"),
+        ("attend", {"down": resampled(7)}, r"down must have shape \(8\)"),
+        ("attend", {"down": resampled(8, 4)}, "down must be in 0 ... 3"),
+        ("attend", {"across": resampled(6, -1)}, "across must be in 0 ... 2"),
+        ("attend", {"weights": np.zeros((1, 17, 16), np.float32)}, "row has fewer channels"),
+        ("attend", {"weights": np.zeros((2, 16, 16), np.float32)}, "a plane has fewer channels"),
+        ("attend", {"coarse": plane()}, "coarse must have shape"),
+        ("details", {"lq": np.zeros((8, *SIZE), np.float32)}, "too few channels"),
+        ("details", {"lq": np.zeros((0, *SIZE), np.float32)}, "lq must have shape"),
+        ("details", {"out": plane(size=(12, 6))}, "out must have shape"),
+        ("winograd", {"rest": np.zeros(15, np.float32)}, r"rest must have shape \(16\)"),
+    ],
+)
+def test_bad_calls_of_the_kernels_at_tiles(function, changes, message):
+    check(function, ValueError, message, changes)
+
+
+@pytest.mark.parametrize(
     ("function", "changes"),
     [
         ("rows", {"sources": None}),
@@ -459,7 +529,7 @@ def shifted_views(array):
     return memory[: array.size].reshape(array.shape), memory[step:].reshape(array.shape)
 
 
-X, HALF_X = plane(), half_plane()
+X, HALF_X, SMALL = plane(), half_plane(), plane(size=HALF)
 FIRST_VIEW, SECOND_VIEW = shifted_views(plane())
 FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
 
@@ -479,6 +549,9 @@ FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
         ("half_rows", {"sources": [half_source(HALF_X, dy=-1)], "out": HALF_X}),
         ("half_rows", {"sources": [half_source(FIRST_HALF)], "out": SECOND_HALF}),
         ("half_rows", {"residual": FIRST_HALF, "out": SECOND_HALF}),
+        ("strided", {"size": HALF, "x": SMALL, "out_size": (2, 2), "out": SMALL[:, :6]}),
+        ("attend", {"row": X, "out": X}),
+        ("attend", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
     ],
 )
 def test_outputs_that_other_pixels_would_read(function, changes):

@@ -1,0 +1,167 @@
+// The functions of smsr_plugin._kernels for networks with masks at tiles: as in module.cpp, what comes
+// from Python is checked here.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <string>
+#include <tuple>
+
+#include "calls.h"
+#include "checks.h"
+#include "kernels.h"
+
+namespace smsr {
+namespace {
+
+using Size = std::tuple<int, int>;
+// (low, high, share)
+using ResamplingTuple = std::tuple<Indices, Indices, Floats>;
+
+Geometry geometry_of(const Size& size) {
+  return smsr::geometry_of(std::get<0>(size), std::get<1>(size));
+}
+
+void call_strided(const Size& size, const Floats& in, const Floats& weights, const Size& out_size,
+                  Floats& out, int padding, const Optional<Floats>& bias, bool relu, int threads,
+                  const Optional<std::string>& isa) {
+  Strided p{};
+  p.in_geometry = geometry_of(size);
+  p.out_geometry = geometry_of(out_size);
+  require_threads(threads);
+  require(padding == 0 || padding == 1, "padding must be 0 or 1");
+  const Geometry &i = p.in_geometry, &o = p.out_geometry;
+  // The last pixel that is seen may lie in the border.
+  require(2 * (o.height - 1) + 2 - padding < i.height + padding &&
+              2 * (o.width - 1) + 2 - padding < i.width + padding,
+          "the output is too large for the input");
+  p.padding = padding;
+  require(weights.ndim() == 3, "weights must have three dimensions");
+  require(weights.shape(1) > 0 && weights.shape(1) % 9 == 0,
+          "weights must have nine taps of some inputs");
+  p.k = int(weights.shape(1) / 9);
+  p.n = padded_channels(weights.shape(0));
+  require_shape(weights, {p.n / kLine, 9 * p.k, kLine}, "weights");
+  p.weights = weights.data();
+  require(plane_channels(in, i, "in") >= p.k, "in has fewer channels than the weights have inputs");
+  p.in = in.data();
+  p.in_line = line_of(in);
+  require(plane_channels(out, o, "out") >= p.n,
+          "out has fewer channels than the weights have outputs");
+  require_apart(out, in, "x");
+  p.out = out.mutable_data();
+  p.out_line = line_of(out);
+  p.bias = vector_of(bias, p.n, "bias");
+  p.relu = relu;
+  run(kernels_named(isa).floats->strided, p, o.height, 1, threads, 0);
+}
+
+void call_maximum(const Size& size, const Floats& in, int side, int step, const Size& out_size,
+                  Floats& out, int threads, const Optional<std::string>& isa) {
+  Maximum p{};
+  p.in_geometry = geometry_of(size);
+  p.out_geometry = geometry_of(out_size);
+  require_threads(threads);
+  const Geometry &i = p.in_geometry, &o = p.out_geometry;
+  require(side > 0 && step > 0 && int64_t(o.height - 1) * step + side <= i.height &&
+              int64_t(o.width - 1) * step + side <= i.width,
+          "every square must lie in the input");
+  p.side = side;
+  p.step = step;
+  p.lines = plane_channels(in, i, "in") / kLine;
+  require(plane_channels(out, o, "out") >= p.lines * kLine, "out has fewer channels than in");
+  require_apart(out, in, "x");
+  p.in = in.data();
+  p.in_line = line_of(in);
+  p.out = out.mutable_data();
+  p.out_line = line_of(out);
+  run(kernels_named(isa).floats->maximum, p, o.height, 1, threads, 0);
+}
+
+Resampling resampling_of(const ResamplingTuple& tuple, int from, int to, const char* name) {
+  const auto& [low, high, share] = tuple;
+  require_shape(low, {to}, name);
+  require_shape(high, {to}, name);
+  require_shape(share, {to}, name);
+  require_range(low, 0, from, name);
+  require_range(high, 0, from, name);
+  return {low.data(), high.data(), share.data()};
+}
+
+void call_attend(const Size& size, const Floats& x, const Floats& row, const Floats& weights,
+                 const Size& coarse_size, const Floats& coarse, const ResamplingTuple& down,
+                 const ResamplingTuple& across, Floats& out, int threads,
+                 const Optional<std::string>& isa) {
+  Attend p{};
+  const Geometry& g = p.geometry = geometry_of(size);
+  p.coarse_geometry = geometry_of(coarse_size);
+  require_threads(threads);
+  require(weights.ndim() == 3 && weights.shape(1) > 0 && weights.shape(1) <= kMaxChannels,
+          "weights must have three dimensions");
+  p.k = int(weights.shape(1));
+  p.n = padded_channels(weights.shape(0));
+  require_shape(weights, {p.n / kLine, p.k, kLine}, "weights");
+  require(plane_channels(row, g, "row") >= p.k, "row has fewer channels than the weights have inputs");
+  require(plane_channels(x, g, "x") >= p.n && plane_channels(out, g, "out") >= p.n &&
+              plane_channels(coarse, p.coarse_geometry, "coarse") >= p.n,
+          "a plane has fewer channels than the weights have outputs");
+  require_apart(out, row, "row");
+  require_apart(out, coarse, "coarse");
+  if (x.data() != out.data()) require_apart(out, x, "x");
+  p.x = x.data();
+  p.x_line = line_of(x);
+  p.row = row.data();
+  p.row_line = line_of(row);
+  p.weights = weights.data();
+  p.coarse = coarse.data();
+  p.coarse_line = line_of(coarse);
+  p.down = resampling_of(down, p.coarse_geometry.height, g.height, "down");
+  p.across = resampling_of(across, p.coarse_geometry.width, g.width, "across");
+  p.out = out.mutable_data();
+  p.out_line = line_of(out);
+  p.streams = worth_streaming(out, x.data());
+  run(kernels_named(isa).floats->attend, p, g.height, 1, threads,
+      int64_t(p.coarse_geometry.width) * p.n);
+}
+
+void call_details(const Floats& lq, float levels, Floats& out, int threads,
+                  const Optional<std::string>& isa) {
+  require(lq.ndim() == 3 && lq.shape(0) > 0 && lq.shape(0) < kMaxChannels / 2,
+          "lq must have shape (channels, height, width)");
+  require_aligned(lq, "lq");
+  Details p{};
+  p.geometry = geometry_of({int(lq.shape(1)), int(lq.shape(2))});
+  require_threads(threads);
+  p.channels = int(lq.shape(0));
+  p.lq = lq.data();
+  p.levels = levels;
+  require(plane_channels(out, p.geometry, "out") >= 2 * p.channels + 1, "out has too few channels");
+  require_apart(out, lq, "lq");
+  p.out = out.mutable_data();
+  p.out_line = line_of(out);
+  run(kernels_named(isa).floats->details, p, p.geometry.height, 8, threads,
+      kDetailRows * details_room(p.geometry.width));
+}
+
+}  // namespace
+
+void add_tile_calls(py::module_& m) {
+  using py::arg;
+  m.def("strided", call_strided, arg("size"), arg("x").noconvert(), arg("weights").noconvert(),
+        arg("out_size"), arg("out").noconvert(), py::kw_only(), arg("padding"),
+        arg("bias").noconvert() = py::none(), arg("relu") = false, arg("threads") = 1,
+        arg("isa") = py::none(), "3x3 convolution of stride 2.");
+  m.def("maximum", call_maximum, arg("size"), arg("x").noconvert(), arg("side"), arg("step"),
+        arg("out_size"), arg("out").noconvert(), py::kw_only(), arg("threads") = 1,
+        arg("isa") = py::none(), "Largest values of squares of pixels.");
+  m.def("attend", call_attend, arg("size"), arg("x").noconvert(), arg("row").noconvert(),
+        arg("weights").noconvert(), arg("coarse_size"), arg("coarse").noconvert(), arg("down"),
+        arg("across"), arg("out").noconvert(), py::kw_only(), arg("threads") = 1,
+        arg("isa") = py::none(),
+        "Scales a plane by the sigmoid of products over another's rows plus a resampled one.");
+  m.def("details", call_details, arg("lq").noconvert(), arg("levels"), arg("out").noconvert(),
+        py::kw_only(), arg("threads") = 1, arg("isa") = py::none(),
+        "How far the pixels of an image lie from their surroundings, as logarithms.");
+}
+
+}  // namespace smsr

@@ -1,0 +1,94 @@
+"""Masked convolutions at tiles: no dense channels, and constants where they are skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
+
+from smsr_plugin.archs.program import Program
+from smsr_plugin.archs.steps import Blend, MaskedConv
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.limits import is_at_tiles
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.planes import Plane
+from smsr_plugin.sparse.native.run import MaskLists, Run
+
+
+class ActiveConv:
+    """The step `MaskedConv` without dense outputs, at the tiles of a mask.
+
+    Of the input, skipped pixels are read as its constants; the plane itself holds none.
+    """
+
+    def __init__(
+        self,
+        step: MaskedConv[Array],
+        rest: Array | None,
+        sparse: bool,
+        pack: Callable[[Array], NDArray[Any]],
+    ) -> None:
+        """Pack the weights.
+
+        Args:
+            step: What is computed.
+            rest: The constants of its input.
+            sparse: Whether the input exists at important pixels only.
+            pack: The `tile_weights` of an arithmetic.
+        """
+        self.weights, self.slope, self.sparse = pack(step.weight), step.slope, sparse
+        self.bias = None if step.bias is None else packing.vector(step.bias)
+        self.rest = None if rest is None else packing.vector(rest)
+        self.channels = len(step.weight)
+
+    def __call__(
+        self, run: Run, x: Plane, out: Plane, mask: MaskLists, residual: Plane | None = None
+    ) -> Array:
+        """Convolve a plane, add another one after the activation; return each channel's sum."""
+        sums = run.kernels.winograd(
+            *run.size,
+            mask.active_tiles,
+            x.values,
+            self.weights,
+            out.values,
+            bias=self.bias,
+            residual=None if residual is None else residual.values,
+            residual_last=True,
+            relu=self.slope is not None,
+            slope=self.slope or 0.0,
+            activity_in=mask.activity if self.sparse else None,
+            rest=self.rest,
+            activity_out=mask.activity,
+            stored=run.kernels.ACTIVE,
+            sums=True,
+            threads=run.threads,
+        )
+        return sums[: self.channels]
+
+
+def residuals(program: Program[Any]) -> dict[str, str]:
+    """Return what is added to planes where they are made, and not where they are read.
+
+    That is the other plane of a `Blend` that alone reads the output of a masked convolution.
+    """
+    makers = {step.writes: step for step in program.steps}
+    readers: dict[str, int] = {}
+    for step in program.steps:
+        for x in step.reads:
+            readers[x] = readers.get(x, 0) + 1
+    found: dict[str, str] = {}
+    for step in program.steps:
+        if isinstance(step, Blend) and len(step.xs) == 2:
+            x, hidden = step.xs
+            maker, plane = makers[hidden], program.planes[x]
+            if (
+                isinstance(maker, MaskedConv)
+                and is_at_tiles(maker)
+                and maker.mask == step.mask
+                and maker.rest is None
+                and readers[hidden] == 1
+                and plane.dense == plane.channels
+            ):
+                found[hidden] = x
+    return found
