@@ -1,7 +1,7 @@
 """Sparse inference without PyTorch: a network's program, NumPy arrays in, NumPy arrays out.
 
-For networks that `smsr convert` or `smsr_plugin.save` has written and those of the package, where
-the native kernels are there. The result is that of `to_sparse`, bit for bit.
+For networks that `smsr convert`, `smsr sparsify` or `smsr_plugin.save` has written and those of the
+package, where the native kernels are there. The result is that of `to_sparse`, bit for bit.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr_plugin.archs import smsr_state, tile_program
 from smsr_plugin.archs.checks import check_brightest, check_threshold
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.smsr_program import Array, smsr_program
-from smsr_plugin.archs.smsr_state import with_density
-from smsr_plugin.checkpoints.converted import read_converted
+from smsr_plugin.checkpoints.converted import read_at_tiles, read_converted
 from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.machine import default_threads
@@ -119,13 +119,10 @@ class Runtime:
                 no curves for it.
         """
         path = Path(default_weights(scale) if path is None else path)
-        found = read_converted(path)
-        if found is None:
-            raise UnsuitedError(f"{path}: no file that smsr convert wrote")
-        if scale is not None and found.config.upscale != scale:
-            raise UnsuitedError(f"{path}: enlarges by {found.config.upscale}, not by {scale}")
-        state = found.state if density is None else with_density(found.state, density)
-        return cls(smsr_program(found.config, state), precision, threshold, threads)
+        upscale, program = _stored(path, density)
+        if scale is not None and upscale != scale:
+            raise UnsuitedError(f"{path}: enlarges by {upscale}, not by {scale}")
+        return cls(program, precision, threshold, threads)
 
     def __call__(self, lq: NDArray[np.float32]) -> Inferred:
         """Super-resolve an image, (num_in_ch, H, W), float32, 0…1, any H and W from 1.
@@ -158,6 +155,25 @@ class Runtime:
     def bytes_per_pixel(self) -> int:
         """Bytes that a run needs for each lq pixel if every pixel is important."""
         return self._engine.bytes_per_pixel
+
+
+def _stored(path: Path, density: float | None) -> tuple[int, Program[Array]]:
+    """Return how many times the network in a file enlarges, and its program at a density.
+
+    Raises:
+        UnsuitedError, ValueError: As `Runtime.load`.
+    """
+    found = read_converted(path)
+    if found is not None:
+        state = found.state if density is None else smsr_state.with_density(found.state, density)
+        return found.config.upscale, smsr_program(found.config, state)
+    at_tiles = read_at_tiles(path)
+    if at_tiles is None:
+        raise UnsuitedError(f"{path}: no file that smsr convert or smsr sparsify wrote")
+    state = at_tiles.state
+    if density is not None:
+        state = tile_program.with_density(state, density)
+    return at_tiles.upscale, at_tiles.network.program(state)
 
 
 def _kind(value: object) -> str:

@@ -6,29 +6,40 @@ import random
 
 import torch
 import torch.nn.functional as F
+from masked_networks import detail_planes
 from torch import Tensor
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import (
     RELU,
     Attention,
+    Blend,
     Collect,
     Conv,
     Decide,
+    DecideTiles,
     Fuse,
     Hourglass,
     ImageConv,
+    LocalAttention,
     MaskedConv,
     Step,
     Upsample,
 )
+from smsr_plugin.archs.tile_steps import Narrow
 
 
 class ProgramMaker:
-    """Makes programs with random steps; their weights are floats of about unit gain."""
+    """Makes programs with random steps; their weights are floats of about unit gain.
 
-    def __init__(self, seed: int, channels: int = 20) -> None:
-        self.random, self.channels = random.Random(seed), channels
+    Args:
+        seed: Of what is drawn.
+        channels: Of most planes.
+        at_tiles: Whether blocks may be those of networks with masks at tiles.
+    """
+
+    def __init__(self, seed: int, channels: int = 20, at_tiles: bool = False) -> None:
+        self.random, self.channels, self.at_tiles = random.Random(seed), channels, at_tiles
         self.generator = torch.Generator().manual_seed(seed)
         self.steps: list[Step[Tensor]] = []
         self.maps = ["head"]
@@ -82,6 +93,55 @@ class ProgramMaker:
         )
         self.maps.append(f"block{number}")
 
+    def tile_block(self, number: int, mask: int) -> None:
+        """Add leaky convolutions with constants, a blend of some of their outputs, an attention."""
+        c, x = self.channels, self.maps[-1]
+        values, width = [x], c
+        for layer in range(self.random.randint(1, 3)):
+            count, out = self.random.choice([c, c, 7]), f"hidden{number}.{layer}"
+            weight, rest = self.weight(count, width, 3, 3), [None, self.weight(count)]
+            bias, slope = self.random.choice([None, self.weight(count)]), [0.05, 0.5, None, RELU]
+            self.steps.append(
+                MaskedConv(
+                    values[-1], out, mask, weight, 0, bias,
+                    self.random.choice(slope), self.random.choice(rest),
+                )
+            )  # fmt: skip
+            values.append(out)
+            width = count
+        others = [x] if width == c else []
+        xs = self.random.choice([[values[-1]], [*others, values[-1]], [values[-1], *others]])
+        m, narrow = 5, None
+        if self.random.random() < 0.5:
+            weights = self.weight(m, c, 3, 3), self.weight(m), self.weight(c, m)
+            narrow = Narrow(*weights, self.random.choice([0.05, 0.5]))
+        weights = self.weight(c, width), self.weight(c), self.weight(c, c), self.weight(c)
+        self.steps.append(
+            Blend(
+                tuple(xs), self.random.choice(self.maps), f"block{number}", mask, *weights, narrow
+            )
+        )
+        self.maps.append(f"block{number}")
+        if self.random.random() < 0.6:
+            self.local_attention(number)
+
+    def local_attention(self, number: int) -> None:
+        """Add an attention of some plane."""
+        c, m, x = self.channels, self.random.choice([3, 16]), self.random.choice(self.maps[-2:])
+        shapes = [(m, c), (m,), (m, m, 3, 3), (m,), (m, m, 3, 3), (m,), (m, m), (m,), (c, m), (c,)]
+        weights = (self.weight(*shape) for shape in shapes)
+        self.steps.append(LocalAttention(x, f"attended{number}", *weights))
+        self.maps.append(f"attended{number}")
+
+    def tiles(self, colours: int) -> list[int]:
+        """Add the decision of several masks at tiles."""
+        masks = [self.masks + i for i in range(self.random.randint(1, 3))]
+        self.masks += len(masks)
+        m, planes, k = self.random.choice([4, 16]), 2 * colours + 1, len(masks)
+        shapes = [(m, planes, 3, 3), (m,), (m, m, 3, 3), (m,), (k, m, 3, 3), (k,)]
+        self.steps.append(DecideTiles(tuple(masks), *(self.weight(*shape) for shape in shapes)))
+        return masks
+
     def attention(self) -> Attention[Tensor]:
         c, m = self.channels, 3
         shapes = [(m, c), (m,), (c, m), (c,)]
@@ -111,10 +171,14 @@ class ProgramMaker:
         c, scale, colours = self.channels, self.random.choice([2, 3, 4]), self.random.choice([1, 3])
         first = self.weight(c, colours + 1, 3, 3)
         self.steps.append(ImageConv("head", first, self.weight(c), self.slope()))
+        masks = self.tiles(colours) if self.at_tiles else []
         for number in range(self.random.randint(1, 3)):
-            mask = self.mask()
+            mask = (
+                self.random.choice(masks) if self.random.random() < 0.7 and masks else self.mask()
+            )
             for part in range(self.random.randint(1, 2)):
-                self.block(10 * number + part, mask)
+                at_tiles = self.at_tiles and self.random.random() < 0.7
+                (self.tile_block if at_tiles else self.block)(10 * number + part, mask)
             if self.random.random() < 0.4:
                 self.conv(number)
             if self.random.random() < 0.4:
@@ -175,7 +239,27 @@ def literal(program: Program[Tensor], x: Tensor, masks: Tensor | None = None, th
             everywhere[:, step.dense :] = 0
             important = F.conv2d(value, step.weight, step.bias, padding=1)
             out = act(torch.where(mask > 0, important, everywhere), step.slope)
+            if step.rest is not None:
+                out = torch.where(mask > 0, out, step.rest[:, None, None])
             planes[step.out] = out
+        elif isinstance(step, DecideTiles):
+            scores = tile_scores(step, x)
+            for number, k in enumerate(step.masks):
+                logits[k] = scores[:, number]
+                decided = (logits[k] > threshold).double()
+                used[k] = decided if masks is None else masks[:, k].double()
+        elif isinstance(step, Blend):
+            total = sum(planes[name] for name in step.xs)
+            important = F.conv2d(total, step.weight[..., None, None], step.bias)
+            value = planes[step.x]
+            elsewhere = F.conv2d(value, step.substitute[..., None, None], step.substitute_bias)
+            if step.narrow is not None:
+                n = step.narrow
+                hidden = act(F.conv2d(value, n.conv, n.bias, padding=1), n.slope)
+                elsewhere = elsewhere + F.conv2d(hidden, n.widen[..., None, None])
+            planes[step.out] = torch.where(used[step.mask][:, None] > 0, important, elsewhere)
+        elif isinstance(step, LocalAttention):
+            planes[step.out] = local_attention(step, planes[step.x])
         elif isinstance(step, Fuse):
             out = F.conv2d(cat(step.xs), step.weight[..., None, None], step.bias)
             if step.attention is not None:
@@ -202,3 +286,25 @@ def hourglass(step: Hourglass[Tensor], value: Tensor) -> Tensor:
     options = {"stride": 2, "padding": 1, "output_padding": 1}
     value = F.conv_transpose2d(value, step.deconv, step.deconv_bias, **options)
     return value[..., :height, :width]
+
+
+def tile_scores(step: DecideTiles[Tensor], x: Tensor) -> Tensor:
+    """Return the score of each pixel's tile."""
+    value = torch.from_numpy(detail_planes(x.numpy()))
+    value = F.conv2d(value, step.conv1, step.bias1, 2, 1).relu()
+    value = F.conv2d(value, step.conv2, step.bias2, 2, 1).relu()
+    value = F.conv2d(value, step.conv3, step.bias3, padding=1)
+    height, width = x.shape[2:]
+    rows, columns = torch.arange(height) // 4, torch.arange(width) // 4
+    return value[:, :, rows[:, None], columns]
+
+
+def local_attention(step: LocalAttention[Tensor], x: Tensor) -> Tensor:
+    a = F.conv2d(x, step.squeeze[..., None, None], step.squeeze_bias)
+    height, width = (max(0, 15 - side) for side in x.shape[2:])
+    coarse = F.pad(a, (0, width, 0, height), mode="replicate")
+    coarse = F.max_pool2d(F.conv2d(coarse, step.reduce, step.reduce_bias, 2), 7, 3)
+    coarse = F.conv2d(coarse, step.refine, step.refine_bias, padding=1)
+    coarse = F.interpolate(coarse, x.shape[2:], mode="bilinear", align_corners=False)
+    mixed = coarse + F.conv2d(a, step.mix[..., None, None], step.mix_bias)
+    return x * torch.sigmoid(F.conv2d(mixed, step.excite[..., None, None], step.excite_bias))

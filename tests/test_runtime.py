@@ -184,7 +184,7 @@ def test_a_file_that_is_in_order_is_taken(tmp_path):
 def test_a_file_that_is_not_in_order_is_left_to_the_reader_of_all_kinds(tmp_path, change, metadata):
     path = spoiled(tmp_path, change, metadata)
     assert read_converted(path) is None
-    with pytest.raises(UnsuitedError, match="no file that smsr convert wrote"):
+    with pytest.raises(UnsuitedError, match="no file that smsr convert or smsr sparsify wrote"):
         Runtime.load(path)
 
 

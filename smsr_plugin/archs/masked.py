@@ -9,10 +9,12 @@ learns; in evaluation they are hard, and `MaskedNetwork.program` says what is le
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_batch
@@ -160,6 +162,34 @@ class DensityNetwork(MaskedNetwork):
             ValueError: If the network has no curves, or `density` is outside 0…1.
         """
         self.shift_logits(logits_at(self.density_curve, density))
+
+
+def program_of(
+    net: nn.Module,
+    make: Callable[[dict[str, NDArray[np.float64]]], Program[NDArray[np.float64]]],
+    stand_in: Callable[[str, Tensor], NDArray[np.float64]] = lambda _, entry: np.ones(entry.shape),
+) -> Program[Tensor]:
+    """Return the program that `make` makes of a state dict in NumPy, in the network's own dtype.
+
+    Args:
+        net: The network; its first parameter tells dtype and device.
+        make: Makes the program.
+        stand_in: What entries without values (on the meta device) count as, by their names.
+    """
+    like = next(net.parameters())
+    state = {
+        name: stand_in(name, entry)
+        if entry.is_meta
+        else entry.detach().double().cpu().contiguous().numpy()
+        for name, entry in net.state_dict().items()
+    }
+    return make(state).map(
+        lambda _, weight: (
+            torch.empty(weight.shape, dtype=like.dtype, device="meta")
+            if like.is_meta
+            else torch.from_numpy(weight).to(like.device, like.dtype)
+        )
+    )
 
 
 def unwrapped(net: nn.Module) -> nn.Module:

@@ -6,20 +6,21 @@ folded into the first and the last convolution, exactly.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from smsr_plugin.archs.masked import program_of
+from smsr_plugin.archs.masked_rlfn_program import (
+    BLOCK_NAMES,
+    LAYER_NAMES,
+    NEGATIVE_SLOPE,
+    masked_rlfn_program,
+)
 from smsr_plugin.archs.program import Program
-from smsr_plugin.archs.rlfn_arch import BLOCK_NAMES, ESA, NEGATIVE_SLOPE, RLFB, RLFN
-from smsr_plugin.archs.steps import Conv, ImageConv, Step, Upsample
+from smsr_plugin.archs.rlfn_arch import RLFB, RLFN
 from smsr_plugin.archs.tile_masked import ActiveConv, TileMasked, TileMaskedConfig
-from smsr_plugin.archs.tile_program import active_convs, blend, decide_tiles, weight_and_bias
-from smsr_plugin.archs.tile_steps import LocalAttention
-
-LAYER_NAMES = ("c1_r", "c2_r", "c3_r")
 
 
 class MaskedRLFN(TileMasked):
@@ -32,9 +33,6 @@ class MaskedRLFN(TileMasked):
     Raises:
         ValueError: If an option is out of range.
     """
-
-    #: An entry that only its state dict has.
-    SIGN = "dense.block_1.c1_r.weight"
 
     dense: RLFN
 
@@ -65,23 +63,6 @@ class MaskedRLFN(TileMasked):
             value /= dense.img_range
         return net.train(dense.training)
 
-    @staticmethod
-    def options_of(state: Mapping[str, Tensor]) -> dict[str, int]:
-        """Return the arguments that a state dict's shapes imply; num_out_ch is num_in_ch.
-
-        Raises:
-            KeyError, IndexError, ValueError: If a tensor that tells is absent or has no such shape.
-        """
-        num_feat, num_in_ch = state["dense.conv_1.weight"].shape[:2]
-        narrow = state.get("substitutes.0.narrow.weight")
-        return {
-            "num_in_ch": num_in_ch,
-            "num_out_ch": num_in_ch,
-            "num_feat": num_feat,
-            "upscale": math.isqrt(len(state["dense.upsampler.0.weight"]) // num_in_ch),
-            "num_narrow": 0 if narrow is None else len(narrow),
-        }
-
     def blocks(self) -> Sequence[RLFB]:
         return [self._block(k) for k in range(self.config.num_block)]
 
@@ -103,45 +84,5 @@ class MaskedRLFN(TileMasked):
     def tail(self, features: Sequence[Tensor]) -> Tensor:
         return self.dense.upsampler(self.dense.conv_2(features[-1]) + features[0])
 
-    @torch.no_grad()
     def program(self) -> Program[Tensor]:
-        config = self.config
-        first, first_bias = weight_and_bias(self.dense.conv_1)
-        # The image is not shifted: the channel of ones has no weight.
-        image = torch.cat([first, torch.zeros_like(first[:, :1])], 1)
-        steps: list[Step[Tensor]] = [ImageConv("block0", image, first_bias), decide_tiles(self)]
-        for k in range(config.num_block):
-            x = f"block{k}"
-            steps += active_convs(self, k, x)
-            steps += [
-                blend(
-                    self, k, self._block(k).c5, (x, f"{x}.layer{config.num_layer - 1}"), f"{x}.y"
-                ),
-                _attention(self._block(k).esa, f"{x}.y", f"block{k + 1}"),
-            ]
-        features = f"block{config.num_block}"
-        steps += [
-            Conv((features,), "features", *weight_and_bias(self.dense.conv_2), add="block0"),
-            Conv(("features",), "residual", *weight_and_bias(self.dense.upsampler[0]), part="tail"),
-            Upsample("residual", "none"),
-        ]
-        return Program(
-            config.num_in_ch, config.num_out_ch, config.upscale, config.num_block, tuple(steps)
-        )
-
-
-def _attention(esa: ESA, x: str, out: str) -> LocalAttention[Tensor]:
-    return LocalAttention(
-        x,
-        out,
-        *_matrix(esa.conv1),
-        *weight_and_bias(esa.conv2),
-        *weight_and_bias(esa.conv3),
-        *_matrix(esa.conv_f),
-        *_matrix(esa.conv4),
-    )
-
-
-def _matrix(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    weight, bias = weight_and_bias(conv)
-    return weight.flatten(1), bias
+        return program_of(self, masked_rlfn_program)

@@ -13,12 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_counts, check_tensor
+from smsr_plugin.archs.masked_rlfn_program import ATTENTION_FEAT, BLOCK_NAMES, NEGATIVE_SLOPE
 from smsr_plugin.archs.tile_steps import CONV_SIZE, CONV_STRIDE, MIN_SIDE, POOL_SIZE, POOL_STRIDE
-
-BLOCK_NAMES = tuple(f"block_{number}" for number in range(1, 7))
-NEGATIVE_SLOPE = 0.05
-#: Channels inside the attention.
-ATTENTION_FEAT = 16
 
 
 class ESA(nn.Module):

@@ -11,6 +11,7 @@ computed nevertheless: this is the masked-dense oracle that `smsr_plugin.sparse`
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -28,7 +29,13 @@ from smsr_plugin.archs.gumbel import (
     soft_mask,
     straight_through_mask,
 )
-from smsr_plugin.archs.masked import DensityNetwork, MaskedOutput, check_input, is_traced
+from smsr_plugin.archs.masked import (
+    DensityNetwork,
+    MaskedOutput,
+    check_input,
+    is_traced,
+    program_of,
+)
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.smsr_block import SparseMaskModule
 from smsr_plugin.archs.smsr_program import smsr_program
@@ -38,13 +45,8 @@ from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
 CONV_GAIN, FUSE_GAIN, TAIL_GAIN, PREDICTOR_GAIN = 0.7, 0.3, 0.05, 0.5
 
 
-def _values(name: str, entry: Tensor) -> NDArray[np.float64]:
-    """Return an entry of the state dict as an array.
-
-    Without values (on the meta device) every channel counts as sparse.
-    """
-    if not entry.is_meta:
-        return entry.detach().double().cpu().contiguous().numpy()
+def _every_channel_sparse(name: str, entry: Tensor) -> NDArray[np.float64]:
+    """Return what an entry of the state dict counts as without values."""
     values = np.ones(entry.shape)
     if name.endswith("ch_mask"):
         values[..., 0] = 0
@@ -119,16 +121,7 @@ class SMSR(DensityNetwork):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def program(self) -> Program[Tensor]:
-        like = self.rgb_mean
-        state = {name: _values(name, value) for name, value in self.state_dict().items()}
-        program = smsr_program(self.config, state)
-        return program.map(
-            lambda _, weight: (
-                torch.empty(weight.shape, dtype=like.dtype, device="meta")
-                if like.is_meta
-                else torch.from_numpy(weight).to(like.device, like.dtype)
-            )
-        )
+        return program_of(self, partial(smsr_program, self.config), _every_channel_sparse)
 
     def smms(self) -> Sequence[SparseMaskModule]:
         """Return the blocks."""

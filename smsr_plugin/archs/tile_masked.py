@@ -33,6 +33,7 @@ from smsr_plugin.archs.masked import (
     is_traced,
 )
 from smsr_plugin.archs.tile_predictor import TilePredictor, of_tiles
+from smsr_plugin.archs.tile_program import NARROW_SLOPE
 
 #: Applies a block's convolution of that number, with its activation.
 ApplyConv = Callable[[int, Tensor], Tensor]
@@ -78,9 +79,6 @@ class Substitute(nn.Module):
     narrow(x) = 1×1(leaky ReLU(3×3(x))) with few channels in between; it begins at 0.
     """
 
-    #: Of the narrow path's activation.
-    SLOPE = 0.05
-
     def __init__(self, num_feat: int, num_narrow: int) -> None:
         super().__init__()
         self.linear = nn.Conv2d(num_feat, num_feat, 1)
@@ -95,7 +93,7 @@ class Substitute(nn.Module):
         out = self.linear(x)
         if self.narrow is None:
             return out
-        return out + self.widen(F.leaky_relu(self.narrow(x), self.SLOPE))
+        return out + self.widen(F.leaky_relu(self.narrow(x), NARROW_SLOPE))
 
 
 class TileMasked(MaskedNetwork):

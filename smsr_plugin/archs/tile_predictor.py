@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smsr_plugin.archs.tile_program import PREDICTOR_FEAT
 from smsr_plugin.archs.tile_steps import GRADIENT_SIDE, LEVELS, MEAN_SIDES, TILE
-
-#: Channels between the predictor's convolutions.
-PREDICTOR_FEAT = 16
 
 
 def detail_planes(lq: Tensor) -> Tensor:

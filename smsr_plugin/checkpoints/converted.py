@@ -7,7 +7,7 @@ checkpoints of any kind and says what is wrong with a bad one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from smsr_plugin import staging
+from smsr_plugin.archs.density import POINTS
 from smsr_plugin.archs.smsr_program import Array
 from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
+from smsr_plugin.archs.tile_networks import TileNetwork, network_of
+from smsr_plugin.archs.tile_program import CURVE as TILES_CURVE
 from smsr_plugin.config import SMSRConfig
 
 #: A safetensors file is an 8-byte header length followed by a JSON object.
@@ -55,6 +58,44 @@ def read_converted(path: Path) -> Converted | None:
     return Converted(config, state) if _in_order(state, config) else None
 
 
+class ConvertedAtTiles(NamedTuple):
+    """A network with masks at tiles, for values in 0…1."""
+
+    network: TileNetwork
+    upscale: int
+    state: dict[str, Array]  #: Its state dict.
+
+
+def read_at_tiles(path: Path) -> ConvertedAtTiles | None:
+    """Read a network with masks at tiles as `read_converted` reads an SMSR."""
+    try:
+        if not _is_safetensors(path):
+            return None
+        with safe_open(path, framework="np") as file:
+            keys = file.keys()
+            network = network_of(dict.fromkeys(keys))
+            if network is None:
+                return None
+            options = network.options_of({key: _Shape(file.get_slice(key)) for key in keys})
+            shapes = network.shapes_of(**options)
+            if TILES_CURVE in keys:
+                shapes[TILES_CURVE] = 1, POINTS
+            if not _are(file, shapes):
+                return None
+            state = {key: file.get_tensor(key).astype(np.float64) for key in keys}
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError, RuntimeError):
+        return None
+    finite = all(np.isfinite(value).all() for value in state.values())
+    return ConvertedAtTiles(network, options["upscale"], state) if finite else None
+
+
+class _Shape:
+    """The shape of an entry that is not read yet."""
+
+    def __init__(self, entry: Any) -> None:
+        self.shape: Sequence[int] = tuple(entry.get_shape())
+
+
 def _is_safetensors(path: Path) -> bool:
     with staging.open_regular(path) as file:
         start = file.read(SAFETENSORS_PREFIX + 1)
@@ -81,7 +122,12 @@ def _fits(file: Any, config: SMSRConfig) -> bool:
     shapes = entry_shapes(config)
     if CURVE in keys:
         shapes[CURVE] = curve_shape(config)
-    return keys == shapes.keys() and all(
+    return _are(file, shapes)
+
+
+def _are(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Tell whether the entries have these names and shapes, and are numbers of ours."""
+    return set(file.keys()) == shapes.keys() and all(
         tuple(file.get_slice(key).get_shape()) == shape
         and file.get_slice(key).get_dtype() in ("F16", "F32")
         for key, shape in shapes.items()

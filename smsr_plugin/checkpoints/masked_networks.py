@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,16 +15,19 @@ from smsr_plugin.archs.density import POINTS
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.tile_masked import TileMasked
+from smsr_plugin.archs.tile_networks import network_of
+from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import write_file
 from smsr_plugin.checkpoints.keys import clean_tensors
 from smsr_plugin.checkpoints.network import load
-from smsr_plugin.checkpoints.shapes import CURVE, find_mismatches
+from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.version import __version__
 
-NETWORKS: tuple[type[MaskedRLFN], ...] = (MaskedRLFN,)
+#: By the names of `smsr_plugin.archs.tile_networks`.
+NETWORKS: dict[str, Callable[..., TileMasked]] = {"MaskedRLFN": MaskedRLFN}
 SUFFIX = ".safetensors"
 
 
@@ -34,20 +37,20 @@ def masked_network(state: Mapping[str, Tensor]) -> TileMasked | None:
     Raises:
         CheckpointError: If it is one, but not whole.
     """
-    network = next((network for network in NETWORKS if network.SIGN in state), None)
+    network = network_of(state)
     if network is None:
         return None
     try:
         with torch.device("meta"):
-            net = network(**network.options_of(state))
+            net = NETWORKS[network.name](**network.options_of(state))
     except (KeyError, ValueError, IndexError) as error:
-        raise CheckpointError(f"holds only part of a {network.__name__}: {error}") from error
+        raise CheckpointError(f"holds only part of a {network.name}: {error}") from error
     expected = {key: value.shape for key, value in net.state_dict().items()}
     if CURVE in state:
         expected[CURVE] = Size((1, POINTS))
     found = find_mismatches(state, expected)
     if any(found):
-        raise CheckpointError(f"does not fit {network.__name__} ({found})")
+        raise CheckpointError(f"does not fit {network.name} ({found})")
     if CURVE in state:
         net.density_curve = state[CURVE]
     net.load_state_dict(dict(state), assign=True)

@@ -66,13 +66,16 @@ def network(program, precision, backend):
 @pytest.mark.parametrize(("precision", "backend", "tolerance"), BACKENDS)
 @given(
     seed=st.integers(0, 10_000),
+    at_tiles=st.booleans(),
     channels=st.sampled_from([3, 20, 33]),
     size=st.tuples(st.integers(1, 9), st.integers(1, 20)),
     density=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
 )
 @settings(max_examples=60)
-def test_any_program_with_given_masks(precision, backend, tolerance, seed, channels, size, density):
-    program = ProgramMaker(seed, channels).program()
+def test_any_program_with_given_masks(
+    precision, backend, tolerance, seed, at_tiles, channels, size, density
+):
+    program = ProgramMaker(seed, channels, at_tiles).program()
     x = torch.rand(2, program.num_in_ch, *size, dtype=torch.float64)
     masks = torch.rand(2, program.num_masks, *size) < density
     expected, _, _ = literal(program, x, masks)
@@ -83,10 +86,14 @@ def test_any_program_with_given_masks(precision, backend, tolerance, seed, chann
 
 
 @pytest.mark.parametrize(("precision", "backend", "tolerance"), BACKENDS[:2])
-@given(seed=st.integers(0, 10_000), size=st.tuples(st.integers(1, 9), st.integers(1, 20)))
+@given(
+    seed=st.integers(0, 10_000),
+    at_tiles=st.booleans(),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 20)),
+)
 @settings(max_examples=30)
-def test_any_program_decides_its_masks(precision, backend, tolerance, seed, size):
-    program = ProgramMaker(seed).program()
+def test_any_program_decides_its_masks(precision, backend, tolerance, seed, at_tiles, size):
+    program = ProgramMaker(seed, at_tiles=at_tiles).program()
     x = torch.rand(1, program.num_in_ch, *size, dtype=torch.float64)
     with network(program, precision, backend) as net:
         sr, stats = net(x.to(DTYPES[precision]), return_stats=True)

@@ -73,6 +73,7 @@ def residuals(program: Program[Any]) -> dict[str, str]:
     That is the other plane of a `Blend` that alone reads the output of a masked convolution.
     """
     makers = {step.writes: step for step in program.steps}
+    order = [step.writes for step in program.steps]
     readers: dict[str, int] = {}
     for step in program.steps:
         for x in step.reads:
@@ -89,6 +90,7 @@ def residuals(program: Program[Any]) -> dict[str, str]:
                 and maker.rest is None
                 and readers[hidden] == 1
                 and plane.dense == plane.channels
+                and order.index(x) < order.index(hidden)
             ):
                 found[hidden] = x
     return found
