@@ -21,7 +21,7 @@ def get(planes, kind):
         return planes.activity()[None], (height, width)
     if kind == "half size":
         size = (height + 1) // 2, (width + 1) // 2
-        return planes.plane(kind, 18, half=True).values, size
+        return planes.plane(kind, 18, size=size).values, size
     return planes.plane(kind, 33, np.dtype(kind).type).values, (height, width)
 
 
