@@ -121,7 +121,6 @@ class TileMasked(MaskedNetwork):
         self.substitutes = nn.ModuleList(
             Substitute(config.num_feat, config.num_narrow) for _ in range(config.num_block)
         )
-        self.register_buffer("density_curve", None)
 
     @abstractmethod
     def head(self, x: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ def load_network(
 
     if threads:
         torch.set_num_threads(threads)
+    net = masked_networks.load_network(path, scale=scale)
     return Network(
-        masked_networks.load_network(path, scale=scale), precision=precision, threshold=threshold, density=density,
-        dense=dense, tile=tile, overlap=overlap,
+        net, precision=precision, threshold=threshold, density=density, dense=dense, tile=tile,
+        overlap=overlap,
     )  # fmt: skip
