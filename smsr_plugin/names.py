@@ -23,6 +23,11 @@ def printable(text: object) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """Return a text as `printable` does, but with its line ends and tabs."""
+    return "".join(sign if sign in "\n\t" else printable(sign) for sign in text)
+
+
 def listed(names: Sequence[str], most: int) -> str:
     """Return up to `most` names, joined by commas, and how many more there are."""
     more = len(names) - most

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.names import csv_cell, printable, table_cell
+from smsr_plugin.names import csv_cell, printable, printable_lines, table_cell
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,12 @@ from smsr_plugin.names import csv_cell, printable, table_cell
 def test_names_are_one_visible_line(name, shown):
     assert printable(name) == shown
     assert printable(printable(name)) == shown
+
+
+def test_texts_keep_their_lines():
+    text = "Validation\n\t # psnr: 30\n"
+    assert printable_lines(text) == text
+    assert printable_lines("a\n\x1b[2J\tb\r") == "a\n\\x1b[2J\tb\\r"
 
 
 def test_cells_of_tables_are_text():

@@ -21,6 +21,7 @@ from smsr_plugin.images.files import DataError
 from smsr_plugin.images.header import Header
 from smsr_plugin.images.pixels import Pixels, to_unit
 from smsr_plugin.images.reading import content_of, decode, read_header
+from smsr_plugin.names import printable
 from smsr_plugin.staging import open_regular
 
 #: The options that name the folder or LMDB of each role.
@@ -71,7 +72,7 @@ class ImageClient:
     def name(self, path: str, role: str) -> str:
         """Return how errors call an image."""
         if self._lmdbs is None:
-            return f"{role} image {path}"
+            return f"{role} image {printable(path)}"
         return f"{role} image {path!r} of {self._roots[role]}"
 
     def load(self, path: str, role: str) -> Loaded:

@@ -9,7 +9,7 @@ from typing import Any
 
 from smsr_plugin.data.lmdb_store import read_keys
 from smsr_plugin.images.files import DataError
-from smsr_plugin.names import listed
+from smsr_plugin.names import listed, printable
 
 #: As many file names an error shows of a folder.
 SHOWN = 3
@@ -51,15 +51,16 @@ def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
     there = set(lq_files)
     absent = [pair for pair in zip(gt_names, lq_names, strict=True) if pair[1] not in there]
     if absent:
-        raise DataError(_absent(absent, len(gt_names), lq_root, lq_files))
+        raise DataError(printable(_absent(absent, len(gt_names), lq_root, lq_files)))
     if meta_info is not None:
         missing = next((name for name in gt_names if not (gt_root / name).is_file()), None)
         if missing is not None:
-            raise DataError(f"{meta_info} lists {missing}, which is not in {gt_root}")
+            raise DataError(f"{meta_info} lists {printable(missing)}, which is not in {gt_root}")
     elif more := sorted(there - set(lq_names)):
+        names = printable(listed(more, SHOWN))
         raise DataError(
-            f"{lq_root} holds {listed(more, SHOWN)} without a gt image in {gt_root}; remove what "
-            "does not belong there"
+            f"{lq_root} holds {names} without a gt image in {gt_root}; remove what does not belong "
+            "there"
         )
     return [
         {"lq_path": str(lq_root / lq), "gt_path": str(gt_root / gt)}

@@ -9,6 +9,7 @@ from typing import Any
 from smsr_plugin.data.lmdb_store import read_meta_info
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.reading import read_header
+from smsr_plugin.names import printable
 from smsr_plugin.staging import open_regular
 from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.trial import try_metric
@@ -65,9 +66,10 @@ def _check_names(sets: dict[str, list[str]]) -> None:
             other, first = seen.setdefault(Path(path).stem, (name, path))
             if (other, first) != (name, path):
                 of = f"data set {name}" if other == name else f"data sets {other} and {name}"
+                both = printable(f"{first} and {path}")
                 raise DataError(
-                    f"{of}: the results of {first} and {path} would have one name; rename one, or "
-                    "write val.save_img: false"
+                    f"{of}: the results of {both} would have one name; rename one, or write "
+                    "val.save_img: false"
                 )
 
 

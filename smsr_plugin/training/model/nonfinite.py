@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from smsr_plugin.names import listed
+from smsr_plugin.names import listed, printable
 from smsr_plugin.processes import current
 
 #: How many images of a batch an error names.
@@ -27,7 +27,7 @@ class NonFiniteError(ArithmeticError):
         self, current_iter: int, values: Mapping[str, float], images: Sequence[str]
     ) -> None:
         wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
-        names = listed([Path(image).name for image in images], NAMED_IMAGES)
+        names = listed([printable(Path(image).name) for image in images], NAMED_IMAGES)
         super().__init__(
             f"iteration {current_iter}: {', '.join(wrong) or 'a gradient is not finite'} "
             f"on the batch {names}"

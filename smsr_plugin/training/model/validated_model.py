@@ -18,6 +18,7 @@ from torch import nn
 from tqdm import tqdm
 
 from smsr_plugin.complexity import masked_cost
+from smsr_plugin.names import printable
 from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseNetwork, SparseStats
 from smsr_plugin.staging import replace_file
@@ -96,7 +97,7 @@ class ValidatedModel(SRModel):
         images: list[ValidatedImage] = []
         for position, val_data in bar:
             img_name = Path(val_data["lq_path"][0]).stem
-            bar.set_description(f"Test {img_name}")
+            bar.set_description(f"Test {printable(img_name)}")
             self.feed_data(val_data)
             stats, seconds = self._infer(net)
             # Before tensor2img, which clamps in place.

@@ -19,11 +19,17 @@ from smsr_plugin.training.options.values import Options, is_section
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAG = "tag:yaml.org,2002:str"
 TIMESTAMP_TAG = "tag:yaml.org,2002:timestamp"
+NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+#: What no option is: dates, bytes, sets and lists of pairs.
+OTHER_TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("binary", "set", "omap", "pairs"))
 
 #: Bytes of an option file; BasicSR's own have up to 10 KB.
 MAX_BYTES = 1 << 20
 #: Values of an option file, those that aliases repeat counted each time.
 MAX_VALUES = 20_000
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+#: Signs of a number.
+LONGEST_NUMBER = 100
 #: Whole numbers lie within ± this, as they do where they end up.
 MAX_WHOLE = 2**63 - 1
 
@@ -33,6 +39,8 @@ class OptionLoader(yaml.SafeLoader):
 
     `1e-4` is a number (PyYAML follows YAML 1.1, where it is text), and a date is text.
     """
+
+    composed = 0  # values so far
 
     def get_single_node(self) -> yaml.Node | None:
         """Return the document; its aliases repeat values a limited number of times.
@@ -46,13 +54,26 @@ class OptionLoader(yaml.SafeLoader):
             raise ConstructorError(None, None, problem, node.start_mark)
         return node
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next value; a file of a megabyte could hold half a million."""
+        self.composed += 1
+        if self.composed > MAX_VALUES:
+            problem = f"more than {MAX_VALUES:,} values are refused"
+            raise ConstructorError(None, None, problem, self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
+            if node.tag in NUMBER_TAGS and len(node.value) > LONGEST_NUMBER:
+                raise ValueError  # `1:1:1:…`, of base 60, takes the square of its length
             value = super().construct_object(node, deep)
             if isinstance(value, int) and abs(value) > MAX_WHOLE:
                 raise ValueError
             if isinstance(value, str):
                 value.encode()  # an escape such as `\ud800` makes text that no file can hold
+                if CONTROL.search(value):  # they forge lines of a log, and terminals obey them
+                    problem = f"{shown(value)} holds a line end or a control character"
+                    raise ConstructorError(None, None, problem, node.start_mark)
             return value
         except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
             # What PyYAML's converters raise on `!!float two`, `!!bool 2`, `!!timestamp now`.
@@ -103,6 +124,11 @@ def _count(node: yaml.Node, counts: dict[int, int]) -> int:
 OptionLoader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != TIMESTAMP_TAG]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+OptionLoader.yaml_constructors = {
+    tag: construct
+    for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+    if tag not in (TIMESTAMP_TAG, *OTHER_TAGS)
 }
 OptionLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float",

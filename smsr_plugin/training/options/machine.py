@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -105,7 +106,8 @@ def check_weights(opt: Options) -> None:
 
 
 def _check_exists(key: str, value: object) -> None:
-    if value is not None and not Path(str(value)).exists():
+    # Of a name that is too long Path's own method raises an error.
+    if value is not None and not os.path.exists(str(value)):  # noqa: PTH110
         advice = f"there is no such file or folder below {Path.cwd()}"
         raise wrong(key, "an existing path", value, advice)
 

@@ -15,11 +15,23 @@ from basicsr.utils import MessageLogger, get_root_logger
 from basicsr.utils.dist_util import get_dist_info, master_only
 from torch.utils.tensorboard import SummaryWriter
 
+from smsr_plugin.names import printable_lines
 from smsr_plugin.training.options.errors import one_line, wrong
 from smsr_plugin.training.options.values import Options
 
 #: What a quiet console shows besides warnings: iterations, validations, where a run goes on.
 PROGRESS = re.compile(r"iter:|Validation|Resuming|Interrupted|Testing")
+
+
+#: BasicSR's.
+FORMAT = "%(asctime)s %(levelname)s: %(message)s"
+
+
+class VisibleFormatter(logging.Formatter):
+    """A record as BasicSR writes it, names and options in it as they may be printed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_lines(super().format(record))
 
 
 class LogFile(logging.FileHandler):
@@ -64,6 +76,7 @@ def start_log(
     """
     logger = get_root_logger(logger_name)
     (console,) = logger.handlers
+    console.setFormatter(VisibleFormatter(FORMAT))
     if quiet:
         console.addFilter(_is_progress)
     if get_dist_info()[0] == 0:

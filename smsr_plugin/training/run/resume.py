@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -183,7 +184,7 @@ def _network_files(opt: Options, iteration: int) -> Iterator[Path]:
 
 
 def _load(path: Path) -> Any:
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110  of a long name Path's own method raises an error
         raise UnreadableError(f"{path} does not exist")
     try:
         return read_file(path).root

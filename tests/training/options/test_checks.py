@@ -149,6 +149,7 @@ def test_options_that_work_in_basicsr_pass(pairs, changes):
         ({"datasets:train:persistent_workers": True}, "train.persistent_workers: expected false"),
         ({"datasets:val:persistent_workers": True}, "val.persistent_workers: expected false"),
         ({"datasets:train:dataroot_gt": "/no/gt"}, "datasets.train.dataroot_gt: expected an exist"),
+        ({"datasets:train:dataroot_gt": 300 * "x"}, "dataroot_gt: expected an existing path, got"),
         ({"datasets:val:dataroot_lq": 5}, "datasets.val.dataroot_lq: expected a path, got 5"),
         ({"datasets:val:meta_info_file": "no.txt"}, "meta_info_file: expected an existing path"),
         ({"path:pretrain_network_g": "no.pth"}, "path.pretrain_network_g: expected an existing"),

@@ -63,7 +63,14 @@ def test_tags_do_not_run_code(tmp_path, tag):
         (b"a: !!float two", "line 1: 'two' is not a valid float"),
         (b"a: !!int ''", "line 1: '' is not a valid int"),
         (b"a: !!bool perhaps", "line 1: 'perhaps' is not a valid bool"),
-        (b"a: !!timestamp now", "line 1: 'now' is not a valid timestamp"),
+        (b'a: "x\\ny"', r"line 1: 'x\ny' holds a line end or a control character"),
+        (b'a: "\\e[2J"', r"line 1: '\x1b[2J' holds a line end or a control character"),
+        (b'"a\\L": 1', r"line 1: 'a\u2028' holds a line end or a control character"),
+        (b"a: |\n  x\n  y", r"line 1: 'x\ny' holds a line end or a control character"),
+        (b"a: !!timestamp 2024-02-29", "line 1: could not determine a constructor for the tag"),
+        (b"a: !!binary aGVsbG8=", "line 1: could not determine a constructor for the tag"),
+        (b"a: !!set {x, y}", "line 1: could not determine a constructor for the tag"),
+        (b"a: !!omap [x: 1]", "line 1: could not determine a constructor for the tag"),
         (b"a: &a [*a]", "line 1: found unconstructable recursive node"),
         (b"a: [1", "line 1: "),
         (b"a: 1\n---\nb: 2", "line 2: "),
@@ -194,6 +201,28 @@ def test_overrides_apply_to_the_file(tmp_path: Path):
     file.write_text("name: x\ntrain: {total_iter: 5}")
     options = read_option_file(file, ["name=y", "train:total_iter=6"])
     assert options == {"name": "y", "train": {"total_iter": 6}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: " + "1:" * 500_000 + "1", "is not a valid int"),  # of base 60
+        ("a: " + "1:" * 500_000 + "1.5", "is not a valid float"),
+        ("a: " + "9" * 1_000_000, "is not a valid int"),
+        ("a: 0." + "9" * 1_000_000 + "e5", "is not a valid float"),
+        ("a: [" + "1," * 500_000 + "]", "more than 20,000 values are refused"),
+        ("\n".join(f"k{n}: 1" for n in range(100_000)), "more than 20,000 values are refused"),
+        ("[" * 1_000_000, "nested too deeply"),
+    ],
+    ids=["base 60", "base 60 float", "digits", "decimals", "list", "section", "depth"],
+)
+def test_files_of_a_megabyte_are_refused_at_once(text, message):
+    start = time.process_time()
+    with pytest.raises(OptionError) as caught:
+        parse_yaml(text, "x.yml")
+    assert time.process_time() - start < 4
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def nested_aliases(line: str, levels: int = 9) -> bytes:

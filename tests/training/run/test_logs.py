@@ -20,7 +20,13 @@ from basicsr.models.sr_model import SRModel
 from option_files import validation
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from smsr_plugin.training.run.log import LogFile, Writer, fresh_logger, thread_failed
+from smsr_plugin.training.run.log import (
+    LogFile,
+    Writer,
+    fresh_logger,
+    start_log,
+    thread_failed,
+)
 
 TENSORBOARD = {"logger:use_tb_logger": True}
 
@@ -257,3 +263,25 @@ def test_without_wandb_nothing_is_started(run_training, experiment, monkeypatch,
         "'x'; `pip install wandb`, or write `project: ~`\n"
     )
     assert not experiment.folder.exists()
+
+
+def test_names_reach_console_and_log_as_visible_lines(tmp_path, capfd):
+    with fresh_logger():
+        logger = start_log(str(tmp_path / "x.log"), quiet=False)
+        logger.warning("Skipped: on the batch \x1b[2J.png.\n\t # psnr: 30")
+    told = "Skipped: on the batch \\x1b[2J.png.\n\t # psnr: 30\n"
+    assert capfd.readouterr().err.endswith(told)
+    assert (tmp_path / "x.log").read_text().endswith(told)
+
+
+def test_an_image_is_named_whatever_its_name_is(run_training, pairs, tmp_path, capsys):
+    named = tmp_path / "named"
+    shutil.copytree(pairs, named)
+    for role in ("gt", "lq"):
+        (named / role / "0.png").rename(named / role / "a\n\x1b[2J.png")
+    (named / "lq/a\n\x1b[2J.png").write_text("no image")
+    changes = {f"datasets:train:dataroot_{role}": str(named / role) for role in ("gt", "lq")}
+    for kind in ("CheckedPairedImageDataset", "PairedImageDataset"):
+        assert run_training({**changes, "datasets:train:type": kind}) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(f"smsr train: error: lq image {named}/lq/a\\n\\x1b[2J.png: is dam")
