@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 #: By which a spreadsheet knows a formula.
 FORMULA = ("=", "+", "-", "@")
+#: What means something in a table of Markdown, and what stands for it.
+ENTITIES = str.maketrans({"|": "&#124;", "<": "&lt;", "[": "&#91;", "`": "'"})
 
 
 def printable(text: object) -> str:
@@ -41,8 +43,16 @@ def first_line(error: Exception | str) -> str:
 
 
 def table_cell(text: object) -> str:
-    """Return a name for a Markdown table, in which no cell, tag or code begins or ends in it."""
-    return printable(text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    """Return a name for a Markdown table: no cell, tag, link or code begins or ends in it.
+
+    Signs become entities: a backslash before one would be undone by another in the name.
+    """
+    return printable(text).translate(ENTITIES)
+
+
+def code_span(text: object) -> str:
+    """Return a text as code in Markdown, in one line."""
+    return "`" + printable(text).replace("`", "'") + "`"
 
 
 def csv_cell(value: object) -> object:

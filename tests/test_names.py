@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.names import csv_cell, printable, printable_lines, table_cell
+from smsr_plugin.names import code_span, csv_cell, printable, printable_lines, table_cell
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,14 @@ def test_texts_keep_their_lines():
 
 
 def test_cells_of_tables_are_text():
-    assert table_cell("a|b") == r"a\|b"
+    assert table_cell(r"a|b\|c") == r"a&#124;b\&#124;c"
+    assert table_cell("![x](data:,)") == "!&#91;x](data:,)"
     assert table_cell("<script>`z`") == "&lt;script>'z'"
     assert table_cell("a\nb") == r"a\nb"
+
+
+def test_code_is_code_to_its_end():
+    assert code_span("smsr x[1]|`<b>`\n") == r"`smsr x[1]|'<b>'\n`"
 
 
 @pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@SUM(A1)", "=cmd|' /C calc'!A0"])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from smsr_plugin.compare.image_report import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
-from smsr_plugin.names import listed, table_cell
+from smsr_plugin.names import code_span, listed, table_cell
 
 #: What the plots show.
 CAPTIONS = {
@@ -154,6 +154,6 @@ def machine_text(comparison: Comparison) -> str:
         f"{comparison.date}, {comparison.threads} threads, {schedule['rounds']:g} rounds of "
         f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
         f"{machine['load_average'][0]:.2f} before",
-        f"`{table_cell(' '.join(comparison.command))}`",
+        code_span(" ".join(comparison.command)),
     ]
     return "\n".join(f"- {line}" for line in lines)
