@@ -72,6 +72,7 @@ TRAIN = [
 ]
 REPORT = [*TORCH, "jinja2", "markupsafe", "scikit-image", "scipy"]
 ONNX = [*TORCH, "onnx", "onnxruntime", "onnxscript"]
+DOCS = ["zensical"]
 #: `smsr_plugin.lazy` names them where something is missing.
 EXTRAS = {
     "torch": TORCH,
@@ -84,6 +85,7 @@ EXTRAS = {
     "test": [
         *TRAIN,
         *REPORT,
+        *DOCS,
         "fvcore",
         "hypothesis>=6",
         "import-linter>=2",
@@ -94,6 +96,7 @@ EXTRAS = {
         "setuptools",  # thop imports distutils
         "thop",
     ],
+    "docs": DOCS,
     "dev": ["pre-commit", "pyright", "ruff"],
 }
 

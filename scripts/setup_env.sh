@@ -1,5 +1,6 @@
 # Sourced by quickstart.sh and test.sh, from the root of the repository: makes .venv, or reuses it,
-# and leaves its programs first in PATH. PYTHON chooses the interpreter of a new one.
+# and leaves its programs first in PATH. PYTHON chooses the interpreter of a new one, SMSR_EXTRAS
+# (bench,spandrel) what is installed beside the extra test.
 
 fail() { echo "error: $1" >&2; exit 1; }
 
@@ -22,7 +23,7 @@ PATH="$PWD/.venv/bin:$PATH"
 # What is installed already costs a second to check; a change of what it was built from installs
 # again.
 installed=.venv/smsr_plugin.installed
-sources=$(cat setup.py smsr_plugin/sparse/csrc/* | cksum)
+sources=$(echo "${SMSR_EXTRAS:-}" | cat - setup.py smsr_plugin/sparse/csrc/* | cksum)
 if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import smsr_plugin.training, basicsr.version' 2>/dev/null; then
   # BasicSR's setup.py imports torch, cython and numpy. Without build isolation it takes those of
   # .venv; with it, pip would fetch another torch just to build.
@@ -32,6 +33,6 @@ if [ "$sources" != "$(cat "$installed" 2>/dev/null)" ] || ! python -c 'import sm
   python -m pip install --quiet --upgrade "setuptools>=68" wheel cython numpy pybind11
   PYTHONPATH="$PWD/scripts/basicsr_build" python -m pip install --quiet --no-build-isolation "basicsr>=1.4.2,<1.5"
   echo "Building and installing smsr_plugin and its test tools"
-  python -m pip install --quiet --no-build-isolation --editable ".[test]"
+  python -m pip install --quiet --no-build-isolation --editable ".[test${SMSR_EXTRAS:+,$SMSR_EXTRAS}]"
   echo "$sources" > "$installed"
 fi

@@ -1,0 +1,55 @@
+"""The documentation as a site: built without a warning, whole, and on its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("zensical")
+ROOT = Path(__file__).parents[1]
+#: What a page names to be loaded with it; a script fetches mermaid where there is a graph.
+LOADED = re.compile(
+    r'<(?:script|img|iframe)[^>]*\ssrc="?(https?:[^" >]+)'
+    r'|<link rel="?stylesheet"? href="?(https?:[^" >]+)'
+)
+
+
+def build(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Build the site of a folder; warnings are errors."""
+    command = [sys.executable, "-m", "zensical", "build", "--strict"]
+    plain = {**os.environ, "NO_COLOR": "1"}
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=240, env=plain
+    )
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Return a copy of the pages."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "mkdocs.yml", folder)
+    shutil.copytree(ROOT / "docs", folder / "docs", ignore=shutil.ignore_patterns("results.json"))
+    return folder
+
+
+def test_every_page_is_there_and_loads_nothing_from_elsewhere(project):
+    done = build(project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    site = project / "build/site"
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs").with_suffix(".html")
+        html = site / (name.with_name("index.html") if name.stem == "README" else name)
+        assert html.exists(), f"{page.name} is not in the site"
+        assert LOADED.findall(html.read_text("utf-8")) == []
+
+
+def test_a_broken_link_is_an_error(project):
+    page = project / "docs/network.md"
+    page.write_text(page.read_text("utf-8") + "\n[nowhere](glossary.md#nothing)\n", "utf-8")
+    assert build(project).returncode != 0
