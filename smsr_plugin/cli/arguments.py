@@ -27,6 +27,14 @@ def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     return BAD_USAGE
 
 
+def add_imports(parser: argparse.ArgumentParser) -> None:
+    """Add `--import`."""
+    parser.add_argument(
+        "--import", dest="imports", action="append", default=[], type=path_text, metavar="MODULE",
+        help="your own module, or FILE.py, that registers networks, losses, data sets",
+    )  # fmt: skip
+
+
 #: More threads than any machine has cores; libgomp ends a process that it cannot give so many.
 MOST_THREADS = 1024
 #: Larger factors are slips.

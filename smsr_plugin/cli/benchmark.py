@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from smsr_plugin.cli.arguments import (
     FAILED,
     INTERRUPTED,
+    add_imports,
     bad_usage,
     not_negative,
     path,
@@ -69,7 +70,10 @@ def add_parser(subparsers: Any) -> None:
     add("--out", type=path, default=Path("benchmark"), metavar="DIR",
         help="where results go (default: %(default)s)")  # fmt: skip
     add("--redraw", action="store_true", help="measure nothing: tables and plots of OUT anew")
+    add("--paper", nargs="+", type=path, default=[], metavar="DIR",
+        help="measure nothing: the results in DIR ... as one table of a paper")  # fmt: skip
     add("--json", action="store_true", help="print the results as JSON, not as tables")
+    add_imports(parser)
     parser.set_defaults(run=run)
 
 
@@ -81,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     from smsr_plugin.compare.run import Run
 
     try:
+        if args.paper:
+            return _paper(args)
         if args.redraw:
             return _finish(args, Comparison.from_json((args.out / outputs.JSON).read_text("utf-8")))
         plan = make_plan(_request(args))
@@ -99,6 +105,22 @@ def run(args: argparse.Namespace) -> int:
             f"smsr benchmark: error: {printable(error)}; the same command goes on", file=sys.stderr
         )
         return FAILED
+
+
+def _paper(args: argparse.Namespace) -> int:
+    """Write and print one table of several results; ValueError if they are none."""
+    from smsr_plugin.compare.outputs import JSON
+    from smsr_plugin.compare.paper import paper_latex, paper_markdown
+    from smsr_plugin.compare.results import Comparison
+    from smsr_plugin.staging import replace_file
+
+    found = [Comparison.from_json((path / JSON).read_text("utf-8")) for path in args.paper]
+    args.out.mkdir(parents=True, exist_ok=True)
+    shown = paper_markdown(found)
+    replace_file(args.out / "paper.md", shown.encode())
+    replace_file(args.out / "paper.tex", paper_latex(found).encode())
+    print(shown, end="")
+    return 0
 
 
 def _finish(args: argparse.Namespace, result: Comparison) -> int:

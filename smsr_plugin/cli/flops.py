@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from smsr_plugin.cli.arguments import bad_usage, finite, path, positive
+from smsr_plugin.cli.arguments import add_imports, bad_usage, finite, path, positive
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def add_parser(subparsers: Any) -> None:
         help="masks: also count with this share of important pixels")  # fmt: skip
     add("--image", **many, type=path, metavar="LQ",
         help="masks: also count with those of these lq images")  # fmt: skip
+    add_imports(parser)
     parser.set_defaults(run=run)
 
 

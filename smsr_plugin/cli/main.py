@@ -83,6 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold any bytes
     try:
+        wrong = _import_modules(args)
+        if wrong:
+            return bad_usage(args, wrong)
         code = args.run(args)
         sys.stdout.flush()
         return code
@@ -125,6 +128,20 @@ def _share_cores() -> None:
     """
     if not os.environ.keys() & {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}:
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+
+
+def _import_modules(args: argparse.Namespace) -> str | None:
+    """Import the user's own modules; say why one cannot be."""
+    if not getattr(args, "imports", None):
+        return None
+    from smsr_plugin.training.options.errors import OptionError
+    from smsr_plugin.training.user_modules import import_user_modules
+
+    try:
+        import_user_modules(args.imports)
+    except OptionError as error:
+        return str(error)
+    return None
 
 
 def _wrong_environment() -> str | None:

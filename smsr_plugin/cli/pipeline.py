@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, bad_usage, path
+from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, add_imports, bad_usage, path
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def _add_parser(subparsers: Any, name: str, example: str) -> None:
         help="of several processes (default: torchrun, if it is there)")  # fmt: skip
     add("--quiet", action="store_true",
         help="only progress and results here; all in the log file")  # fmt: skip
+    add_imports(parser)
     # Old launchers give it; their environment says it too.
     add("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
     parser.set_defaults(run=run, override_schedule=False, skip_missing=False)

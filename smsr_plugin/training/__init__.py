@@ -29,3 +29,7 @@ install_torchvision_shim()
 from smsr_plugin.training.registration import register_all  # noqa: E402  after the shim
 
 register_all()
+
+from smsr_plugin.training.user_modules import import_inherited  # noqa: E402  after ours
+
+import_inherited()
