@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,6 +24,9 @@ PARTS = {"masks": "mask predictors"}
 MASKED_PARTS = ("sparse layers", "fuse")
 #: Width and height for which the field quotes multiply-adds.
 DEFAULT_SIZE = (1280, 720)
+
+#: What a row's unit stands for.
+UNITS = {"K": 1e3, "G": 1e9}
 
 
 class Row(NamedTuple):
@@ -58,11 +62,15 @@ def add_parser(subparsers: Any) -> None:
     add("--upscale", type=positive, metavar="S", help=f"default: {DEFAULT_UPSCALE}")
     add("--set", **many, metavar="KEY=VALUE", help="options of the network")
     size = "output size (default: {} {}); sides are rounded up to the scale".format(*DEFAULT_SIZE)
-    add("--size", nargs=2, type=positive, default=DEFAULT_SIZE, metavar=("W", "H"), help=size)
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--size", nargs=2, type=positive, metavar=("W", "H"), help=size)
+    sizes.add_argument("--lq-size", nargs=2, type=positive, metavar=("W", "H"),
+        help="the size of the lq image, such as NTIRE's 256 256")  # fmt: skip
     add("--density", **many, type=finite, metavar="D",
         help="masks: also count with this share of important pixels")  # fmt: skip
     add("--image", **many, type=path, metavar="LQ",
         help="masks: also count with those of these lq images")  # fmt: skip
+    add("--json", action="store_true", help="print one object, numbers in units of one")
     add_imports(parser)
     parser.set_defaults(run=run)
 
@@ -72,10 +80,19 @@ def run(args: argparse.Namespace) -> int:
     try:
         _check_sources(args)
         subject = _subject(args)
-        heading, rows = _count(subject, args)
+        size, lq_size = _sizes(subject.upscale, args)
+        rows = _rows(subject, lq_size, args)
     except (ValueError, OSError) as error:
         return bad_usage(args, error)
-    print(heading)
+    if args.json:
+        figures = {row.label.strip(): round(row.value * UNITS[row.unit]) for row in rows}
+        about = {"network": subject.name, "upscale": subject.upscale}
+        print(json.dumps(about | {"size": size, "lq_size": lq_size, "figures": figures}, indent=2))
+        return 0
+    print(
+        f"{subject.name} x{subject.upscale}, output {size[0]}×{size[1]}, "
+        f"lq {lq_size[0]}×{lq_size[1]}"
+    )
     print(table(rows))
     if subject.name == "SMSR" and args.weights is None:
         print("Without --weights, every channel of the blocks is taken as sparse.")
@@ -119,21 +136,31 @@ def _subject(args: argparse.Namespace) -> Subject:
     return Subject(name, built.net, built.upscale, built.num_in_ch)
 
 
-def _count(subject: Subject, args: argparse.Namespace) -> tuple[str, list[Row]]:
-    """Return the heading and the rows of the table."""
-    from smsr_plugin.archs.masked import MaskedNetwork
-    from smsr_plugin.complexity import lq_size, profile
+def _sizes(upscale: int, args: argparse.Namespace) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return width and height of the output and of the lq image."""
+    from smsr_plugin.complexity import lq_size
 
-    name, net, upscale, num_in_ch = subject
-    width, height = args.size
+    if args.lq_size:
+        width, height = args.lq_size
+        return (width * upscale, height * upscale), (width, height)
+    width, height = args.size or DEFAULT_SIZE
     lq_height, lq_width = lq_size((height, width), upscale)
-    rows = network_rows(profile(net, (lq_height, lq_width), num_in_ch))
+    return (width, height), (lq_width, lq_height)
+
+
+def _rows(subject: Subject, lq_size: tuple[int, int], args: argparse.Namespace) -> list[Row]:
+    from smsr_plugin.archs.masked import MaskedNetwork
+    from smsr_plugin.complexity import profile
+
+    name, net, _, num_in_ch = subject
+    width, height = lq_size
+    rows = network_rows(profile(net, (height, width), num_in_ch))
     if isinstance(net, MaskedNetwork):
         fresh = args.weights is None
-        rows += masked_rows(net, lq_height * lq_width, args.density, args.image, fresh=fresh)
+        rows += masked_rows(net, height * width, args.density, args.image, fresh=fresh)
     elif args.density or args.image:
         raise ValueError(f"--density and --image are for networks with masks, not for {name}")
-    return f"{name} x{upscale}, output {width}×{height}, lq {lq_width}×{lq_height}", rows
+    return rows
 
 
 def network_rows(complexity: Complexity) -> list[Row]:

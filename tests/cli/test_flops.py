@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import warnings
 
@@ -14,6 +15,7 @@ from smsr_cost import SMSRCost, dense_channels
 from smsr_plugin.checkpoints import save
 from smsr_plugin.cli.flops import Row, table
 from smsr_plugin.complexity import measured, profile
+from smsr_plugin.training.architectures import build_architecture
 
 
 @pytest.fixture
@@ -85,6 +87,16 @@ def test_other_networks_and_options(capsys):
     assert list(values(printed)) == ["parameters", "multiply-adds"]
     assert main(["SMSR", "--set", "num_block=1", "--set", "num_feat=8"]) == 0
     assert values(capsys.readouterr().out)["parameters"] < 10
+
+
+def test_the_size_of_the_lq_image_and_json(capsys):
+    assert main(["RLFN-S", "--upscale", "4", "--lq-size", "256", "256", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["network"], found["upscale"]) == ("RLFN-S", 4)
+    assert (found["size"], found["lq_size"]) == ([1024, 1024], [256, 256])
+    net = build_architecture("RLFN-S", {}, 4).net
+    counted = profile(net, (256, 256))
+    assert found["figures"] == {"parameters": counted.params, "multiply-adds": counted.macs}
 
 
 def test_option_file(tmp_path, capsys):
