@@ -95,6 +95,7 @@ class Runtime:
         cls,
         path: str | os.PathLike[str] | None = None,
         *,
+        model: str | None = None,
         scale: int | None = None,
         precision: str = "fp32",
         threshold: float = 0.0,
@@ -106,6 +107,7 @@ class Runtime:
         Args:
             path: The file. None: that of the environment variable SMSR_WEIGHTS, else the weights
                 that come with the package.
+            model: In place of a file, which of the package's networks; see `default_weights`.
             scale: What the network must enlarge by; 2 by default where the package's own are taken.
             precision, threshold, threads: As of the class.
             density: The share of pixels to compute, 0…1, in place of what the network was trained
@@ -118,7 +120,7 @@ class Runtime:
             ValueError: If an option is out of range, or a density is asked of a network that keeps
                 no curves for it.
         """
-        path = Path(default_weights(scale) if path is None else path)
+        path = Path(default_weights(scale, model=model) if path is None else path)
         upscale, program = _stored(path, density)
         if scale is not None and upscale != scale:
             raise UnsuitedError(f"{path}: enlarges by {upscale}, not by {scale}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -77,6 +77,19 @@ def find_state_dict(
     if not isinstance(inner, Mapping) or not inner:
         raise CheckpointError(f"holds no state dict under {key!r}, but a {type(inner).__name__}")
     return inner, key
+
+
+def halved(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
+    """Return the entries, those of the names as float16.
+
+    Raises:
+        CheckpointError: If a value is too large for that.
+    """
+    entries = {key: value.half() if key in names else value for key, value in state.items()}
+    too_large = [key for key, value in entries.items() if not value.isfinite().all()]
+    if too_large:
+        raise CheckpointError(f"{too_large[0]} has values beyond float16; save it without half")
+    return entries
 
 
 def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:

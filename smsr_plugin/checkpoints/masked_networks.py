@@ -20,7 +20,7 @@ from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import write_file
-from smsr_plugin.checkpoints.keys import clean_tensors
+from smsr_plugin.checkpoints.keys import clean_tensors, halved
 from smsr_plugin.checkpoints.network import load
 from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import default_weights
@@ -76,15 +76,20 @@ def load_masked(path: str | os.PathLike[str], *, param_key: str | None = None) -
 def load_network(
     path: str | os.PathLike[str] | None = None,
     *,
+    model: str | None = None,
     scale: int | None = None,
     param_key: str | None = None,
 ) -> MaskedNetwork:
     """Load any network with masks: an SMSR as `load` does, or one with masks at tiles.
 
+    Args:
+        path, scale, param_key: As of `load`.
+        model: In place of a file, which of the package's networks; see `default_weights`.
+
     Raises:
         CheckpointError: As `load`.
     """
-    path = default_weights(scale) if path is None else path
+    path = default_weights(scale, model=model) if path is None else path
     try:
         return load(path, scale=scale, param_key=param_key)
     except CheckpointError:
@@ -99,15 +104,25 @@ def load_network(
 
 
 def save_masked(
-    net: TileMasked, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None
+    net: TileMasked,
+    path: str | os.PathLike[str],
+    metadata: Mapping[str, str] | None = None,
+    *,
+    half: bool = False,
 ) -> None:
     """Save a network with masks at tiles as safetensors, its name and shape in the header.
 
     An existing file is replaced whole or, if anything fails, not at all.
 
+    Args:
+        net: The network.
+        path: Must end in .safetensors.
+        metadata: Strings to keep in the header beside ours.
+        half: Store weights as float16, which halves the file; the curve stays float32.
+
     Raises:
         CheckpointError: If the path does not end in .safetensors or cannot be written, or weights
-            are not finite.
+            are not finite, in float16 where that is asked for.
     """
     header = {
         **(metadata or {}),
@@ -118,6 +133,9 @@ def save_masked(
     try:
         if Path(path).suffix != SUFFIX:
             raise CheckpointError(f"must end in {SUFFIX}")
-        write_file(Path(path), clean_tensors(net.state_dict()), header)
+        state = clean_tensors(net.state_dict())
+        if half:
+            state = halved(state, {name for name, _ in net.named_parameters()})
+        write_file(Path(path), state, header)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error

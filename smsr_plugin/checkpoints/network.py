@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from smsr_plugin.checkpoints.keys import (
     clean_tensors,
     find_state_dict,
     fold_img_range,
+    halved,
     rename_released,
 )
 from smsr_plugin.checkpoints.shapes import infer_config
@@ -200,18 +201,10 @@ def save(
         header = {"smsr_plugin": __version__}
         header[CONFIG] = json.dumps(infer_config(state).to_dict())
         if half:
-            state = _halved(state, {key for key, _ in net.named_parameters()})
+            state = halved(state, {key for key, _ in net.named_parameters()})
         write_file(Path(path), state, {**extra, **FORMAT, **header})
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
-
-
-def _halved(state: Mapping[str, Tensor], names: Collection[str]) -> dict[str, Tensor]:
-    halved = {key: value.half() if key in names else value for key, value in state.items()}
-    too_large = [key for key, value in halved.items() if not value.isfinite().all()]
-    if too_large:
-        raise CheckpointError(f"{too_large[0]} has values beyond float16; save it without half")
-    return halved
 
 
 def _check_metadata(metadata: Mapping[str, str], config: SMSRConfig) -> None:

@@ -11,29 +11,48 @@ from smsr_plugin.checkpoints.errors import CheckpointError
 #: A file of weights that the user sets with this variable wins over the package's own.
 VARIABLE = "SMSR_WEIGHTS"
 FOLDER = Path(__file__).parents[1] / "weights"
-_NAME = re.compile(r"smsr_x(\d)\.safetensors")
+#: The network that is taken where none is named.
+MODEL = "smsr"
+_NAME = re.compile(r"([a-z0-9-]+)_x(\d)\.safetensors")
 
 
-def shipped_weights() -> dict[int, Path]:
-    """Return the files of weights in the package by scale, smallest first."""
-    found = {int(m[1]): path for path in FOLDER.glob("*") if (m := _NAME.fullmatch(path.name))}
-    return dict(sorted(found.items()))
+def shipped_models() -> dict[str, dict[int, Path]]:
+    """Return the files of weights in the package by network and scale, smallest first."""
+    names = sorted(path.name for path in FOLDER.glob("*"))
+    found: dict[str, dict[int, Path]] = {}
+    for match in filter(None, map(_NAME.fullmatch, names)):
+        found.setdefault(match[1], {})[int(match[2])] = FOLDER / match[0]
+    return found
 
 
-def default_weights(scale: int | None = None, outscale: float | None = None) -> Path:
+def shipped_weights(model: str = MODEL) -> dict[int, Path]:
+    """Return the files of a network's weights in the package by scale, smallest first."""
+    return shipped_models().get(model, {})
+
+
+def default_weights(
+    scale: int | None = None, outscale: float | None = None, model: str | None = None
+) -> Path:
     """Return the weights to take where no file is named: `SMSR_WEIGHTS`, else the package's own.
 
     Args:
         scale: Of the package's networks the one for this scale, …
         outscale: … or the smallest that enlarges by at least this; 2 where neither is given.
+        model: Which of the package's networks; `SMSR_WEIGHTS` then does not count. `MODEL` by
+            default.
 
     Raises:
-        CheckpointError: If the package has no network for the scale.
+        CheckpointError: If the package has no such network, or none for the scale.
     """
     named = os.environ.get(VARIABLE)
-    if named:
+    if named and model is None:
         return Path(named)
-    files = shipped_weights()
+    files = shipped_weights(model or MODEL)
+    if not files and model is not None and shipped_models():
+        raise CheckpointError(
+            f"model must be one of {', '.join(shipped_models())}, the networks in the package, got "
+            f"{model!r}"
+        )
     if not files:
         raise CheckpointError(
             f"the package was built without its weights in {FOLDER}: name a file, or set {VARIABLE}"

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 HABITS = {
     **dict.fromkeys(("-i", "--input"), "name the images without an option"),
     "-s": "did you mean --scale, or --outscale X for any factor?",
-    **dict.fromkeys(("-n", "-m", "--model", "--model_path"), "did you mean --weights FILE?"),
+    **dict.fromkeys(("-n", "-m", "--model_path"), "did you mean --weights FILE?"),
     "-t": "did you mean --tile PX?",
     "-f": "did you mean --ext EXT?",
 }
@@ -70,6 +70,7 @@ def add_parser(subparsers: Any) -> None:
         help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
+    add("--model", metavar="NAME", help="which of the package's networks: smsr (default), rlfn-s")
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
     _add_speed(parser.add_argument_group("quality and speed").add_argument)
@@ -110,11 +111,11 @@ def _add_speed(add: Callable[..., Any]) -> None:
 def _add_size(add: Callable[..., Any]) -> None:
     add("--tile", type=not_negative, metavar="PX",
         help="cut images into tiles of this side, 0 never; by default 512 for those of "
-        "more than a megapixel. Channel attention then pools over a tile, not the "
-        "whole image: the result differs slightly (docs/upscaling.md)")  # fmt: skip
+        "more than a megapixel: channel attention then pools over a tile, and the "
+        "result differs slightly (docs/upscaling.md)")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",
-        help="refuse larger inputs (default: SMSR_MAX_PIXELS, or 89 million)")  # fmt: skip
+        help="refuse larger inputs (89 million, or SMSR_MAX_PIXELS)")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
@@ -203,6 +204,7 @@ def _batch(args: argparse.Namespace) -> Batch:
 
     network = load_network(
         args.weights,
+        model=args.model,
         scale=args.scale,
         outscale=args.outscale,
         density=args.density,

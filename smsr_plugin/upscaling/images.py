@@ -37,6 +37,7 @@ class Upscaler:
     Args:
         weights: A file. None: that of the environment variable SMSR_WEIGHTS, else the package's.
         scale: What the network must enlarge by; 2 by default where the package's are taken.
+        model: In place of a file, which of the package's networks: "smsr" (default) or "rlfn-s".
         outscale: Width and height of results in those of images, any factor above 0; by default
             the network's own.
         density: The share of pixels to compute, 0…1; less is faster. By default what the network
@@ -58,6 +59,7 @@ class Upscaler:
         weights: str | os.PathLike[str] | None = None,
         scale: int | None = None,
         *,
+        model: str | None = None,
         outscale: float | None = None,
         density: float | None = None,
         threshold: float = 0.0,
@@ -70,6 +72,7 @@ class Upscaler:
             raise RequestError(f"outscale must be a number above 0, got {outscale}")
         network = load_network(
             weights,
+            model=model,
             scale=scale,
             outscale=outscale,
             density=density,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.runtime import Runtime, UnsuitedError
+from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
 
@@ -14,6 +15,7 @@ from smsr_plugin.upscaling.tiles import OVERLAP
 def load_network(
     weights: str | os.PathLike[str] | None = None,
     *,
+    model: str | None = None,
     scale: int | None = None,
     outscale: float | None = None,
     density: float | None = None,
@@ -28,6 +30,7 @@ def load_network(
 
     Args:
         weights: The file. None: that of the environment variable SMSR_WEIGHTS, else the package's.
+        model: In place of a file, which of the package's networks; see `default_weights`.
         scale: What the network must enlarge by.
         outscale: What the result is wanted for; of the package's networks the least that suffices.
         threads: None: one for each core.
@@ -35,9 +38,11 @@ def load_network(
 
     Raises:
         CheckpointError: If the file cannot be read, or is for another scale.
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or a file and a model are named.
     """
-    path = Path(default_weights(scale, outscale) if weights is None else weights)
+    if weights is not None and model is not None:
+        raise RequestError(f"name weights or a model, not both: got {weights} and {model!r}")
+    path = Path(default_weights(scale, outscale, model) if weights is None else weights)
     if not dense:
         try:
             runtime = Runtime.load(
