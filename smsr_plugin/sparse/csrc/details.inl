@@ -84,13 +84,17 @@ void details(const Details& p, int first, int last, float* scratch) {
   float* const b = a + room;
   float* const values = b + room;
   float* const most = values + room;
-  constexpr int kReach = 2;
+  constexpr int kReach = 2, kSeen = 2 * kReach + 1;
+  float* const gradients = most + room;  // those of `kSeen` rows, each at its number modulo that
+  int ready = first - kReach < 0 ? 0 : first - kReach;
   for (int y = first; y < last; ++y) {
     const int channel = put_means<3>(p, y, put_means<1>(p, y, 0, a, values), a, values);
+    for (; ready <= y + kReach && ready < height; ++ready)
+      gradient_row(p, ready, a, b, gradients + ready % kSeen * room);
     for (int x = 0; x < width; ++x) most[x] = 0;
     for (int row = y < kReach ? 0 : y - kReach; row <= y + kReach && row < height; ++row) {
-      gradient_row(p, row, a, b, values);
-      for (int x = 0; x < width; ++x) most[x] = values[x] > most[x] ? values[x] : most[x];
+      const float* const gradient = gradients + row % kSeen * room;
+      for (int x = 0; x < width; ++x) most[x] = gradient[x] > most[x] ? gradient[x] : most[x];
     }
     for (int x = 0; x < width; ++x) {
       float largest = 0;

@@ -175,7 +175,7 @@ struct Details {
   int64_t out_line;
 };
 
-constexpr int kDetailRows = 4;        // rows that are worked on at once, whole lines with one around them
+constexpr int kDetailRows = 9;        // rows that are worked on at once, whole lines with one around them
 inline int64_t details_room(int width) { return (int64_t(width) + kLine - 1) / kLine * kLine + 2 * kLine; }
 
 // Floats from one frequency of a work item to the next, with `channels` channels to a tile. The line

@@ -9,6 +9,10 @@ SMSR_INLINE void strided_group(const Strided& p, int y, int x, int count, int pa
   for (int r = 0; r < Rows; ++r)
     a[r] = p.in + g.index(2 * y - p.padding,
                           2 * (x + (r < count ? r : count - 1)) - p.padding) * kLine;
+  if (y + 1 < p.out_geometry.height)  // the two rows that the next row of the output sees first
+    for (int r = 0; r < Rows; ++r)
+      for (int64_t at = 3; at < 5; ++at)
+        for (int dx = 0; dx < 2; ++dx) __builtin_prefetch(a[r] + (at * g.stride() + dx) * kLine);
   const int64_t depth = int64_t(9) * p.k * kLine;
   const float* w = p.weights + panel * depth;
   Vec acc[Rows][Panels * kVecs] = {};

@@ -139,7 +139,7 @@ void call_details(const Floats& lq, float levels, Floats& out, int threads,
   require_apart(out, lq, "lq");
   p.out = out.mutable_data();
   p.out_line = line_of(out);
-  run(kernels_named(isa).floats->details, p, p.geometry.height, 8, threads,
+  run(kernels_named(isa).floats->details, p, p.geometry.height, 16, threads,
       kDetailRows * details_room(p.geometry.width));
 }
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.tile_steps import Blend
+from smsr_plugin.archs.tile_steps import Blend, LocalAttention
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.kernels import Chain, Indices, Source
+from smsr_plugin.sparse.native.kernels import Indices, Source
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import MaskLists, Run
@@ -26,9 +28,7 @@ class ListedProduct:
         self.channels = [len(weight) for weight in weights]
         self.weights, self.bias = pack(weights), packing.vector(bias)
 
-    def __call__(
-        self, run: Run, pixels: Indices, xs: Sequence[Plane], out: Plane, chain: Chain | None = None
-    ) -> None:
+    def __call__(self, run: Run, pixels: Indices, xs: Sequence[Plane], out: Plane) -> None:
         sources: list[Source] = [
             (x.values, 0, 0, 0, count, None) for x, count in zip(xs, self.channels, strict=True)
         ]
@@ -39,9 +39,30 @@ class ListedProduct:
             self.weights,
             out.values,
             bias=self.bias,
-            chain=chain,
             threads=run.threads,
         )
+
+
+def with_squeezed(step: Blend[Array], attention: LocalAttention[Array]) -> Blend[Array]:
+    """Return a blend that also makes what an attention squeezes of it, in lines of its own.
+
+    squeeze · (W·x + b) + s is (squeeze · W) · x + (squeeze · b + s).
+    """
+    squeeze, shift = attention.squeeze, attention.squeeze_bias
+    room = packing.padded(len(step.weight))
+
+    def both(weight: Array, added: Array | float = 0.0) -> Array:
+        return np.concatenate([packing.pad(weight, 0, room), squeeze @ weight + added])
+
+    narrow = step.narrow
+    return replace(
+        step,
+        weight=both(step.weight),
+        bias=both(step.bias, shift),
+        substitute=both(step.substitute),
+        substitute_bias=both(step.substitute_bias, shift),
+        narrow=None if narrow is None else replace(narrow, widen=both(narrow.widen)),
+    )
 
 
 class NativeBlend:
@@ -66,10 +87,9 @@ class NativeBlend:
         narrow: Plane | None,
         out: Plane,
         mask: MaskLists,
-        chain: Chain | None,
     ) -> None:
         """Write `out`; `narrow` is overwritten."""
-        self.active(run, mask.active, xs, out, chain)
+        self.active(run, mask.active, xs, out)
         others = [x]
         if narrow is not None:
             assert self.narrow_weights is not None
@@ -87,4 +107,4 @@ class NativeBlend:
                 threads=run.threads,
             )
             others.append(narrow)
-        self.inactive(run, mask.inactive, others, out, chain)
+        self.inactive(run, mask.inactive, others, out)

@@ -8,7 +8,7 @@ from smsr_plugin.sparse.native.active_conv import residuals
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.chains import chains
 from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
-from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.packing import Array, padded
 from smsr_plugin.sparse.native.slots import Wanted
 
 
@@ -20,8 +20,8 @@ class Context:
         summed: The planes of those sums.
         rests: The constants of planes where they are skipped.
         residuals: What is added to masked planes where they are made; see `active_conv`.
-        squeezed: The attentions that read blends, by the planes of these: what they squeeze is
-            made while the blends have it at hand.
+        squeezed: The attentions that read blends, by the planes of these: what they squeeze lies in
+            the lines behind.
     """
 
     def __init__(self, program: Program[Array], arithmetic: Arithmetic) -> None:
@@ -44,7 +44,10 @@ class Context:
     def wanted(self, name: str) -> Wanted:
         """Return what a plane of the program needs."""
         kind = MASKED if name in self._masked else FLOATS if name in self._floats else FEATURES
-        return Wanted(name, self.program.planes[name].channels, kind)
+        channels = self.program.planes[name].channels
+        if name in self.squeezed:
+            channels = padded(channels) + len(self.squeezed[name].squeeze)
+        return Wanted(name, channels, kind)
 
     def activity(self, mask: int) -> Wanted:
         """Return what the activity of a mask needs."""

@@ -37,13 +37,14 @@ class NativeLocalAttention:
         self.excite_bias = packing.vector(step.excite @ step.mix_bias + step.excite_bias)
         self.mixed = packing.product((step.excite @ step.mix).T)
 
-    def __call__(self, run: Run, x: Plane, squeezed: Plane, out: Plane) -> None:
-        """Scale `x`; `out` may be `x`."""
+    def __call__(self, run: Run, x: Plane, squeezed: Floats, out: Plane) -> None:
+        """Scale the first channels of `x`, given the lines of a; `out` may be `x`."""
         size, coarse = self._coarse(run, squeezed)
+        lines = len(out.values)
         run.kernels.attend(
             run.size,
-            x.values,
-            squeezed.values,
+            x.values[:lines],
+            squeezed,
             self.mixed,
             size,
             coarse,
@@ -53,7 +54,7 @@ class NativeLocalAttention:
             threads=run.threads,
         )
 
-    def _coarse(self, run: Run, squeezed: Plane) -> tuple[Size, Floats]:
+    def _coarse(self, run: Run, squeezed: Floats) -> tuple[Size, Floats]:
         """Return the excited coarse map and its size."""
         seen = max(run.size[0], MIN_SIDE), max(run.size[1], MIN_SIDE)
         reduced = _steps(seen, CONV_SIZE, CONV_STRIDE)
@@ -66,10 +67,10 @@ class NativeLocalAttention:
         second, third = (plane(name, pooled, self.middle) for name in ("pooled", "refined"))
         excited = plane("excited", pooled, self.channels)
         kernels, threads = run.kernels, run.threads
-        a = squeezed.values
+        a = squeezed
         if seen != run.size:
             a = plane("continued", seen, self.middle).values
-            _continue(squeezed.values, run.size, a, seen)
+            _continue(squeezed, run.size, a, seen)
         kernels.strided(
             seen,
             a,

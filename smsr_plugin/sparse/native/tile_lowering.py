@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from smsr_plugin.archs.steps import MaskedConv
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.active_conv import ActiveConv
-from smsr_plugin.sparse.native.blend import ListedProduct, NativeBlend
+from smsr_plugin.sparse.native.blend import ListedProduct, NativeBlend, with_squeezed
 from smsr_plugin.sparse.native.context import Context
-from smsr_plugin.sparse.native.kernels import Bytes, Chain
+from smsr_plugin.sparse.native.kernels import Bytes
 from smsr_plugin.sparse.native.local_attention import NativeLocalAttention
 from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
@@ -73,22 +70,15 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
     assert rows is not None
     # Where a plane was added to another one as that was made, their sum is there.
     xs = step.xs[1:] if step.xs[-1] in context.residuals else step.xs
-    native = NativeBlend(step, len(xs), tiles, rows)
+    attention = context.squeezed.get(step.out)
+    native = NativeBlend(
+        step if attention is None else with_squeezed(step, attention), len(xs), tiles, rows
+    )
     narrow = None
     if step.narrow is not None:
         narrow = Wanted(f"/narrow {step.out}", len(step.narrow.conv), FLOATS)
-    attention = context.squeezed.get(step.out)
-    squeeze, squeeze_bias = None, None
-    if attention is not None:
-        filled = packing.pad(attention.squeeze.T, 0, packing.padded(len(step.weight)))
-        squeeze, squeeze_bias = rows([filled]), packing.vector(attention.squeeze_bias)
 
     def compute(image: Image) -> None:
-        chain: Chain | None = None
-        if attention is not None:
-            assert squeeze is not None
-            squeezed = image.plane(_squeezed(attention).name)
-            chain = (squeeze, squeeze_bias, squeezed.values, False)
         native(
             image.run,
             image.planes(xs),
@@ -96,12 +86,9 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
             None if narrow is None else image.plane(narrow.name),
             image.plane(step.out),
             image.masks[step.mask],
-            chain,
         )
 
-    wants = [context.wanted(step.out)]
-    wants += [] if attention is None else [_squeezed(attention)]
-    wants += [] if narrow is None else [narrow]
+    wants = [context.wanted(step.out), *([] if narrow is None else [narrow])]
     reads = [*xs, step.x, activity_name(step.mask)]
     return Operation(step.part, step.mask, Access(wants, reads), compute)
 
@@ -109,35 +96,24 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
     """Return the operation of an attention."""
     attention = NativeLocalAttention(step)
-    squeezed = _squeezed(step)
-    squeeze: Callable[[Image], None] | None = None
+    lines = packing.padded(len(step.excite)) // packing.LINE
+    rows = context.arithmetic.row_weights
+    assert rows is not None  # as above
+    squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FLOATS)
     if step.x not in context.squeezed:
-        squeeze = _squeeze(context, step)
+        squeeze = ListedProduct([step.squeeze.T], step.squeeze_bias, rows)
 
     def compute(image: Image) -> None:
-        if squeeze is not None:
-            squeeze(image)
-        attention(image.run, image.plane(step.x), image.plane(squeezed.name), image.plane(step.out))
+        run, x = image.run, image.plane(step.x)
+        if squeeze is None:
+            a = x.values[lines:]
+        else:
+            own = image.plane(squeezed.name)
+            squeeze(run, all_pixels(*run.size), [x], own)
+            a = own.values
+        attention(run, x, a, image.plane(step.out))
 
     out = context.wanted(step.out)
     in_place = step.x if context.wanted(step.x).kind == out.kind else None
-    wants = [out, squeezed]
-    reads = [step.x] if squeeze is not None else [step.x, squeezed.name]
-    return Operation(step.part, None, Access(wants, reads, in_place), compute)
-
-
-def _squeeze(context: Context, step: LocalAttention[Array]) -> Callable[[Image], None]:
-    rows = context.arithmetic.row_weights
-    assert rows is not None  # as above
-    product = ListedProduct([step.squeeze.T], step.squeeze_bias, rows)
-
-    def compute(image: Image) -> None:
-        pixels = all_pixels(*image.run.size)
-        product(image.run, pixels, [image.plane(step.x)], image.plane(_squeezed(step).name))
-
-    return compute
-
-
-def _squeezed(step: LocalAttention[Any]) -> Wanted:
-    """Return the plane of what an attention squeezes."""
-    return Wanted(f"/squeezed {step.out}", len(step.squeeze), FLOATS)
+    wants = [out] if squeeze is None else [out, squeezed]
+    return Operation(step.part, None, Access(wants, [step.x], in_place), compute)
