@@ -16,7 +16,7 @@ from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.tile_networks import NETWORKS
 from smsr_plugin.checkpoints.converted import read_at_tiles
-from smsr_plugin.checkpoints.masked_networks import load_masked, save_masked
+from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
 from smsr_plugin.runtime import Runtime, UnsuitedError
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
@@ -35,7 +35,7 @@ def file(tmp_path):
     net = tiny_masked_rlfn(num_narrow=3, upscale=3).float()
     scores = net.predictor(torch.rand(1, 3, 64, 64))
     net.density_curve = density_curve(scores.reshape(1, 1, -1, 1))
-    save_masked(net, tmp_path / "net.safetensors")
+    save_network(net, tmp_path / "net.safetensors")
     return tmp_path / "net.safetensors"
 
 
@@ -101,7 +101,7 @@ def test_a_file_that_is_not_in_order_is_left_to_the_reader_of_all_kinds(file, na
 
 
 def test_no_density_without_a_curve(tmp_path):
-    save_masked(tiny_masked_rlfn().float(), tmp_path / "net.safetensors")
+    save_network(tiny_masked_rlfn().float(), tmp_path / "net.safetensors")
     with pytest.raises(ValueError, match="density"):
         Runtime.load(tmp_path / "net.safetensors", density=0.5)
     with pytest.raises(UnsuitedError, match="enlarges by 2, not by 3"):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_batch
-from smsr_plugin.archs.density import logits_at
+from smsr_plugin.archs.density import POINTS, logits_at
 from smsr_plugin.archs.gumbel import MaskNoise, MaskSeeds
 from smsr_plugin.archs.program import Program
 
@@ -70,6 +70,20 @@ class MaskedNetwork(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("density_curve", None)
+
+    @property
+    def curve_shape(self) -> tuple[int, int]:
+        """The shape of `density_curve`, where there is one."""
+        return self.config.num_block, POINTS
+
+    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, state_dict: Any, prefix: str, *args: Any
+    ) -> None:
+        # Weights come with a curve or without.
+        has_curve = prefix + "density_curve" in state_dict
+        like = next(self.parameters())
+        self.density_curve = like.new_zeros(self.curve_shape) if has_curve else None
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     @abstractmethod
     def forward(

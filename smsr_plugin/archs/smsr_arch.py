@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from smsr_plugin.archs.checks import check_range, check_threshold
-from smsr_plugin.archs.density import BEYOND, POINTS
+from smsr_plugin.archs.density import BEYOND
 from smsr_plugin.archs.gumbel import (
     MaskNoise,
     hard_mask,
@@ -107,18 +107,6 @@ class SMSR(DensityNetwork):
     def from_config(cls, config: SMSRConfig) -> SMSR:
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
-
-    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, state_dict: Any, prefix: str, *args: Any
-    ) -> None:
-        # Weights come with a curve or without.
-        if prefix + "density_curve" in state_dict:
-            if self.density_curve is None:
-                shape = self.config.num_block, POINTS
-                self.density_curve = self.rgb_mean.new_zeros(shape)
-        else:
-            self.density_curve = None
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def program(self) -> Program[Tensor]:
         return program_of(self, partial(smsr_program, self.config), _every_channel_sparse)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -121,6 +121,11 @@ class TileMasked(MaskedNetwork):
         self.substitutes = nn.ModuleList(
             Substitute(config.num_feat, config.num_narrow) for _ in range(config.num_block)
         )
+
+    @property
+    def curve_shape(self) -> tuple[int, int]:
+        """One curve for all blocks."""
+        return 1, POINTS
 
     @abstractmethod
     def head(self, x: Tensor) -> Tensor:
@@ -232,11 +237,3 @@ class TileMasked(MaskedNetwork):
         amount = logits_at(self.density_curve, density)
         cast(Tensor, self.predictor.conv3.bias).sub_(amount)
         self.density_curve -= amount
-
-    def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, state_dict: Any, prefix: str, *args: Any
-    ) -> None:
-        # Weights come with a curve or without.
-        has_curve = prefix + "density_curve" in state_dict
-        self.density_curve = self.constants.new_zeros(1, POINTS) if has_curve else None
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -6,59 +6,76 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from functools import singledispatch
 from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Size, Tensor
 
-from smsr_plugin.archs.density import POINTS
+from smsr_plugin.archs import tile_networks
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
-from smsr_plugin.archs.tile_masked import TileMasked
-from smsr_plugin.archs.tile_networks import network_of
+from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import write_file
 from smsr_plugin.checkpoints.keys import clean_tensors, halved
-from smsr_plugin.checkpoints.network import load
+from smsr_plugin.checkpoints.network import build, check_scale, read, save
 from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import default_weights
+from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
-#: By the names of `smsr_plugin.archs.tile_networks`.
-NETWORKS: dict[str, Callable[..., TileMasked]] = {"MaskedRLFN": MaskedRLFN}
 SUFFIX = ".safetensors"
 
 
-def masked_network(state: Mapping[str, Tensor]) -> TileMasked | None:
-    """Return the network with masks at tiles that a state dict belongs to, None if there is none.
+class Known(NamedTuple):
+    """A network with masks whose files are known by their entries."""
+
+    build: Callable[..., MaskedNetwork]  #: Its class.
+    sign: str  #: An entry that only its state dict has.
+    #: Returns the arguments that a state dict's shapes imply; raises KeyError, ValueError or
+    #: IndexError if a tensor that tells is absent or has no such shape.
+    options_of: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+
+
+_TILES = {network.name: network for network in tile_networks.NETWORKS}
+NETWORKS: dict[str, Known] = {
+    "MaskedRLFN": Known(MaskedRLFN, _TILES["MaskedRLFN"].sign, _TILES["MaskedRLFN"].options_of),
+}
+
+
+def masked_network(state: Mapping[str, Tensor]) -> MaskedNetwork | None:
+    """Return the network of `NETWORKS` that a state dict belongs to, None if there is none.
 
     Raises:
         CheckpointError: If it is one, but not whole.
     """
-    network = network_of(state)
-    if network is None:
+    name = next((name for name, known in NETWORKS.items() if known.sign in state), None)
+    if name is None:
         return None
+    known = NETWORKS[name]
     try:
         with torch.device("meta"):
-            net = NETWORKS[network.name](**network.options_of(state))
+            net = known.build(**known.options_of(state))
     except (KeyError, ValueError, IndexError) as error:
-        raise CheckpointError(f"holds only part of a {network.name}: {error}") from error
+        raise CheckpointError(f"holds only part of a {name}: {error}") from error
     expected = {key: value.shape for key, value in net.state_dict().items()}
     if CURVE in state:
-        expected[CURVE] = Size((1, POINTS))
+        expected[CURVE] = Size(net.curve_shape)
     found = find_mismatches(state, expected)
     if any(found):
-        raise CheckpointError(f"does not fit {network.name} ({found})")
-    if CURVE in state:
-        net.density_curve = state[CURVE]
+        raise CheckpointError(f"does not fit {name} ({found})")
     net.load_state_dict(dict(state), assign=True)
     return net.requires_grad_(False).eval()
 
 
-def load_masked(path: str | os.PathLike[str], *, param_key: str | None = None) -> TileMasked | None:
-    """Load a network with masks at tiles without running any code in the file.
+def load_masked(
+    path: str | os.PathLike[str], *, param_key: str | None = None
+) -> MaskedNetwork | None:
+    """Load a network of `NETWORKS` without running any code in the file.
 
     Returns:
         The network in evaluation mode, float32, on the CPU; None if the file holds another one.
@@ -73,6 +90,30 @@ def load_masked(path: str | os.PathLike[str], *, param_key: str | None = None) -
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
 
 
+class Found(NamedTuple):
+    """What a file held."""
+
+    net: MaskedNetwork  #: In evaluation mode, float32, on the CPU; from and to 0…1.
+    kind: str  #: What the file was, for people to read.
+    config: SMSRConfig | None  #: Of an SMSR, for the value range that is in the file.
+
+
+def load_described(path: str | os.PathLike[str], *, param_key: str | None = None) -> Found:
+    """Load any network with masks, an SMSR or one of `NETWORKS`, and say what the file held.
+
+    Raises:
+        CheckpointError: As `load`.
+    """
+    try:
+        checkpoint = read(path, param_key=param_key)
+        return Found(build(checkpoint), checkpoint.kind, checkpoint.config)
+    except CheckpointError:
+        net = load_masked(path, param_key=param_key)
+        if net is None:
+            raise
+    return Found(net, f"{type(net).__name__} state dict", None)
+
+
 def load_network(
     path: str | os.PathLike[str] | None = None,
     *,
@@ -80,7 +121,7 @@ def load_network(
     scale: int | None = None,
     param_key: str | None = None,
 ) -> MaskedNetwork:
-    """Load any network with masks: an SMSR as `load` does, or one with masks at tiles.
+    """Load any network with masks: an SMSR as `load` does, or one of `NETWORKS`.
 
     Args:
         path, scale, param_key: As of `load`.
@@ -90,27 +131,20 @@ def load_network(
         CheckpointError: As `load`.
     """
     path = default_weights(scale, model=model) if path is None else path
-    try:
-        return load(path, scale=scale, param_key=param_key)
-    except CheckpointError:
-        net = load_masked(path, param_key=param_key)
-        if net is None:
-            raise
-    if scale not in (None, net.config.upscale):
-        raise CheckpointError(
-            f"{os.fspath(path)}: enlarges by {net.config.upscale}, but scale {scale} was asked for"
-        )
+    net = load_described(path, param_key=param_key).net
+    check_scale(path, net.config.upscale, scale)
     return net
 
 
-def save_masked(
-    net: TileMasked,
+@singledispatch
+def save_network(
+    net: MaskedNetwork,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
     *,
     half: bool = False,
 ) -> None:
-    """Save a network with masks at tiles as safetensors, its name and shape in the header.
+    """Save a network as safetensors, its name and shape in the header; an SMSR as `save` does.
 
     An existing file is replaced whole or, if anything fails, not at all.
 
@@ -128,7 +162,7 @@ def save_masked(
         **(metadata or {}),
         "smsr_plugin": __version__,
         "network": type(net).__name__,
-        "config": json.dumps(asdict(net.config)),
+        "config": json.dumps(asdict(cast(Any, net.config))),
     }
     try:
         if Path(path).suffix != SUFFIX:
@@ -139,3 +173,6 @@ def save_masked(
         write_file(Path(path), state, header)
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+save_network.register(SMSR, save)

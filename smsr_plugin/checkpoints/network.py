@@ -145,12 +145,17 @@ def load(
     """
     path = default_weights(scale) if path is None else path
     checkpoint = read(path, param_key=param_key)
-    if scale is not None and checkpoint.config.upscale != scale:
-        raise CheckpointError(
-            f"{os.fspath(path)}: enlarges by {checkpoint.config.upscale}, but scale {scale} was "
-            "asked for; leave the scale out, or name other weights"
-        )
+    check_scale(path, checkpoint.config.upscale, scale)
     return build(checkpoint)
+
+
+def check_scale(path: str | os.PathLike[str], upscale: int, wanted: int | None) -> None:
+    """Raise CheckpointError if a file's network is not for the scale that is wanted, if any."""
+    if wanted is not None and upscale != wanted:
+        raise CheckpointError(
+            f"{os.fspath(path)}: enlarges by {upscale}, but scale {wanted} was asked for; leave "
+            "the scale out, or name other weights"
+        )
 
 
 def build(checkpoint: Checkpoint) -> SMSR:

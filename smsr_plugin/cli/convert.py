@@ -1,4 +1,4 @@
-"""`smsr convert`: any SMSR checkpoint to a safetensors file for values in 0…1."""
+"""`smsr convert`: a checkpoint of a network with masks to a safetensors file for values in 0…1."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from smsr_plugin.cli.arguments import bad_usage, path
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
-    from smsr_plugin.archs.smsr_arch import SMSR
-    from smsr_plugin.checkpoints import Checkpoint
+    from smsr_plugin.archs.masked import MaskedNetwork
+    from smsr_plugin.config import SMSRConfig
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,8 +18,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "convert",
         help="turn a checkpoint into safetensors",
-        description="Read an SMSR checkpoint (the released weights, BasicSR's net_g_*.pth, a "
-        "state dict or safetensors) and write it as safetensors for values in 0…1.",
+        description="Read a checkpoint of an SMSR (the released weights, BasicSR's net_g_*.pth, a "
+        "state dict or safetensors), or of another network with masks, and write it as "
+        "safetensors for values in 0…1.",
     )
     parser.add_argument("input", metavar="IN", type=path, help="checkpoint to read")
     parser.add_argument("output", metavar="OUT", type=path, help="file to write, *.safetensors")
@@ -35,36 +36,43 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert; return 0, or 2 after one line on stderr if it cannot be done."""
-    from smsr_plugin.checkpoints import CheckpointError, load, read, save
+    from smsr_plugin.checkpoints import CheckpointError
+    from smsr_plugin.checkpoints.masked_networks import load_described, save_network
 
     try:
         if args.output.exists() and not args.force:
             raise CheckpointError(f"{args.output} exists; --force replaces it")
-        checkpoint = read(args.input, param_key=args.param_key)
-        net = load(args.input, param_key=args.param_key)
-        save(net, args.output, {"source": args.input.name}, half=args.half)
+        found = load_described(args.input, param_key=args.param_key)
+        save_network(found.net, args.output, {"source": args.input.name}, half=args.half)
     except CheckpointError as error:
         return bad_usage(args, error)
-    print(f"read   {printable(args.input)}: {checkpoint.kind}")
-    print(describe(checkpoint, net))
+    print(f"read   {printable(args.input)}: {found.kind}")
+    print(describe(found.net, found.config))
     print(f"wrote  {printable(args.output)}: safetensors, values in 0…1")
     return 0
 
 
-def describe(checkpoint: Checkpoint, net: SMSR) -> str:
-    """Return a few lines on the configuration, the size and the channels of a network."""
+def describe(net: MaskedNetwork, stored: SMSRConfig | None) -> str:
+    """Return a few lines on a network: its configuration, size and channels.
+
+    Args:
+        net: As it was loaded.
+        stored: What an SMSR's file holds, of any value range; None for other networks.
+    """
     from smsr_plugin.complexity import masked_cost
 
-    config = checkpoint.config
+    config = net.config
     masks = sum(value.numel() for key, value in net.named_parameters() if "ch_mask" in key)
     params = sum(value.numel() for value in net.parameters()) - masks
     lines = [
         f"  upscale {config.upscale}, num_feat {config.num_feat}, num_block {config.num_block}, "
         f"num_layer {config.num_layer}, num_in_ch {config.num_in_ch}",
-        f"  img_range {config.img_range:g}, rgb_mean {', '.join(map(str, config.rgb_mean))}",
         f"  {params:,} parameters and {masks:,} channel mask logits",
         f"  dense channels of {config.num_feat} in each layer:",
     ]
+    if stored is not None:
+        mean = ", ".join(map(str, stored.rgb_mean))
+        lines.insert(1, f"  img_range {stored.img_range:g}, rgb_mean {mean}")
     for number, counts in enumerate(masked_cost(net.program()).dense_channels, 1):
         lines.append(f"    block {number}: " + " ".join(f"{count:3d}" for count in counts))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`smsr export`: a checkpoint to an ONNX file."""
+"""`smsr export`: a checkpoint of a network with masks to an ONNX file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from smsr_plugin.cli.arguments import bad_usage, path
 from smsr_plugin.names import printable
 
 DESCRIPTION = """\
-Write an SMSR checkpoint as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
+Write a network with masks as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
 and others.
 
 The network takes lq images of any size and batch, (batch, 3, height, width),
@@ -27,7 +27,12 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", type=path, help="any SMSR checkpoint")
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        type=path,
+        help="of a network with masks",
+    )
     add("output", metavar="OUT", type=path, help="file to write, *.onnx")
     add(
         "--threshold",
@@ -48,18 +53,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
-    from smsr_plugin.checkpoints import CheckpointError, build, read
+    from smsr_plugin.checkpoints import CheckpointError
+    from smsr_plugin.checkpoints.masked_networks import load_described
     from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
 
     try:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
-        checkpoint = read(args.checkpoint, param_key=args.param_key)
-        print(
-            f"read   {args.checkpoint}: {checkpoint.kind}, x{checkpoint.config.upscale}", flush=True
-        )
+        found = load_described(args.checkpoint, param_key=args.param_key)
+        print(f"read   {args.checkpoint}: {found.kind}, x{found.net.config.upscale}", flush=True)
         difference = export_onnx(
-            build(checkpoint),
+            found.net,
             args.output,
             threshold=args.threshold,
             masks=args.masks,

@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     """Fit, measure, save; return 0, or 2 after one line on stderr if it cannot be done."""
     import torch
 
-    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save_masked
+    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save_network
     from smsr_plugin.compare.networks.find import find_source, parse_network
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.photographs import PIECES, read_photographs
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         work.check_dense(dense, photographs, source.upscale)
         points = _fit(net, photographs, args)
         net.set_density(args.density)
-        save_masked(net, args.out, {"source": args.network})
+        save_network(net, args.out, {"source": args.network})
         card = work.card(args.out.name, args.network, args.iters, net, points)
         replace_file(args.out.with_suffix(".md"), card.encode())
     except (ValueError, OSError) as error:

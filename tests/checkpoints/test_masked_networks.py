@@ -6,7 +6,7 @@ from masked_networks import tiny_masked_rlfn
 from safetensors import safe_open
 
 from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.checkpoints.masked_networks import load_masked, save_masked
+from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
 
 
 @pytest.mark.parametrize("options", [{}, {"num_narrow": 3, "upscale": 4}])
@@ -15,7 +15,7 @@ def test_what_is_saved_is_loaded(tmp_path, options, curve):
     net = tiny_masked_rlfn(**options).float()
     if curve:
         net.density_curve = torch.linspace(1, -1, 41)[None]
-    save_masked(net, tmp_path / "m.safetensors", {"source": "x"})
+    save_network(net, tmp_path / "m.safetensors", {"source": "x"})
     loaded = load_masked(tmp_path / "m.safetensors")
     assert loaded is not None
     assert loaded.config == net.config
@@ -75,4 +75,4 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name, value, message):
 
 def test_it_is_saved_as_safetensors_only(tmp_path):
     with pytest.raises(CheckpointError, match=r"must end in \.safetensors"):
-        save_masked(tiny_masked_rlfn(), tmp_path / "m.pth")
+        save_network(tiny_masked_rlfn(), tmp_path / "m.pth")

@@ -8,7 +8,7 @@ from masked_networks import tiny_masked_rlfn
 from networks import tiny_smsr
 
 from smsr_plugin.checkpoints import CheckpointError, default_weights, load, save, shipped
-from smsr_plugin.checkpoints.masked_networks import load_network, save_masked
+from smsr_plugin.checkpoints.masked_networks import load_network, save_network
 from smsr_plugin.checkpoints.network import read
 from smsr_plugin.runtime import Runtime
 from smsr_plugin.upscaling.loading import load_network as load_for_images
@@ -51,7 +51,7 @@ def test_weights_that_the_user_sets_win(folder, monkeypatch, tmp_path):
 
 def test_a_network_can_be_named(folder, monkeypatch):
     path = folder / "rlfn-s_x3.safetensors"
-    save_masked(tiny_masked_rlfn(upscale=3).float(), path, {"licence": "Apache-2.0"}, half=True)
+    save_network(tiny_masked_rlfn(upscale=3).float(), path, {"licence": "Apache-2.0"}, half=True)
     monkeypatch.setenv(shipped.VARIABLE, "none")  # does not count where a network is named
     assert default_weights(model="rlfn-s") == path
     assert default_weights(4, model="smsr") == folder / "smsr_x4.safetensors"
