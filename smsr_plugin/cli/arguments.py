@@ -23,7 +23,10 @@ INTERRUPTED = 130  #: 128 + SIGINT, as shells count.
 
 def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     """Print one line on stderr that names the command; return `BAD_USAGE`."""
-    print(f"smsr {args.command}: error: {printable(error)}", file=sys.stderr)
+    text = str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    print(f"smsr {args.command}: error: {printable(text)}", file=sys.stderr)
     return BAD_USAGE
 
 

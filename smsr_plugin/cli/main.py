@@ -49,6 +49,10 @@ COMMAND_EXTRAS = {"report": "report", "benchmark": "bench", "export": "onnx", "f
 
 #: What a disk says that takes no more.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What is said of names that can be no file's: too long, links in a circle.
+NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+#: How Python says the latter where a path is resolved, before 3.13.
+LOOP = "Symlink loop"
 #: How often a thread looks for work before it sleeps: about a quarter of a millisecond.
 SPIN_COUNT = "5000"
 
@@ -96,7 +100,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or "").startswith("smsr_plugin"):
             raise
         return bad_usage(args, lazy.advice(error, COMMAND_EXTRAS.get(args.command)))
+    except RuntimeError as error:
+        if not str(error).startswith(LOOP):
+            raise
+        return bad_usage(args, error)
     except OSError as error:
+        if error.errno in NO_NAMES:
+            return bad_usage(args, error)
         is_left = isinstance(error, BrokenPipeError)  # the reader, such as `head`, has enough
         if not is_left and error.errno not in FULL:
             raise

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from networks import tiny_smsr
+from PIL import Image
 
 import smsr_plugin
 from smsr_plugin.cli import completion, convert
@@ -274,3 +276,35 @@ def test_the_shell_completes_commands_and_options(line, endings, tmp_path):
     }
     run(env={**os.environ, **asked})
     assert sorted(answer.read_text().split()) == endings
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "upscale hr/a.png -o loop --weights net.pth",
+        "upscale hr/a.png -o loop/b --weights net.pth",
+        "prepare --root loop --valid-hr hr --scales 2",
+        "prepare --root d --valid-hr loop --scales 2",
+        "convert net.pth LONG.safetensors",
+        "convert net.pth loop/a.safetensors",
+        "export net.pth LONG.onnx",
+        "export net.pth loop/a.onnx",
+        "report hr/a.png --weights net.pth -o LONG.html",
+        "report loop/a.png --weights net.pth",
+        "benchmark net.pth --images hr --rounds 0 --out LONG",
+        "benchmark net.pth --images loop --rounds 0 --out o",
+        "flops --weights LONG",
+    ],
+)
+def test_names_that_no_file_can_have_are_one_line(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("hr").mkdir()
+    Image.new("RGB", (8, 8)).save("hr/a.png")
+    torch.save({"params": tiny_smsr().state_dict()}, "net.pth")
+    command, *words = arguments.replace("LONG", 300 * "x").split()
+    assert main([command, *words]) in (1, 2)
+    error = capsys.readouterr().err
+    assert error.startswith(f"smsr {command}: error: ")
+    assert error.count("\n") == 1
+    assert "Errno" not in error

@@ -204,7 +204,7 @@ def test_a_folder_that_may_not_be_entered_is_one_line(monkeypatch, capsys):
 
     monkeypatch.setattr(Path, "stat", closed)
     assert main(["upscale", "closed/a.png", "-o", "out"]) == 2
-    error = "smsr upscale: error: [Errno 13] Permission denied: 'closed/a.png'\n"
+    error = "smsr upscale: error: closed/a.png: Permission denied\n"
     assert capsys.readouterr().err == error
 
 
