@@ -34,6 +34,7 @@ from smsr_plugin.images.tiff_tags import (
     has_more_pages,
     is_direct,
     opacity_channel,
+    opened,
 )
 
 EXTRA = "channels that are not opacity were left out"
@@ -49,7 +50,7 @@ def decode(content: bytes) -> Decoded:
     Raises:
         ImageError: If it is refused by its tags, cut short or damaged.
     """
-    with TiffFile(BytesIO(content)) as tiff:
+    with opened(BytesIO(content)) as tiff:
         page = first_page(tiff)
         exif, notes = _exif(tiff, page, content)
         profile = page.tags.valueof(PROFILE)

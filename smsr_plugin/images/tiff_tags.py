@@ -34,6 +34,7 @@ FORMATS = {
 #: Opacity among extra channels, the first multiplied into the colours.
 ASSOCIATED, UNASSOCIATED = 1, 2
 MOST_CHANNELS = 16
+MIXED = "TIFF channels of different kinds are not supported: convert it to 8 or 16 bits"
 
 #: Compressions of bytes, whatever they mean; of whole images; and those that may have a predictor.
 BYTES = {
@@ -50,6 +51,18 @@ IMAGES = {COMPRESSION.OJPEG, COMPRESSION.JPEG, COMPRESSION.WEBP}
 PREDICTED = BYTES - {COMPRESSION.NONE, COMPRESSION.PACKBITS}
 NO_PREDICTOR, HORIZONTAL = 1, 2
 SEPARATE = 2
+
+
+def opened(file: BinaryIO) -> TiffFile:
+    """Open a file; to be closed.
+
+    Raises:
+        ImageError: If its channels are of different kinds.
+    """
+    try:
+        return TiffFile(file)
+    except TypeError as error:  # tifffile takes the kind of values for one number
+        raise ImageError(MIXED) from error
 
 
 def first_page(tiff: TiffFile) -> TiffPage:
@@ -69,7 +82,7 @@ def first_page(tiff: TiffFile) -> TiffPage:
 def read_header(file: BinaryIO) -> Header:
     """Read size and kind of the first page."""
     file.seek(0)
-    with TiffFile(file) as tiff:
+    with opened(file) as tiff:
         page = first_page(tiff)
         return header.upright(
             "TIFF",
@@ -118,6 +131,8 @@ def has_more_pages(tiff: TiffFile, page: TiffPage, content: bytes) -> bool:
 def _refusal(page: TiffPage) -> str | None:
     """Say why a page is not decoded, None if it is."""
     bits, photometric = page.bitspersample, page.photometric
+    if isinstance(bits, tuple):
+        return MIXED
     if DNG_VERSION in page.tags:
         return "is a camera's raw file (DNG): develop it first"
     if page.imagewidth < 1 or page.imagelength < 1:
@@ -163,9 +178,11 @@ def _whole_refusal(page: TiffPage, extra: int) -> str | None:
     if fits and not separate:
         return None
     planes = ", separate planes" if separate else ""
+    colours, packed = _name(PHOTOMETRIC, page.photometric), _name(COMPRESSION, compression)
+    advice = "convert it to RGB" if compression in BYTES else "save it uncompressed or with LZW"
     return (
-        f"{bits}-bit TIFF of kind {_name(PHOTOMETRIC, page.photometric)}{planes}, compressed by "
-        f"{_name(COMPRESSION, compression)}, is not supported: save it uncompressed or with LZW"
+        f"{bits}-bit TIFF of kind {colours} with {page.samplesperpixel} channels{planes}, "
+        f"compressed by {packed}, is not supported: {advice}"
     )
 
 

@@ -143,6 +143,15 @@ def test_compressions_that_are_not_unpacked_are_named():
         decode(bytes(content))
 
 
+@pytest.mark.parametrize("kinds", [(1, 1, 3), (1, 2, 1), (8, 8, 16), (8, 4, 8)])
+def test_channels_of_different_kinds_are_refused_by_name(kinds):
+    same = struct.pack("<3H", *[8 if max(kinds) > 3 else 1] * 3)
+    content = tiff(noise(5, 7, 3), Layout())
+    assert same in content
+    with pytest.raises(ImageError, match=r"^TIFF channels of different kinds are not supported"):
+        decode(content.replace(same, struct.pack("<3H", *kinds), 1))
+
+
 @pytest.mark.parametrize("compression", [1, LZW, DEFLATE])
 def test_a_tiff_cut_anywhere_is_refused(compression):
     content = tiff(noise(21, 37, 3), Layout(compression=compression))

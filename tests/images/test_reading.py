@@ -268,6 +268,7 @@ def test_files_that_are_no_images_are_named_for_what_they_are(tmp_path):
     [
         ("F", r"^floating-point values \(32-bit TIFF\) are not supported"),
         ("I", r"^signed values \(32-bit TIFF\) are not supported"),
+        ("PA", "^8-bit TIFF of kind PALETTE with 2 channels, compressed by NONE, .* it to RGB$"),
         ("LAB", "^TIFF colours of kind CIELAB are not supported$"),
     ],
 )
