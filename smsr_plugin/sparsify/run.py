@@ -19,7 +19,7 @@ from smsr_plugin.sparsify.importance import (
     losses_of_tiles,
     train_predictor,
 )
-from smsr_plugin.sparsify.photographs import Photographs
+from smsr_plugin.sparsify.photographs import PIECES, Photographs
 from smsr_plugin.version import __version__
 
 #: Channels of the narrow path at skipped pixels; it begins at 0, and only training gives it worth.
@@ -86,7 +86,12 @@ density is the mean over blocks and images, and one threshold serves all blocks.
 
 def steps(pieces: int, blocks: int, iters: int) -> int:
     """Return how many steps `fit` takes."""
-    return 2 * -(-pieces // BATCH) + STEPS + blocks + iters
+    return 2 * -(-len(range(0, pieces, _stride(pieces))) // BATCH) + STEPS + blocks + iters
+
+
+def _stride(pieces: int) -> int:
+    """Return how far apart the pieces lie that all but the fine-tuning makes do with."""
+    return max(1, pieces // PIECES)
 
 
 def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Iterator[str]:
@@ -94,7 +99,8 @@ def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Itera
 
     Args:
         net: As `masked_form` returns it.
-        pieces: lq images, (N, num_in_ch, H, W), 0…1.
+        pieces: lq images, (N, num_in_ch, H, W), 0…1; `PIECES` of them are fitted to, all of them
+            seen by the fine-tuning.
         iters: Steps of fine-tuning.
         seed: Of what is drawn.
 
@@ -103,17 +109,18 @@ def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Itera
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    for _ in fit_at_smooth_tiles(net, pieces):
+    some = pieces[:: _stride(len(pieces))]
+    for _ in fit_at_smooth_tiles(net, some):
         yield "first substitutes"
     losses = []
-    for lq in pieces.split(BATCH):
+    for lq in some.split(BATCH):
         losses.append(losses_of_tiles(net, lq, generator))
         yield "what tiles are worth"
     net.predictor.requires_grad_()
-    for loss in train_predictor(net, pieces, torch.cat(losses), seed):
+    for loss in train_predictor(net, some, torch.cat(losses), seed):
         yield f"predictor {loss:.3f}"
     net.requires_grad_(False)
-    for _ in fit_substitutes(net, pieces):
+    for _ in fit_substitutes(net, some):
         yield "substitutes"
     for loss in finetune(net, pieces, iters, seed) if iters else ():
         yield f"fine-tuning {loss:.5f}"
