@@ -178,9 +178,12 @@ def removed_while_running(folder: Path) -> None:
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
     log = "experiments/x/train_*.log"
-    command = f"until grep -qs 'epoch: .*lr:' {log}; do sleep 0.2; done; rm -r gt.lmdb"
+    command = f"until grep -qs 'epoch: .*lr:' {log}; do [ -d $0 ] || exit; sleep 0.2; done"
     subprocess.Popen(
-        ["sh", "-c", command], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ["sh", "-c", f"{command}; rm -r gt.lmdb", str(folder)],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 
@@ -204,10 +207,13 @@ def resuming(name: str) -> Callable[[Path], None]:
 def two_trainings(folder: Path) -> None:
     changed("train.yml", "train.total_iter", 10**6)(folder)
     changed("train.yml", "logger.save_checkpoint_freq", 10**6)(folder)
-    command = ["timeout", "60", *SMSR_COMMAND, *TRAIN.split()]
+    until_removed = '"$@" & while [ -d "$0" ]; do sleep 1; done; kill $!'
+    command = ["sh", "-c", until_removed, str(folder), *SMSR_COMMAND, *TRAIN.split()]
     subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lock = folder / "experiments/.x.lock"
-    subprocess.run(["sh", "-c", f"until [ -s {lock} ]; do sleep 0.2; done"], check=True, timeout=60)
+    subprocess.run(
+        ["sh", "-c", f"until [ -s {lock} ]; do sleep 0.2; done"], check=True, timeout=600
+    )
 
 
 CODE = saved("w.pth", lambda: {"params": Code()})

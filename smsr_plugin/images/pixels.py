@@ -40,7 +40,7 @@ def from_unit(
     """
     if not np.isfinite(values).all():
         raise ImageError("the network makes NaN or infinity of it: its weights may be damaged")
-    scaled = np.clip(values.astype(np.float32), 0, 1)
+    scaled = np.clip(values.astype(np.float32, copy=False), 0, 1)
     scaled *= np.float32(np.iinfo(dtype).max)
     return np.rint(scaled, out=scaled).astype(dtype)
 

@@ -120,9 +120,12 @@ class Enlarger:
         return np.stack([np.asarray(channel.resize(size, lanczos)) for channel in channels])
 
     def _check_memory(self, width: int, height: int) -> None:
-        native = self.network.upscale**2 * width * height
-        result_width, result_height = self.size_of(width, height)
-        needed = result_bytes(native + result_width * result_height)
+        native = self.network.upscale * width, self.network.upscale * height
+        result_width, result_height = size = self.size_of(width, height)
+        pixels = result_width * result_height
+        if size != native:  # both are there while it is resized
+            pixels += native[0] * native[1]
+        needed = result_bytes(pixels)
         if needed > self.network.budget:
             raise ImageError(
                 f"the result, {result_width}×{result_height}, takes {needed / 2**30:.1f} GiB of "

@@ -16,6 +16,7 @@ from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.upscaling import network as network_module
 from smsr_plugin.upscaling.enlarger import Enlarger
+from smsr_plugin.upscaling.memory import SHARE, result_bytes
 from smsr_plugin.upscaling.network import Network
 
 
@@ -126,6 +127,15 @@ def test_other_factors_are_lanczos_after_the_network(outscale, dtype):
     assert np.abs(got / (np.iinfo(dtype).max / 255) - np.asarray(resized)).max() <= 1.6
     if dtype == np.uint16:
         assert len(np.unique(got)) > 256  # no rounding to 8 bits on the way
+
+
+def test_a_result_that_is_not_resized_counts_once(monkeypatch):
+    available = int(result_bytes(200 * 200) / SHARE) + 1
+    monkeypatch.setattr(network_module, "available_bytes", lambda: available)
+    picture = Picture(noise(100, 100, 3))
+    assert Enlarger(bicubic_network())(picture).picture.size == (200, 200)
+    with pytest.raises(ImageError, match=r"the result, 190×190, takes .* GiB of memory"):
+        Enlarger(bicubic_network(), outscale=1.9)(picture)
 
 
 def test_a_result_that_does_not_fit_into_memory_is_an_error(monkeypatch):
