@@ -50,20 +50,21 @@ def test_set5_is_as_on_the_card(path, test_data):
 
 @pytest.mark.reference
 @pytest.mark.parametrize("density", [None, 1.0])
-def test_rlfn_s_with_masks_is_as_on_its_card(test_data, density):
-    card = (Path(__file__).parents[1] / "docs/models/rlfn-s_x2.md").read_text("utf-8")
+@pytest.mark.parametrize(("model", "scale"), [("rlfn-s", 2), ("rlfn", 4)])
+def test_dense_networks_with_masks_are_as_on_their_cards(test_data, model, scale, density):
+    card = (Path(__file__).parents[1] / f"docs/models/{model}_x{scale}.md").read_text("utf-8")
     row = next(line for line in card.splitlines() if line.startswith(f"| {density or 0.6:g} |"))
     told = row.split("|")[2].strip()
-    runtime = smsr_plugin.Runtime.load(model="rlfn-s", density=density)
+    runtime = smsr_plugin.Runtime.load(model=model, scale=scale, density=density)
     psnr, densities = [], []
     for file in sorted((test_data / "data/Set5/HR").glob("*.png")):
-        gt = mod_crop(read_rgb(file), 2)
-        found = runtime(as_lq(downscale(gt, 2))[0])
-        psnr.append(psnr_inside(luma(to_image(found.sr[None])), luma(gt), 2))
+        gt = mod_crop(read_rgb(file), scale)
+        found = runtime(as_lq(downscale(gt, scale))[0])
+        psnr.append(psnr_inside(luma(to_image(found.sr[None])), luma(gt), scale))
         densities.append(found.spa_mask.mean())
     assert np.mean(psnr) == pytest.approx(float(told.split()[0]), abs=3e-3)
     assert f"{np.mean(densities):.2f}" == told.split()[1].strip("()")
     if density is None:  # masks that differ from image to image and follow it
         assert np.std(densities) > 0.03
-        figures = mask_figures(downscale(gt, 2), found.spa_mask)
+        figures = mask_figures(downscale(gt, scale), found.spa_mask)
         assert min(figures.correlation) > 0.25

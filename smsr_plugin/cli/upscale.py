@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> None:
         help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
-    add("--model", metavar="NAME", help="which of the package's networks: smsr (default), rlfn-s")
+    add("--model", metavar="NAME", help="network: smsr (default), rlfn-s for x2, rlfn for x4")
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
     _add_speed(parser.add_argument_group("quality and speed").add_argument)

@@ -37,7 +37,8 @@ class Upscaler:
     Args:
         weights: A file. None: that of the environment variable SMSR_WEIGHTS, else the package's.
         scale: What the network must enlarge by; 2 by default where the package's are taken.
-        model: In place of a file, which of the package's networks: "smsr" (default) or "rlfn-s".
+        model: In place of a file, which of the package's networks: "smsr" (default), "rlfn-s" for
+            x2, or "rlfn" for x4.
         outscale: Width and height of results in those of images, any factor above 0; by default
             the network's own.
         density: The share of pixels to compute, 0…1; less is faster. By default what the network
