@@ -126,8 +126,13 @@ def test_features_are_channels_last_on_the_cpu_unless_told_otherwise(step, chose
             module.register_forward_hook(lambda m, i, out, name=name: look(name, out))
     model.optimize_parameters(2)
     assert seen == dict.fromkeys(["head", "blocks.0.attention", "blocks.1.attention"], expected)
-    # A saved state has the same layout either way.
-    assert all(p.is_contiguous() for p in model.net_g.parameters())
+    # What is saved, and what processes send one another, has one layout either way: a broadcast of
+    # gloo from a channels-last tensor to a contiguous one permutes values, without a word.
+    weights = list(model.net_g.parameters())
+    sent = [*weights, *model.net_g.buffers(), *(weight.grad for weight in weights)]
+    sent += [value for state in model.optimizer_g.state.values() for value in state.values()]
+    assert len(sent) > 4 * len(weights)
+    assert all(tensor.is_contiguous() for tensor in sent)
 
 
 def test_elsewhere_channels_last_has_to_be_asked_for():
