@@ -1,4 +1,4 @@
-"""The products that the float planes' kernels compute: float32, or bfloat16 summed in float32."""
+"""What the kernels at tiles and pixels compute in: float32, or bfloat16 summed in float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from native_planes import rounded
 
-from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native import bfloat16_tiles, mixed, packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -16,18 +16,33 @@ PAIR = 2
 
 
 class Products(NamedTuple):
-    """An instruction set, and whether it multiplies in bfloat16."""
+    """An instruction set, and whether products, and planes too, are in bfloat16."""
 
     isa: str
     half: bool = False
+    planes: bool = False
 
     def __str__(self):
-        return f"{self.isa}-products" if self.half else self.isa
+        return self.isa + self.half * "-products" + self.planes * "-planes"
 
     @property
     def eps(self):
         """The relative error of a rounding, to 24 bits or to 8."""
         return 2.0**-8 if self.half else 2.0**-24
+
+    @property
+    def dtype(self):
+        """What planes hold."""
+        return np.uint16 if self.planes else np.float32
+
+    @property
+    def line(self):
+        """Channels of a line."""
+        return packing.HALF_LINE if self.planes else packing.LINE
+
+    def kept(self, values):
+        """Return what a plane keeps of values."""
+        return rounded(values, self.dtype)
 
     def rounded(self, values):
         """Return what is multiplied in place of integers."""
@@ -35,7 +50,8 @@ class Products(NamedTuple):
 
     def winograd(self, kernel):
         """Pack a (N, K, 3, 3) kernel for tiles."""
-        return self._pairs(packing.winograd(kernel.astype(np.float64)))
+        half = bfloat16_tiles.winograd if self.planes else mixed.winograd
+        return (half if self.half else packing.winograd)(kernel.astype(np.float64))
 
     def taps(self, kernel):
         """Pack a (N, K, 3, 3) kernel for nine sources."""
@@ -57,5 +73,8 @@ class Products(NamedTuple):
 #: Instruction sets with bfloat16 kernels share the float kernels of the one before.
 FLOATS = [Products(isa) for isa in kernels.available() if not kernels.has_half(isa)]
 #: AMX shares the products of pairs.
-HALVES = [Products(isa, half=True) for isa in kernels.available() if isa == "avx512_bf16"]
-per_products = pytest.mark.parametrize("products", FLOATS + HALVES, ids=str)
+MIXED = [Products(isa, half=True) for isa in kernels.available() if isa == "avx512_bf16"]
+HALVES = [products._replace(planes=True) for products in MIXED]
+per_products = pytest.mark.parametrize("products", FLOATS + MIXED + HALVES, ids=str)
+#: Those whose planes are in float32.
+per_products_of_floats = pytest.mark.parametrize("products", FLOATS + MIXED, ids=str)

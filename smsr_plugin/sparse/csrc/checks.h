@@ -15,7 +15,7 @@ namespace smsr {
 
 namespace py = pybind11;
 
-using Halves = py::array_t<uint16_t, py::array::c_style>;
+using Halves = py::array_t<Half, py::array::c_style>;
 using Floats = py::array_t<float, py::array::c_style>;
 using Bytes = py::array_t<uint8_t, py::array::c_style>;
 using Indices = py::array_t<int32_t, py::array::c_style>;
@@ -31,6 +31,14 @@ inline std::string shape_of(const py::array& array) {
   for (py::ssize_t i = 0; i < array.ndim(); ++i)
     text += (i ? ", " : "") + std::to_string(array.shape(i));
   return text + ")";
+}
+
+// Whether an array holds bfloat16; if not, it holds floats.
+inline bool holds_halves(const py::array& array, const char* name) {
+  const bool half = py::isinstance<Halves>(array);
+  require(half || py::isinstance<Floats>(array),
+               std::string(name) + " must hold float32 or uint16, C-contiguous");
+  return half;
 }
 
 // C-contiguous is not enough: an array may begin at any byte of a buffer.

@@ -23,7 +23,7 @@ void compose(const Compose& p, int first, int last, float* scratch) {
         for (int j = 0; j < s; ++j) {
           const float* const wx = p.taps + j * 5;
           const float* const residual = p.residual + p.geometry.index(y, 0) * kLine +
-                                        channel_at((c * s + i) * s + j, p.residual_line);
+                                        channel_at<float>((c * s + i) * s + j, p.residual_line);
           for (int x = 0; x < width; ++x)
             out[int64_t(x) * s + j] = wx[0] * line[x - 2] + wx[1] * line[x - 1] + wx[2] * line[x] +
                                       wx[3] * line[x + 1] + wx[4] * line[x + 2] +

@@ -35,23 +35,6 @@ SMSR_INLINE HalfItem half_item(const HalfRows& p, int item) {
   return it;
 }
 
-SMSR_INLINE Vec widened(__m256i half) {
-  return Vec(_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)));
-}
-
-SMSR_INLINE __m512i load_line(const uint16_t* at) {
-  SMSR_WATCH_READ(at, kHalfLine * 2);
-  return _mm512_loadu_si512(at);
-}
-
-SMSR_INLINE void store_line(uint16_t* at, __m512i line, bool streams) {
-  SMSR_WATCH_WRITE(at, kHalfLine * 2);
-  if (streams)
-    _mm512_stream_si512(reinterpret_cast<__m512i*>(at), line);
-  else
-    _mm512_storeu_si512(at, line);
-}
-
 // value[32][32] holds the products of the item's pixels with the outputs c ... c + 31, of which
 // Outputs * 16 exist. Adds bias and residual, applies ReLU, and stores the rows.
 template <HalfOut Kind, bool Residual, int Outputs>
@@ -82,12 +65,12 @@ SMSR_INLINE void finish_rows(const HalfRows& p, const HalfItem& it, int c, float
         }
         if constexpr (Residual && Kind == HalfOut::kFloat)
           v[i] += load(static_cast<const float*>(p.residual) + pixel * kLine +
-                       channel_at(c + i * kLine, p.residual_line));
+                       channel_at<float>(c + i * kLine, p.residual_line));
         v[i] = v[i] < floor ? floor : v[i];
         sum[i] += v[i];
         if constexpr (Kind == HalfOut::kPooled) store(from + i * kLine, v[i]);
         if constexpr (Kind == HalfOut::kFloat)
-          store(static_cast<float*>(p.out) + pixel * kLine + channel_at(c + i * kLine, p.line),
+          store(static_cast<float*>(p.out) + pixel * kLine + channel_at<float>(c + i * kLine, p.line),
                 v[i]);
       }
       if constexpr (Kind == HalfOut::kHalf)
@@ -111,7 +94,7 @@ SMSR_INLINE void pool_rows(const HalfRows& p, const HalfItem& it, int c, const f
       const float* const a = value + 2 * i * kHalfLine + o;
       const float* const b = a + kRun * kHalfLine;
       store(static_cast<float*>(p.out) + half.index(y / 2, x / 2 + i) * kLine +
-                channel_at(c + o, p.line),
+                channel_at<float>(c + o, p.line),
             0.25f * (load(a) + load(a + kHalfLine) + load(b) + load(b + kHalfLine)));
     }
 }

@@ -16,7 +16,8 @@ namespace SMSR_ISA_NAME {
 #include "details.inl"
 
 extern const FloatKernels kernels = {
-    winograd<FloatProduct>, rows<FloatProduct>, compose, strided, maximum, attend, details,
+    winograd<FloatProduct, FloatFeatures>, rows<FloatProduct, FloatFeatures>,
+    compose, strided, maximum, attend, details,
 };
 
 }  // namespace SMSR_ISA_NAME

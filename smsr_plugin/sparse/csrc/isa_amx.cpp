@@ -17,6 +17,7 @@ namespace smsr {
 namespace amx {
 
 #include "vector.inl"
+#include "half_line.inl"
 #include "half.inl"
 #include "half_amx.inl"
 

@@ -1,4 +1,4 @@
-// AVX-512 with BF16: dot products of bfloat16 pairs.
+// AVX-512 with BF16: dot products of bfloat16 pairs, and features in bfloat16.
 #include "kernels.h"
 #include "parallel.h"
 #include "target.h"
@@ -17,13 +17,19 @@ namespace smsr {
 namespace avx512_bf16 {
 
 #include "vector.inl"
+#include "half_line.inl"
 #include "half_product.inl"
 #include "winograd.inl"
 #include "rows.inl"
 #include "half.inl"
 #include "half_dot.inl"
 
-extern const MixedKernels mixed = {winograd<HalfProduct>, rows<HalfProduct>};
+extern const MixedKernels mixed = {
+    winograd<MixedProduct, FloatFeatures>, rows<MixedProduct, FloatFeatures>,
+    winograd<HalfProduct, HalfFeatures>,   winograd<HalfProduct, FloatFeatures>,
+    winograd<WideProduct, FloatFeatures>,  rows<HalfProduct, HalfFeatures>,
+    rows<HalfProduct, FloatFeatures>,      rows<FloatProduct, HalfFeatures>,
+};
 
 }  // namespace avx512_bf16
 }  // namespace smsr

@@ -2,9 +2,9 @@
 //
 // A plane holds the features of one image. Its channels are cut into lines, each of which fills a
 // cache line and is an image of its own: (lines, rows, stride, channels of a line), so that the
-// channels that exist everywhere lie close together, whatever becomes of the others. The image lies
-// inside a border of zeros: height is rounded up to whole tiles and width to whole runs, then one
-// pixel is added on every side.
+// channels that exist everywhere lie close together, whatever becomes of the others. A line holds 16
+// channels of float32 or 32 of bfloat16. The image lies inside a border of zeros: height is rounded up
+// to whole tiles and width to whole runs, then one pixel is added on every side.
 // A pixel is named by its index in that padded plane, so that its neighbours are at fixed offsets.
 // Lists of pixels and tiles name each of them once: several threads may write at the same time.
 #pragma once
@@ -16,7 +16,9 @@ namespace smsr {
 constexpr int kTile = 4;              // Winograd F(4x4, 3x3): output tiles of 4x4
 constexpr int kPatch = kTile + 2;     // that read patches of 6x6
 constexpr int kFrequencies = kPatch * kPatch;
+constexpr int kCacheLine = 64;        // bytes
 constexpr int kLine = 16;             // fp32 channels to a cache line; channel counts are padded to it
+constexpr int kHalfLine = 32;         // bfloat16 channels to a cache line
 constexpr int kRun = 16;              // pixels of a row that begin at a multiple of it
 constexpr int kTileBlock = 24;        // tiles of one work item: transforms and products stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
@@ -35,21 +37,33 @@ struct Geometry {
   int64_t index(int y, int x) const { return (y + 1) * stride() + x + 1; }
 };
 
+using Half = uint16_t;  // the bits of a bfloat16
+
 // Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
 inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
 
-// What becomes of an output row: act(value + bias + residual), or act(value + bias) + residual.
+// Channels of a line.
+template <class Element>
+constexpr int kLineOf = kCacheLine / int(sizeof(Element));
+
+// The same in a plane whose lines are `line` elements apart.
+template <class Element>
+inline int64_t channel_at(int c, int64_t line) {
+  return c / kLineOf<Element> * line + c % kLineOf<Element>;
+}
+
+// What becomes of an output row: act(value + bias + residual), or act(value + bias) + residual. In
+// bfloat16 whole lines are stored: beyond the outputs the last one is zero.
 struct Store {
-  float* out;
-  int64_t line;                // floats from one line to the next
+  void* out;                   // floats or bfloat16
+  int64_t line;                // elements from one line to the next
   const float* bias;           // or null
-  const float* residual;       // plane to add, or null
+  const void* residual;        // plane to add, of the kind of `out`, or null
   int64_t residual_line;
   bool residual_last;          // it is added after the activation
   bool relu;
   float slope;                 // of the ReLU below zero: leaky unless 0
   bool streams;                // past the cache: whoever reads a large plane next comes too late
-  bool pool;                   // store means of 2x2 pixels, into a plane of half the size
   double* sums;                // [work items][n]: channel sums of what was stored, or null
 };
 
@@ -58,23 +72,27 @@ struct Winograd {
   Geometry geometry;
   const int32_t* tiles;
   int count;
-  const float* in;
+  const void* in;              // floats or bfloat16
   int64_t in_line;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
   const uint8_t* activity_in;  // the others only where the pixel is not kInactive; or null
   const float* rest;           // what is read of the others there, k floats; null for zeros
-  const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16
+  const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16;
+                               // of each whole line of bfloat16 even channels first, then odd ones
   int n;                       // output channels, multiple of kLine
-  const uint8_t* activity_out; // store only pixels whose activity is `stored`; or null: all
-  uint8_t stored;
+  int n_pooled;                // of the n outputs the first ones, multiple of kLine: their means of
+  float* pooled;               // 2x2 pixels, in floats, go to a plane of half the size, rounded up,
+  int64_t pooled_line;         // and without residual
+  const uint8_t* activity_out; // of the others store only pixels whose activity is `stored`; or null:
+  uint8_t stored;              // all
   Store store;
 };
 
 // One term of a sum of products over the rows of a list of pixels.
 struct Source {
-  const float* base;
-  int64_t line;                // floats from one line to the next
+  const void* base;            // floats or bfloat16, as the weights
+  int64_t line;                // elements from one line to the next
   int64_t offset;              // pixels from the output pixel to the input pixel
   int k;                       // input channels
   const uint8_t* activity;     // where not kActive, read zeros; or null
@@ -94,7 +112,7 @@ struct Rows {
   const void* chain_weights;   // [chain_n / 16][n or 2 n][16], W1 first, or in pairs; or null
   bool chain_residual;
   const float* chain_bias;     // starts the accumulation; null adds to what is there
-  float* chain_out;
+  void* chain_out;             // of the kind of `out`
   int64_t chain_line;
   int chain_n;
   bool chain_relu;
@@ -178,13 +196,15 @@ struct Details {
 constexpr int kDetailRows = 9;        // rows that are worked on at once, whole lines with one around them
 inline int64_t details_room(int width) { return (int64_t(width) + kLine - 1) / kLine * kLine + 2 * kLine; }
 
-// Floats from one frequency of a work item to the next, with `channels` channels to a tile. The line
+// Elements from one frequency of a work item to the next, with `channels` channels to a tile. The line
 // more makes the 36 lines that a transform writes fall into different sets of the cache.
-inline int64_t frequency_stride(int channels) { return int64_t(kTileBlock) * channels + kLine; }
+template <class Element>
+inline int64_t frequency_stride(int channels) {
+  return int64_t(kTileBlock) * channels + kLineOf<Element>;
+}
 
-// Features in bfloat16: lines of 32 channels, the matrix products in float, at whole runs. What is
-// not wanted is computed too, and not stored.
-constexpr int kHalfLine = 32;
+// Features in bfloat16, the matrix products summed in float, at whole runs. What is not wanted is
+// computed too, and not stored.
 constexpr int kHalfItems = 8;         // work items of two runs that are computed together
 
 struct HalfSource {
@@ -238,10 +258,15 @@ struct FloatKernels {
   Kernel<Details> details;
 };
 
-// Features in float32, products in bfloat16.
+// Products in bfloat16 summed in float32, of features in float32 and in bfloat16.
 struct MixedKernels {
-  Kernel<Winograd> winograd;
-  Kernel<Rows> rows;
+  Kernel<Winograd> winograd_of_floats;
+  Kernel<Rows> rows_of_floats;
+  // Of features in bfloat16:
+  Kernel<Winograd> winograd, winograd_to_floats;
+  Kernel<Winograd> wide_winograd;  // products in float32, stored in float32
+  Kernel<Rows> rows, rows_to_floats;
+  Kernel<Rows> rows_to_halves;  // of floats, products in float32, stored in bfloat16
 };
 
 // The kernels that one instruction set runs.

@@ -20,9 +20,7 @@ namespace {
 
 // Weights in float32 or, for products in bfloat16, as the bits of pairs.
 bool are_half(const py::array& weights, const Kernels& kernels) {
-  const bool half = py::isinstance<Halves>(weights);
-  require(half || py::isinstance<Floats>(weights),
-          "weights must hold float32 or uint16, C-contiguous");
+  const bool half = holds_halves(weights, "weights");
   require(!half || kernels.mixed, std::string("there are no bfloat16 products for ") + kernels.name);
   return half;
 }
@@ -48,20 +46,21 @@ py::object reduced(const std::vector<double>& partial, int items, int n, bool wa
   return std::move(sums);
 }
 
-void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional<Floats>& bias,
-                 const Optional<Floats>& residual, bool relu, float slope, bool residual_last) {
-  const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
-  const int channels = plane_channels(out, s.pool ? half : g, "out");
+void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optional<Floats>& bias,
+                 int biases, const Optional<py::array>& residual, bool relu, float slope,
+                 bool residual_last) {
+  const int channels = plane_channels(out, g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
   s.out = out.mutable_data();
   s.line = line_of(out);
   s.streams = worth_streaming(out, residual ? residual->data() : nullptr);
-  s.bias = vector_of(bias, n, "bias");
+  s.bias = vector_of(bias, biases, "bias");
   s.relu = relu;
   s.slope = slope;
   s.residual_last = residual_last;
   if (residual) {
-    require(!s.pool, "a residual cannot be pooled");
+    require(holds_halves(*residual, "residual") == holds_halves(out, "out"),
+            "residual must be of the dtype of out");
     require(plane_channels(*residual, g, "residual") >= n,
             "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");
@@ -70,18 +69,52 @@ void check_store(Store& s, const Geometry& g, Floats& out, int n, const Optional
   }
 }
 
-py::object call_winograd(int height, int width, const Indices& tiles, const Floats& in,
-                         const py::array& weights, Floats& out, const Optional<Floats>& bias,
-                         const Optional<Floats>& residual, bool relu, bool pool,
-                         const Optional<Bytes>& activity_in, int k_dense,
-                         const Optional<Floats>& rest, const Optional<Bytes>& activity_out,
-                         int stored, bool sums, float slope, bool residual_last, int threads,
-                         const Optional<std::string>& isa) {
+// (plane, outputs)
+using PooledTuple = std::tuple<Floats, int>;
+
+// The first outputs of a convolution, whose means of 2x2 pixels are stored.
+void check_pooled(Winograd& p, const Indices& tiles, Floats& plane, int outputs) {
+  const Geometry& g = p.geometry;
+  const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
+  require(outputs > 0 && outputs <= p.n && outputs % kLine == 0,
+          "pooled outputs must be a multiple of 16, and no more than the weights have");
+  require(plane_channels(plane, half, "pooled out") >= outputs,
+          "out has fewer channels than the weights have outputs");
+  for (int i = 0; i < p.count; ++i) {
+    const int y = p.tiles[i] / g.tile_cols(), x = p.tiles[i] % g.tile_cols();
+    require((g.height % 2 == 0 || y + 1 < g.tile_rows()) &&
+                (g.width % 2 == 0 || x + 1 < g.tile_cols()),
+            "pooling needs an even size, or tiles that are not the last ones");
+  }
+  require_apart(plane, tiles, "tiles");
+  p.n_pooled = outputs;
+  p.pooled = plane.mutable_data();
+  p.pooled_line = line_of(plane);
+}
+
+// The kernel for features and weights in bfloat16 or not, and what it stores.
+Kernel<Winograd> winograd_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+  require((half_in && half) || !half_out, "out must hold float32, as the features or the weights do");
+  if (half_out) return kernels.mixed->winograd;
+  if (half_in) return half ? kernels.mixed->winograd_to_floats : kernels.mixed->wide_winograd;
+  return half ? kernels.mixed->winograd_of_floats : kernels.floats->winograd;
+}
+
+py::object call_winograd(int height, int width, const Indices& tiles, const py::array& in,
+                         const py::array& weights, py::array& out, const Optional<Floats>& bias,
+                         const Optional<py::array>& residual, bool relu, bool pool,
+                         Optional<PooledTuple> pooled, const Optional<Bytes>& activity_in,
+                         int k_dense, const Optional<Floats>& rest,
+                         const Optional<Bytes>& activity_out, int stored, bool sums, float slope,
+                         bool residual_last, int threads, const Optional<std::string>& isa) {
   Winograd p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
   const Kernels& kernels = kernels_named(isa);
   const bool half = are_half(weights, kernels);
+  const bool half_in = holds_halves(in, "x"), half_out = holds_halves(out, "out");
+  require(!half_in || kernels.mixed, std::string("there is no bfloat16 for ") + kernels.name);
+  const Kernel<Winograd> kernel = winograd_of(kernels, half_in, half, half_out);
   require_threads(threads);
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
   p.tiles = tiles.data();
@@ -97,42 +130,78 @@ py::object call_winograd(int height, int width, const Indices& tiles, const Floa
   require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
   require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
           "weights must take a multiple of 16 channels, and no more than `in` has");
-  require(k_dense >= 0 && k_dense <= p.k && k_dense % kLine == 0,
-          "k_dense must be a multiple of 16 in 0 ... k");
+  const int line = half_in ? kHalfLine : kLine;
+  require(k_dense >= 0 && (k_dense <= p.k || k_dense - p.k < line) && k_dense % line == 0,
+          "k_dense must be whole lines of the k channels");
   p.k_dense = k_dense;
   p.weights = weights.data();
   p.activity_in = activity_of(activity_in, g);
   p.rest = vector_of(rest, p.k, "rest");
-  require(!pool || (height % 2 == 0 && width % 2 == 0 && !activity_out && !sums),
-          "pooling needs an even size and takes neither a mask nor sums");
-  p.store.pool = pool;
-  check_store(p.store, g, out, p.n, bias, residual, relu, slope, residual_last);
+  require(!p.rest || !half_in, "rest is for features in float32");
+  if (pool) {
+    require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
+    require(!activity_out && !sums, "pooling takes neither a mask nor sums");
+    require(!half_out, "pooled outputs are float32");
+    Floats floats = out;
+    check_pooled(p, tiles, floats, p.n);
+    require_apart(out, in, "x");
+    p.store.bias = vector_of(bias, p.n, "bias");
+    p.store.relu = relu;
+    p.store.slope = slope;
+  } else {
+    if (pooled) {
+      auto& [plane, outputs] = *pooled;
+      check_pooled(p, tiles, plane, outputs);
+      require_apart(plane, in, "x");
+      require_apart(plane, out, "out");
+      require(p.n_pooled < p.n, "pooled outputs must leave some for out");
+    }
+    check_store(p.store, g, out, p.n - p.n_pooled, bias, p.n, residual, relu, slope, residual_last);
+  }
   require_apart(out, in, "x");
   require_apart(out, tiles, "tiles");
   p.activity_out = activity_of(activity_out, g);
   require(stored == kActive || stored == kInactive, "stored must be ACTIVE or INACTIVE");
   p.stored = uint8_t(stored);
   const int items = (p.count + kTileBlock - 1) / kTileBlock;
-  std::vector<double> partial(sums ? size_t(items) * p.n : 0);
+  const int summed = p.n - p.n_pooled;
+  std::vector<double> partial(sums ? size_t(items) * summed : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  run(half ? kernels.mixed->winograd : kernels.floats->winograd, p, items, 1, threads,
-      kFrequencies * (frequency_stride(p.k) + frequency_stride(p.n)) + p.n);
-  return reduced(partial, items, p.n, sums);
+  const int64_t transformed =
+      half ? frequency_stride<Half>(p.k) / 2 : frequency_stride<float>(p.k);  // in floats
+  run(kernel, p, items, 1, threads,
+      kFrequencies * (transformed + frequency_stride<float>(p.n)) + p.n);
+  return reduced(partial, items, summed, sums);
 }
 
 // (plane, dy, dx, first channel, channels, activity or None)
-using SourceTuple = std::tuple<Floats, int, int, int, int, Optional<Bytes>>;
+using SourceTuple = std::tuple<py::array, int, int, int, int, Optional<Bytes>>;
 // (weights, bias or None, out, relu)
-using ChainTuple = std::tuple<py::array, Optional<Floats>, Floats, bool>;
+using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
+
+// As `winograd_of`.
+Kernel<Rows> rows_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+  require(half || !half_in, "weights must hold uint16, as the sources do");
+  require(half_in == half || !half_out, "out must hold float32, as the sources or the weights do");
+  if (half_in) return half_out ? kernels.mixed->rows : kernels.mixed->rows_to_floats;
+  if (half) return kernels.mixed->rows_of_floats;
+  return half_out ? kernels.mixed->rows_to_halves : kernels.floats->rows;
+}
 
 py::object call_rows(int height, int width, const Indices& pixels,
-                     const std::vector<SourceTuple>& sources, const py::array& weights, Floats& out,
-                     const Optional<Floats>& bias, const Optional<Floats>& residual, bool relu,
-                     bool sums, Optional<ChainTuple> chain, float slope, bool residual_last,
-                     int threads, const Optional<std::string>& isa) {
+                     const std::vector<SourceTuple>& sources, const py::array& weights,
+                     py::array& out, const Optional<Floats>& bias,
+                     const Optional<py::array>& residual, bool relu, bool sums,
+                     Optional<ChainTuple> chain, float slope, bool residual_last, int threads,
+                     const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
-  const bool half = are_half(weights, kernels);
+  const bool half = are_half(weights, kernels), half_out = holds_halves(out, "out");
+  const bool half_in = sources.empty() ? half && half_out
+                                       : holds_halves(std::get<0>(sources[0]), "source");
+  require(!(half_in || half_out) || kernels.mixed,
+          std::string("there is no bfloat16 for ") + kernels.name);
+  const Kernel<Rows> kernel = rows_of(kernels, half_in, half, half_out);
   require_threads(threads);
   // Neighbours of every pixel named here lie within the plane.
   require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
@@ -142,12 +211,16 @@ py::object call_rows(int height, int width, const Indices& pixels,
   std::vector<Source> terms;
   int64_t k = 0;
   for (const auto& [plane, dy, dx, first, channels, activity] : sources) {
+    require(holds_halves(plane, "source") == half_in, "sources must be of one dtype");
     const int available = plane_channels(plane, g, "source");
     require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
     require(first >= 0 && channels > 0 && channels <= available - first,
             "a source's channels must lie within its plane");
-    require(first % kLine == 0, "a source must begin with a line of 16 channels");
-    terms.push_back({plane.data() + channel_at(first, line_of(plane)), line_of(plane),
+    const int line = half_in ? kHalfLine : kLine;
+    require(first % line == 0,
+            "a source must begin with a line of " + std::to_string(line) + " channels");
+    const int64_t begin = first / line * line_of(plane) * plane.itemsize();
+    terms.push_back({static_cast<const char*>(plane.data()) + begin, line_of(plane),
                      dy * g.stride() + dx, channels, activity_of(activity, g)});
     k += half ? (channels + 1) / 2 * 2 : channels;
   }
@@ -157,11 +230,13 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.n = padded_channels(weights.shape(0));
   require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
   p.weights = weights.data();
-  check_store(p.store, g, out, p.n, bias, residual, relu, slope, residual_last);
+  check_store(p.store, g, out, p.n, bias, p.n, residual, relu, slope, residual_last);
   require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
+    require(holds_halves(chain_out, "the chain's out") == half_out && half_in == half_out,
+            "sources, out and the chain's out must be of one dtype");
     require_apart(out, chain_out, "the chain's out");
     if (residual) require_apart(chain_out, *residual, "residual");
     require_apart(chain_out, pixels, "pixels");
@@ -186,10 +261,10 @@ py::object call_rows(int height, int width, const Indices& pixels,
   const int items = (p.count + kRowBlock - 1) / kRowBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  // Rows gathered in bfloat16 are half as long as floats, and have a line to spare.
-  const int64_t gathered = half ? kMaxRows * (std::max(k, int64_t(2) * p.n) + kLine) / 2 : 0;
-  run(half ? kernels.mixed->rows : kernels.floats->rows, p, items, 1, threads,
-      int64_t(kRowBlock + 1) * p.n + gathered);
+  // Sums, and a group's rows: finished ones, the chain's, and those that are rounded: with a line to
+  // spare what floats are gathered in, or what the chain multiplies.
+  const int64_t rounded = half ? (std::max(k, int64_t(2) * p.n) + kHalfLine) / 2 : 0;
+  run(kernel, p, items, 1, threads, p.n + kMaxRows * (int64_t(p.n) + p.chain_n + rounded));
   return reduced(partial, items, p.n, sums);
 }
 
@@ -358,10 +433,11 @@ PYBIND11_MODULE(_kernels, m) {
   m.def("winograd", call_winograd, arg("height"), arg("width"), arg("tiles").noconvert(),
         arg("x").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
-        arg("relu") = false, arg("pool") = false, arg("activity_in").noconvert() = py::none(),
-        arg("k_dense") = 0, arg("rest").noconvert() = py::none(),
-        arg("activity_out").noconvert() = py::none(), arg("stored") = int(kActive),
-        arg("sums") = false, arg("slope") = 0.0f, arg("residual_last") = false, arg("threads") = 1,
+        arg("relu") = false, arg("pool") = false, arg("pooled").noconvert() = py::none(),
+        arg("activity_in").noconvert() = py::none(), arg("k_dense") = 0,
+        arg("rest").noconvert() = py::none(), arg("activity_out").noconvert() = py::none(),
+        arg("stored") = int(kActive), arg("sums") = false, arg("slope") = 0.0f,
+        arg("residual_last") = false, arg("threads") = 1,
         arg("isa") = py::none(), "3x3 convolution at a list of tiles.");
   m.def("rows", call_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),

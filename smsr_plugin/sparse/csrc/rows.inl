@@ -1,45 +1,74 @@
 // Products over the rows of a list of pixels: 3x3 convolutions at scattered pixels, 1x1 products.
 
-template <int Rows>
-SMSR_INLINE void store_rows(const Store& s, const float* value, int n, const int64_t (&pixel)[Rows],
-                            int rows) {
+// Stores the rows of `value`, `n` floats each, in a plane.
+template <class Features, int Rows>
+SMSR_INLINE void store_rows(void* plane, int64_t line, bool streams, const float* value, int n,
+                            const int64_t (&pixel)[Rows], int rows) {
+  using Element = typename Features::Element;
+  auto* const out = static_cast<Element*>(plane);
   for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < n; c += SMSR_LANES)
-      put(s.out + pixel[r] * kLine + channel_at(c, s.line), load(value + int64_t(r) * n + c),
-          s.streams);
+    for (int c = 0; c < n; c += Features::kStep) {
+      Element* const at = out + pixel[r] * kLineOf<Element> + channel_at<Element>(c, line);
+      const float* const from = value + int64_t(r) * n + c;
+      if (Features::kGroups == 2 && n - c < Features::kStep) {
+        const Vec v[1] = {load(from)};
+        Features::template put_line<1>(at, v, streams);
+      } else {
+        Vec v[Features::kGroups];
+#pragma GCC unroll 2
+        for (int g = 0; g < Features::kGroups; ++g) v[g] = load(from + g * SMSR_LANES);
+        Features::template put_line<Features::kGroups>(at, v, streams);
+      }
+    }
 }
 
+// Where a vector of channels of a pixel lies.
+template <class Features>
+SMSR_INLINE const typename Features::Element* channels_at(const void* plane, int64_t line,
+                                                          int64_t pixel, int c) {
+  using Element = typename Features::Element;
+  return static_cast<const Element*>(plane) + pixel * kLineOf<Element> +
+         channel_at<Element>(c, line);
+}
+
+// Whether features are rounded before they are multiplied.
+template <class Product>
+constexpr bool kRounds = sizeof(typename Product::Element) !=
+                         sizeof(typename Product::Features::Element);
+
 // Where a source is read for an output pixel.
-SMSR_INLINE const float* source_row(const Source& source, int64_t pixel) {
+template <class Element>
+SMSR_INLINE const Element* source_row(const Source& source, int64_t pixel) {
   const int64_t at = pixel + source.offset;
   const bool seen = !source.activity || source.activity[at] == kActive;
-  return source.base + (seen ? at * kLine : 0);  // pixel 0 lies in the border of zeros
+  return static_cast<const Element*>(source.base) +
+         (seen ? at * kLineOf<Element> : 0);  // pixel 0 lies in the border of zeros
 }
 
 // The products of a group of rows with `Panels` panels of weights from `w` on: of the sources as they
-// lie, or, in bfloat16, of the rows that were gathered, `depth` elements each.
-template <class Product, int Rows, int Panels>
+// lie, or of what was gathered of them, `depth` elements each and a line to spare.
+template <class Product, class Out, int Rows, int Panels>
 SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Element* w,
                                int64_t depth, int c, const int64_t (&pixel)[Rows],
                                const typename Product::Element* gathered, float* value) {
-  const int64_t panel = depth * kLine;
+  using Element = typename Product::Element;
+  constexpr int line_length = kLineOf<Element>;
   Vec acc[Rows][Panels * kVecs] = {};
-  if constexpr (Product::kGathers) {
-    const typename Product::Element* a[Rows];
+  const Element* a[Rows];
+  if constexpr (kRounds<Product>) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) a[r] = gathered + r * (depth + kLine);
-    Product::template multiply<Rows, Panels>(acc, a, w, panel, int(depth));
+    for (int r = 0; r < Rows; ++r) a[r] = gathered + r * (depth + line_length);
+    Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, int(depth));
   } else {
     for (int s = 0; s < p.num_sources; ++s) {
       const Source& source = p.sources[s];
-      const float* a[Rows];
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) a[r] = source_row(source, pixel[r]);
+      for (int r = 0; r < Rows; ++r) a[r] = source_row<Element>(source, pixel[r]);
       int64_t line = 0;
-      for (int left = source.k; left > 0; left -= kLine, line += source.line) {
-        const int k = left < kLine ? left : kLine;
-        Product::template multiply<Rows, Panels>(acc, a, w, panel, k, line);
-        w += int64_t(k) * kLine;
+      for (int left = source.k; left > 0; left -= line_length, line += source.line) {
+        const int k = left < line_length ? left : line_length;
+        Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, k, line);
+        w += int64_t(Product::whole(k)) * kLine;
       }
     }
   }
@@ -49,17 +78,23 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
     const int at = c + i * SMSR_LANES;
     const Vec bias = s.bias ? load(s.bias + at) : Vec{};
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      store(value + int64_t(r) * p.n + at, finished(s, acc[r][i] + bias, pixel[r] * kLine, at));
-    }
+    for (int r = 0; r < Rows; ++r)
+      store(value + int64_t(r) * p.n + at,
+            finished<Out>(s, acc[r][i] + bias,
+                          s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
+                                     : nullptr));
   }
 }
 
-template <class Product, int Rows, int Panels>
+// The share of finished rows in the chain's sums: of the residual where it lies and of the rows, or of
+// both as they are in `kept`, `depth` elements each.
+template <class Product, class Out, int Rows, int Panels>
 SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element* w, int64_t depth,
-                            int c, const typename Product::Element* gathered, const float* value,
-                            const int64_t (&pixel)[Rows], int rows) {
-  const typename Product::Element* a[Rows];
+                            int c, const typename Product::Element* kept,
+                            const int64_t (&pixel)[Rows], float* chained) {
+  using Element = typename Product::Element;
+  constexpr int line_length = kLineOf<Element>;
+  const Element* a[Rows];
   const int64_t panel = depth * kLine;
   Vec acc[Rows][Panels * kVecs];
 #pragma GCC unroll 16
@@ -67,58 +102,63 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
 #pragma GCC unroll 16
     for (int i = 0; i < Panels * kVecs; ++i) {
       const int at = c + i * SMSR_LANES;
-      acc[r][i] = load(p.chain_bias ? p.chain_bias + at
-                                    : p.chain_out + pixel[r] * kLine + channel_at(at, p.chain_line));
+      acc[r][i] = p.chain_bias
+                      ? load(p.chain_bias + at)
+                      : Out::in_order(channels_at<Out>(p.chain_out, p.chain_line, pixel[r], at));
     }
-  if constexpr (Product::kGathers) {
+  const bool apart = p.chain_residual && !kRounds<Product>;
+  if (apart) {
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) a[r] = gathered + r * (depth + kLine);
-    Product::template multiply<Rows, Panels>(acc, a, w, panel, int(depth));
+    for (int r = 0; r < Rows; ++r)
+      a[r] = static_cast<const Element*>(p.store.residual) + pixel[r] * line_length;
+    for (int done = 0; done < p.n; done += line_length) {
+      const int k = p.n - done < line_length ? p.n - done : line_length;
+      Product::template multiply<Rows, Panels>(
+          acc, a, w, panel, k, channel_at<Element>(done, p.store.residual_line));
+      w += int64_t(k) * kLine;
+    }
+  }
+  const int64_t left = apart ? p.n : depth;
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r) a[r] = kept + r * left;
+  Product::template multiply<Rows, Panels>(acc, a, w, panel, int(left));
+#pragma GCC unroll 16
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 16
+    for (int i = 0; i < Panels * kVecs; ++i)
+      store(chained + int64_t(r) * p.chain_n + c + i * SMSR_LANES,
+            p.chain_relu ? relu(acc[r][i]) : acc[r][i]);
+}
+
+// Rows as they are multiplied in the chain: themselves, or rounded into `rounded`; where features are
+// rounded, with the residual before each of them.
+template <class Product, int Rows>
+SMSR_INLINE const typename Product::Element* kept_rows(const smsr::Rows& p,
+                                                       const int64_t (&pixel)[Rows],
+                                                       const float* value,
+                                                       typename Product::Element* rounded) {
+  if constexpr (sizeof(typename Product::Element) == sizeof(float)) {
+    return value;
   } else {
-    if (p.chain_residual) {
-#pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) a[r] = p.store.residual + pixel[r] * kLine;
-      for (int k = 0; k < p.n; k += kLine, w += kLine * kLine)
-        Product::template multiply<Rows, Panels>(acc, a, w, panel, kLine,
-                                                 channel_at(k, p.store.residual_line));
+    typename Product::Element* at = rounded;
+    for (int r = 0; r < Rows; ++r) {
+      if constexpr (kRounds<Product>) {
+        if (p.chain_residual)
+          for (int c = 0; c < p.n; c += kLine, at += kLine)
+            Product::keep_first(at, channels_at<FloatFeatures>(p.store.residual,
+                                                               p.store.residual_line, pixel[r], c),
+                                kLine);
+      }
+      for (int c = 0; c < p.n; c += SMSR_LANES, at += SMSR_LANES) {
+        const Vec v[1] = {load(value + int64_t(r) * p.n + c)};
+        Product::template keep<1>(at, v);
+      }
     }
-#pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) a[r] = value + int64_t(r) * p.n;
-    Product::template multiply<Rows, Panels>(acc, a, w, panel, p.n);
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    if (r >= rows) break;
-#pragma GCC unroll 16
-    for (int i = 0; i < Panels * kVecs; ++i) {
-      const Vec v = p.chain_relu ? relu(acc[r][i]) : acc[r][i];
-      put(p.chain_out + pixel[r] * kLine + channel_at(c + i * SMSR_LANES, p.chain_line), v,
-          p.chain_streams);
-    }
+    return rounded;
   }
 }
 
-SMSR_INLINE void prefetch(const float* first, int64_t line, int channels) {
-  for (int c = 0; c < channels; c += kLine, first += line) __builtin_prefetch(first);
-}
-
-// Asks for the rows of the pixels [begin, end): lists of pixels are no pattern that the processor
-// could foresee. Of neighbouring sources only the last is new.
-SMSR_INLINE void prefetch_rows(const smsr::Rows& p, int begin, int end) {
-  for (int i = begin; i < end; ++i) {
-    const int64_t pixel = p.pixels[i];
-    for (int s = 0; s < p.num_sources; ++s) {
-      const Source& source = p.sources[s];
-      if (s + 1 < p.num_sources && source.base == p.sources[s + 1].base) continue;
-      prefetch(source.base + (pixel + source.offset) * kLine, source.line, source.k);
-    }
-    if (p.store.residual) prefetch(p.store.residual + pixel * kLine, p.store.residual_line, p.n);
-    if (p.chain_weights && !p.chain_bias)
-      prefetch(p.chain_out + pixel * kLine, p.chain_line, p.chain_n);
-  }
-}
-
-// What a group of rows is multiplied with, in bfloat16: its sources one after the other.
+// Rounds what a group of rows is multiplied with: its sources one after the other.
 template <class Product, int Rows>
 SMSR_INLINE void gather_rows(const smsr::Rows& p, const int64_t (&pixel)[Rows], int64_t depth,
                              typename Product::Element* gathered) {
@@ -127,72 +167,97 @@ SMSR_INLINE void gather_rows(const smsr::Rows& p, const int64_t (&pixel)[Rows], 
     int64_t line = 0;
     for (int left = source.k; left > 0; left -= kLine, line += source.line) {
       for (int r = 0; r < Rows; ++r)
-        Product::keep_first(gathered + r * (depth + kLine), source_row(source, pixel[r]) + line,
-                            left);
+        Product::keep_first(gathered + r * (depth + kLineOf<typename Product::Element>),
+                            source_row<float>(source, pixel[r]) + line, left);
       gathered += Product::whole(left < kLine ? left : kLine);
     }
   }
 }
 
-template <class Product, int Rows>
-SMSR_INLINE void gather_chain(const smsr::Rows& p, const int64_t (&pixel)[Rows], int64_t depth,
-                              const float* value, typename Product::Element* gathered) {
-  for (int r = 0; r < Rows; ++r, gathered += depth + kLine) {
-    typename Product::Element* at = gathered;
-    if (p.chain_residual)
-      for (int c = 0; c < p.n; c += kLine, at += kLine)
-        Product::keep(at, load(p.store.residual + pixel[r] * kLine +
-                               channel_at(c, p.store.residual_line)));
-    for (int c = 0; c < p.n; c += kLine, at += kLine)
-      Product::keep(at, load(value + int64_t(r) * p.n + c));
+template <class Element>
+SMSR_INLINE void prefetch(const void* plane, int64_t pixel, int64_t line, int channels) {
+  const Element* first = static_cast<const Element*>(plane) + pixel * kLineOf<Element>;
+  for (int c = 0; c < channels; c += kLineOf<Element>, first += line) __builtin_prefetch(first);
+}
+
+// Asks for the rows of the pixels [begin, end): lists of pixels are no pattern that the processor
+// could foresee. Of neighbouring sources only the last is new.
+template <class In, class Out>
+SMSR_INLINE void prefetch_rows(const smsr::Rows& p, int begin, int end) {
+  for (int i = begin; i < end; ++i) {
+    const int64_t pixel = p.pixels[i];
+    for (int s = 0; s < p.num_sources; ++s) {
+      const Source& source = p.sources[s];
+      if (s + 1 < p.num_sources && source.base == p.sources[s + 1].base) continue;
+      prefetch<In>(source.base, pixel + source.offset, source.line, source.k);
+    }
+    if (p.store.residual) prefetch<Out>(p.store.residual, pixel, p.store.residual_line, p.n);
+    if (p.chain_weights && !p.chain_bias)
+      prefetch<Out>(p.chain_out, pixel, p.chain_line, p.chain_n);
   }
 }
 
-template <class Product, int Rows>
-SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t depth, float* value,
-                            typename Product::Element* gathered, float* sums) {
+// Where a thread keeps the rows of a group: finished ones, the chain's, and rounded ones.
+template <class Element>
+struct RowMemory {
+  float *value, *chained;
+  Element* rounded;
+};
+
+template <class Product, class Out, int Rows>
+SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t depth,
+                            const RowMemory<typename Product::Element>& memory, float* sums) {
   using Element = typename Product::Element;
   int64_t pixel[Rows];  // the last one again where fewer are left
   for (int r = 0; r < Rows; ++r) pixel[r] = p.pixels[begin + (r < rows ? r : rows - 1)];
-  if constexpr (Product::kGathers) gather_rows<Product>(p, pixel, depth, gathered);
+  if constexpr (kRounds<Product>) gather_rows<Product>(p, pixel, depth, memory.rounded);
   for_panels<Rows>(p.n / kLine, [&](int panel, auto panels) {
-    multiply_rows<Product, Rows, decltype(panels)::value>(
+    multiply_rows<Product, Out, Rows, decltype(panels)::value>(
         p, static_cast<const Element*>(p.weights) + panel * depth * kLine, depth, panel * kLine,
-        pixel, gathered, value);
+        pixel, memory.rounded, memory.value);
   });
   if (p.chain_weights) {
     const int64_t chain_depth = p.chain_residual ? 2 * p.n : p.n;
-    if constexpr (Product::kGathers) gather_chain<Product>(p, pixel, chain_depth, value, gathered);
+    const Element* const kept = kept_rows<Product>(p, pixel, memory.value, memory.rounded);
     for_panels<Rows>(p.chain_n / kLine, [&](int panel, auto panels) {
-      chain_rows<Product, Rows, decltype(panels)::value>(
+      chain_rows<Product, Out, Rows, decltype(panels)::value>(
           p, static_cast<const Element*>(p.chain_weights) + panel * chain_depth * kLine, chain_depth,
-          panel * kLine, gathered, value, pixel, rows);
+          panel * kLine, kept, pixel, memory.chained);
     });
+    store_rows<Out>(p.chain_out, p.chain_line, p.chain_streams, memory.chained, p.chain_n, pixel,
+                    rows);
   }
-  store_rows(p.store, value, p.n, pixel, rows);  // last: `out` may be the residual
+  const Store& s = p.store;  // last: `out` may be the residual
+  store_rows<Out>(s.out, s.line, s.streams, memory.value, p.n, pixel, rows);
   if (sums)
     for (int r = 0; r < rows; ++r)
       for (int c = 0; c < p.n; c += SMSR_LANES)
-        store(sums + c, load(sums + c) + load(value + int64_t(r) * p.n + c));
+        store(sums + c, load(sums + c) + load(memory.value + int64_t(r) * p.n + c));
 }
 
-template <class Product>
+// `Out` is what rows are stored as, and what the residual and the chain's sums are.
+template <class Product, class Out>
 void rows(const smsr::Rows& p, int first, int last, float* scratch) {
   int64_t depth = 0;
   for (int s = 0; s < p.num_sources; ++s) depth += Product::whole(p.sources[s].k);
-  float* const value = scratch;
-  float* const sums = value + int64_t(kRowBlock) * p.n;
-  auto* const gathered = reinterpret_cast<typename Product::Element*>(sums + p.n);
+  float* const sums = scratch;
+  RowMemory<typename Product::Element> memory;
+  memory.value = sums + p.n;
+  memory.chained = memory.value + int64_t(kMaxRows) * p.n;
+  memory.rounded = reinterpret_cast<typename Product::Element*>(memory.chained +
+                                                                int64_t(kMaxRows) * p.chain_n);
   for (int item = first; item < last; ++item) {
     const int begin = item * kRowBlock;
     const int end = p.count - begin < kRowBlock ? p.count : begin + kRowBlock;
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
     with_rows(p.n / kLine, [&](auto rows) {
       constexpr int R = decltype(rows)::value;
+      static_assert(R <= kMaxRows);
       for (int i = begin; i < end; i += R) {
-        prefetch_rows(p, i + R, i + 2 * R < p.count ? i + 2 * R : p.count);
-        rows_group<Product, R>(p, i, end - i < R ? end - i : R, depth, value, gathered,
-                               p.store.sums ? sums : nullptr);
+        prefetch_rows<typename Product::Features::Element, typename Out::Element>(
+            p, i + R, i + 2 * R < p.count ? i + 2 * R : p.count);
+        rows_group<Product, Out, R>(p, i, end - i < R ? end - i : R, depth, memory,
+                                    p.store.sums ? sums : nullptr);
       }
     });
     if (p.store.sums)

@@ -46,20 +46,47 @@ SMSR_INLINE Vec activated(const Store& s, Vec v) {
   return s.slope == 0 ? relu(v) : v < 0 ? s.slope * v : v;
 }
 
-// act(v + residual) or act(v) + residual, of the channels from `c` on of a pixel at `at`.
-SMSR_INLINE Vec finished(const Store& s, Vec v, int64_t at, int c) {
-  if (!s.residual) return activated(s, v);
-  const Vec residual = load(s.residual + at + channel_at(c, s.residual_line));
-  return s.residual_last ? activated(s, v) + residual : activated(s, v + residual);
+// act(v + residual) or act(v) + residual, of channels of a pixel whose residual lies at `residual`.
+template <class Features>
+SMSR_INLINE Vec finished(const Store& s, Vec v, const typename Features::Element* residual) {
+  if (!residual) return activated(s, v);
+  const Vec added = Features::in_order(residual);
+  return s.residual_last ? activated(s, v) + added : activated(s, v + added);
 }
+
+// Features in float32: a vector at a time.
+struct FloatFeatures {
+  using Element = float;
+  static constexpr int kGroups = 1;           // vectors that are read and stored at once
+  static constexpr int kStep = SMSR_LANES;    // channels of them
+
+  // Reads channels to be multiplied.
+  template <int Groups>
+  SMSR_INLINE void read(const float* at, Vec (&v)[Groups]) {
+    v[0] = load(at);
+  }
+
+  // Reads a vector of channels in their order.
+  SMSR_INLINE Vec in_order(const float* at) { return load(at); }
+
+  // Stores them, past the cache if that is wanted.
+  template <int Groups>
+  SMSR_INLINE void put_line(float* at, const Vec (&v)[Groups], bool streams) {
+    put(at, v[0], streams);
+  }
+};
 
 // Products in float32.
 struct FloatProduct {
+  using Features = FloatFeatures;
   using Element = float;
-  static constexpr bool kGathers = false;  // rows are multiplied where they lie
 
   SMSR_INLINE int whole(int k) { return k; }
-  SMSR_INLINE void keep(float* at, Vec v) { store(at, v); }
+
+  template <int Groups>
+  SMSR_INLINE void keep(float* at, const Vec (&v)[Groups]) {
+    store(at, v[0]);
+  }
 
   // acc[m][v] += sum over k of a[m][first + k] * w[panel v][k]: `Rows` rows by `Panels` panels of a
   // line, `panel` elements from one to the next.

@@ -24,12 +24,54 @@ SMSR_INLINE void output_transform(const Vec (&m)[kPatch], Vec (&y)[kTile]) {
   y[3] = 0.5f * kRootHalf * difference + 2.0f * kRootTwo * difference2 + m[5];
 }
 
-// Transforms the patch of one tile; frequency f goes to v + f * stride.
+// Transforms `Groups` vectors of channels of a patch; frequency f goes to v + f * stride. Pixels are read
+// where they lie, or, if `there` is given, only those that it marks, and `rest` for the others.
+template <class Product, int Groups, class Element>
+SMSR_INLINE void transform_patch(const Element* patch, int64_t row, const bool* there,
+                                 const Element* rest, typename Product::Element* v,
+                                 int64_t stride) {
+  using Features = typename Product::Features;
+  Vec half[Groups][kPatch][kPatch];  // [column][frequency]
+  for (int x = 0; x < kPatch; ++x) {
+    Vec d[Groups][kPatch];
+#pragma GCC unroll 6
+    for (int y = 0; y < kPatch; ++y) {
+      Vec at[Groups];
+      const Element* const pixel = patch + (y * row + x) * kLineOf<Element>;
+      Features::template read<Groups>(!there || there[y * kPatch + x] ? pixel : rest, at);
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) d[g][y] = at[g];
+    }
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g) input_transform(d[g], half[g][x]);
+  }
+#pragma GCC unroll 6
+  for (int f = 0; f < kPatch; ++f) {
+    Vec t[Groups][kPatch];
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g) {
+      Vec d[kPatch];
+#pragma GCC unroll 6
+      for (int x = 0; x < kPatch; ++x) d[x] = half[g][x][f];
+      input_transform(d, t[g]);
+    }
+#pragma GCC unroll 6
+    for (int x = 0; x < kPatch; ++x) {
+      Vec at[Groups];
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) at[g] = t[g][x];
+      Product::template keep<Groups>(v + (f * kPatch + x) * stride, at);
+    }
+  }
+}
+
+// Transforms the patch of one tile.
 template <class Product>
 SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::Element* v,
                            int64_t stride) {
+  using Features = typename Product::Features;
+  using Element = typename Features::Element;
   const int64_t row = p.geometry.stride();
-  const float* const patch = p.in + corner * kLine;
   bool every = true;  // every pixel of the patch is active, or in the border of zeros
   bool there[kFrequencies];
   if (p.activity_in) {
@@ -39,32 +81,19 @@ SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::
         every &= there[y * kPatch + x];
       }
   }
-  for (int c = 0; c < p.k; c += SMSR_LANES) {
-    Vec half[kPatch][kPatch];  // [column][frequency]
+  const auto* const plane = static_cast<const Element*>(p.in);
+  const auto* const rests = reinterpret_cast<const Element*>(p.rest);  // null but for floats
+  for (int c = 0; c < p.k; c += Features::kStep) {
     const bool masked = p.activity_in && !every && c >= p.k_dense;
-    const float* const lane = patch + channel_at(c, p.in_line);
-    // Pixel 0 lies in the border of zeros.
-    const float* const rest = p.rest ? p.rest + c : p.in + channel_at(c, p.in_line);
-    for (int x = 0; x < kPatch; ++x) {
-      Vec d[kPatch];
-      if (masked) {
-#pragma GCC unroll 6
-        for (int y = 0; y < kPatch; ++y)
-          d[y] = load(there[y * kPatch + x] ? lane + (y * row + x) * kLine : rest);
-      } else {
-#pragma GCC unroll 6
-        for (int y = 0; y < kPatch; ++y) d[y] = load(lane + (y * row + x) * kLine);
-      }
-      input_transform(d, half[x]);
-    }
-#pragma GCC unroll 6
-    for (int f = 0; f < kPatch; ++f) {
-      Vec d[kPatch], t[kPatch];
-#pragma GCC unroll 6
-      for (int x = 0; x < kPatch; ++x) d[x] = half[x][f];
-      input_transform(d, t);
-#pragma GCC unroll 6
-      for (int x = 0; x < kPatch; ++x) Product::keep(v + (f * kPatch + x) * stride + c, t[x]);
+    const Element* const line = plane + channel_at<Element>(c, p.in_line);
+    const Element* const at = line + corner * kLineOf<Element>;
+    const Element* const rest = rests ? rests + c : line;  // pixel 0 lies in the border of zeros
+    if (Features::kGroups == 2 && p.k - c < Features::kStep) {
+      transform_patch<Product, 1>(at, row, masked ? there : nullptr, rest, v + c, stride);
+    } else if (masked) {
+      transform_patch<Product, Features::kGroups>(at, row, there, rest, v + c, stride);
+    } else {
+      transform_patch<Product, Features::kGroups>(at, row, nullptr, rest, v + c, stride);
     }
   }
 }
@@ -86,85 +115,166 @@ SMSR_INLINE void multiply_tiles(const Winograd& p, const typename Product::Eleme
   }
 }
 
-// Inverse transform of one tile, then bias, residual, ReLU, mask or pooling on the way out.
-SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t stride,
-                            float* sums) {
-  const Geometry& g = p.geometry;
-  const Store& s = p.store;
-  const int y0 = tile / g.tile_cols() * kTile, x0 = tile % g.tile_cols() * kTile;
+// The pixels of a tile, and which of them are stored.
+struct TilePixels {
+  int64_t index[kTile][kTile];
   bool stored[kTile][kTile];
-  int64_t pixel[kTile][kTile];
+  bool all;
+};
+
+SMSR_INLINE TilePixels tile_pixels(const Winograd& p, int y0, int x0) {
+  const Geometry& g = p.geometry;
+  TilePixels at;
+  at.all = true;
   for (int y = 0; y < kTile; ++y)
     for (int x = 0; x < kTile; ++x) {
-      pixel[y][x] = g.index(y0 + y, x0 + x);
-      stored[y][x] = y0 + y < g.height && x0 + x < g.width &&
-                     (!p.activity_out || p.activity_out[pixel[y][x]] == p.stored);
+      at.index[y][x] = g.index(y0 + y, x0 + x);
+      at.stored[y][x] = y0 + y < g.height && x0 + x < g.width &&
+                        (!p.activity_out || p.activity_out[at.index[y][x]] == p.stored);
+      at.all &= at.stored[y][x];
     }
-  for (int c = 0; c < p.n; c += SMSR_LANES) {
-    Vec half[kPatch][kTile];
-    for (int f = 0; f < kPatch; ++f) {
-      Vec row[kPatch];
+  return at;
+}
+
+// The inverse transform of a tile's rows, from frequencies that are `stride` apart.
+SMSR_INLINE void transform_rows(const float* m, int64_t stride, Vec (&half)[kPatch][kTile]) {
+  for (int f = 0; f < kPatch; ++f) {
+    Vec row[kPatch];
 #pragma GCC unroll 6
-      for (int x = 0; x < kPatch; ++x) row[x] = load(m + (f * kPatch + x) * stride + c);
-      output_transform(row, half[f]);
-    }
-    const Vec bias = s.bias ? load(s.bias + c) : Vec{};
-    Vec sum = {};
-    const int64_t lane = channel_at(c, s.line);
-    Vec pooled[kTile / 2] = {};
-    for (int x = 0; x < kTile; ++x) {
-      Vec column[kPatch], y[kTile];
-#pragma GCC unroll 6
-      for (int f = 0; f < kPatch; ++f) column[f] = half[f][x];
-      output_transform(column, y);
-#pragma GCC unroll 4
-      for (int i = 0; i < kTile; ++i) {
-        if (s.pool) {
-          pooled[i / 2] += activated(s, y[i] + bias);
-        } else if (stored[i][x]) {
-          const int64_t at = pixel[i][x] * kLine;
-          const Vec value = finished(s, y[i] + bias, at, c);
-          put(s.out + at + lane, value, s.streams);
-          sum += value;
-        }
-      }
-      if (s.pool && x % 2) {
-        const Geometry half_size{g.height / 2, g.width / 2};
-#pragma GCC unroll 2
-        for (int i = 0; i < kTile / 2; ++i) {
-          if (stored[2 * i][x - 1])
-            store(s.out + half_size.index(y0 / 2 + i, (x0 + x) / 2) * kLine + lane,
-                  0.25f * pooled[i]);
-          pooled[i] = Vec{};
-        }
-      }
-    }
-    if (sums) store(sums + c, load(sums + c) + sum);
+    for (int x = 0; x < kPatch; ++x) row[x] = load(m + (f * kPatch + x) * stride);
+    output_transform(row, half[f]);
   }
 }
 
-SMSR_INLINE void prefetch_tile(const Winograd& p, int tile) {
+SMSR_INLINE void transform_column(const Vec (&half)[kPatch][kTile], int x, Vec (&y)[kTile]) {
+  Vec column[kPatch];
+#pragma GCC unroll 6
+  for (int f = 0; f < kPatch; ++f) column[f] = half[f][x];
+  output_transform(column, y);
+}
+
+// Inverse transform of `Groups` vectors of a tile's outputs, then bias, residual, ReLU and mask on the
+// way out. `c` is the first of them among those that are stored, `bias` and `sums` theirs.
+template <class Features, int Groups, bool All>
+SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const float* m,
+                                int64_t stride, int c, const float* bias, float* sums) {
+  using Element = typename Features::Element;
+  Vec half[Groups][kPatch][kTile];
+#pragma GCC unroll 2
+  for (int g = 0; g < Groups; ++g) transform_rows(m + g * SMSR_LANES, stride, half[g]);
+  Vec shift[Groups], sum[Groups] = {};
+#pragma GCC unroll 2
+  for (int g = 0; g < Groups; ++g) shift[g] = bias ? load(bias + g * SMSR_LANES) : Vec{};
+  auto* const out = static_cast<Element*>(s.out) + channel_at<Element>(c, s.line);
+  const auto* const residual =
+      s.residual ? static_cast<const Element*>(s.residual) + channel_at<Element>(c, s.residual_line)
+                 : nullptr;
+  for (int x = 0; x < kTile; ++x) {
+    Vec y[Groups][kTile];
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g) transform_column(half[g], x, y[g]);
+#pragma GCC unroll 4
+    for (int i = 0; i < kTile; ++i) {
+      if (!All && !at.stored[i][x]) continue;
+      const int64_t row = at.index[i][x] * kLineOf<Element>;
+      Vec value[Groups];
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) {
+        value[g] = finished<Features>(s, y[g][i] + shift[g],
+                                      residual ? residual + row + g * SMSR_LANES : nullptr);
+        sum[g] += value[g];
+      }
+      Features::template put_line<Groups>(out + row, value, s.streams);
+    }
+  }
+  if (sums)
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g)
+      store(sums + g * SMSR_LANES, load(sums + g * SMSR_LANES) + sum[g]);
+}
+
+template <class Features, int Groups>
+SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const float* m,
+                                int64_t stride, int c, const float* bias, float* sums) {
+  if (at.all)
+    store_channels<Features, Groups, true>(s, at, m, stride, c, bias, sums);
+  else
+    store_channels<Features, Groups, false>(s, at, m, stride, c, bias, sums);
+}
+
+// A vector of a tile's outputs that are pooled.
+SMSR_INLINE void pool_channels(const Winograd& p, int y0, int x0, const float* m, int64_t stride,
+                               int c) {
   const Geometry& g = p.geometry;
-  const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1);
-  for (int c = 0; c < p.k; c += kLine)
-    for (int y = 0; y < kPatch; ++y)
-      for (int x = 2; x < kPatch; ++x)
-        __builtin_prefetch(p.in + channel_at(c, p.in_line) + (corner + y * g.stride() + x) * kLine);
+  const Geometry half_size{(g.height + 1) / 2, (g.width + 1) / 2};
+  Vec half[kPatch][kTile];
+  transform_rows(m, stride, half);
+  const Vec bias = p.store.bias ? load(p.store.bias + c) : Vec{};
+  Vec pooled[kTile / 2] = {};
+  for (int x = 0; x < kTile; ++x) {
+    Vec y[kTile];
+    transform_column(half, x, y);
+#pragma GCC unroll 4
+    for (int i = 0; i < kTile; ++i) {
+      pooled[i / 2] += activated(p.store, y[i] + bias);
+    }
+    if (x % 2 == 0) continue;
+#pragma GCC unroll 2
+    for (int i = 0; i < kTile / 2; ++i) {
+      if (y0 + 2 * i < g.height && x0 + x - 1 < g.width)
+        store(p.pooled + half_size.index(y0 / 2 + i, (x0 + x) / 2) * kLine +
+                  channel_at<float>(c, p.pooled_line),
+              0.25f * pooled[i]);
+      pooled[i] = Vec{};
+    }
+  }
+}
+
+// Stores the outputs of one tile.
+template <class Features>
+SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t stride,
+                            float* sums) {
+  const int y0 = tile / p.geometry.tile_cols() * kTile, x0 = tile % p.geometry.tile_cols() * kTile;
+  for (int c = 0; c < p.n_pooled; c += SMSR_LANES) pool_channels(p, y0, x0, m + c, stride, c);
+  if (p.n_pooled == p.n) return;
+  const TilePixels at = tile_pixels(p, y0, x0);
+  for (int c = p.n_pooled; c < p.n; c += Features::kStep) {
+    const float* const bias = p.store.bias ? p.store.bias + c : nullptr;
+    float* const sum = sums ? sums + c : nullptr;
+    if (Features::kGroups == 2 && p.n - c < Features::kStep)
+      store_channels<Features, 1>(p.store, at, m + c, stride, c - p.n_pooled, bias, sum);
+    else
+      store_channels<Features, Features::kGroups>(p.store, at, m + c, stride, c - p.n_pooled, bias,
+                                                  sum);
+  }
 }
 
 template <class Product>
+SMSR_INLINE void prefetch_tile(const Winograd& p, int tile) {
+  using Element = typename Product::Features::Element;
+  const Geometry& g = p.geometry;
+  const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1);
+  for (int c = 0; c < p.k; c += kLineOf<Element>)
+    for (int y = 0; y < kPatch; ++y)
+      for (int x = 2; x < kPatch; ++x)
+        __builtin_prefetch(static_cast<const Element*>(p.in) + channel_at<Element>(c, p.in_line) +
+                           (corner + y * g.stride() + x) * kLineOf<Element>);
+}
+
+// `Out` is what the outputs that are not pooled are stored as.
+template <class Product, class Out>
 void winograd(const Winograd& p, int first, int last, float* scratch) {
   using Element = typename Product::Element;
-  const int64_t v_stride = frequency_stride(p.k), m_stride = frequency_stride(p.n);
+  const int64_t v_stride = frequency_stride<Element>(p.k), m_stride = frequency_stride<float>(p.n);
   auto* const v = reinterpret_cast<Element*>(scratch);
-  float* const m = scratch + kFrequencies * v_stride;
+  float* const m = reinterpret_cast<float*>(v + kFrequencies * v_stride);
   float* const sums = m + kFrequencies * m_stride;
   const Geometry& g = p.geometry;
   for (int item = first; item < last; ++item) {
     const int begin = item * kTileBlock;
     const int tiles = p.count - begin < kTileBlock ? p.count - begin : kTileBlock;
     for (int t = 0; t < tiles; ++t) {
-      if (begin + t + 3 < p.count) prefetch_tile(p, p.tiles[begin + t + 3]);
+      if (begin + t + 3 < p.count) prefetch_tile<Product>(p, p.tiles[begin + t + 3]);
       const int tile = p.tiles[begin + t];
       const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1,
                                      tile % g.tile_cols() * kTile - 1);
@@ -183,10 +293,13 @@ void winograd(const Winograd& p, int first, int last, float* scratch) {
     }
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
     for (int t = 0; t < tiles; ++t)
-      store_tile(p, p.tiles[begin + t], m + int64_t(t) * p.n, m_stride,
-                 p.store.sums ? sums : nullptr);
-    if (p.store.sums)
-      for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];
+      store_tile<Out>(p, p.tiles[begin + t], m + int64_t(t) * p.n, m_stride,
+                      p.store.sums ? sums : nullptr);
+    if (p.store.sums) {
+      const int stored = p.n - p.n_pooled;
+      for (int c = 0; c < stored; ++c)
+        p.store.sums[int64_t(item) * stored + c] = sums[p.n_pooled + c];
+    }
   }
   if (p.store.streams) streamed();
 }

@@ -1,6 +1,7 @@
 """What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
 
-Three modules offer it: `float32`, `mixed` (planes in float32, products in bfloat16) and `bfloat16`.
+Four modules offer it: `float32`, `bfloat16_tiles` (its kernels in bfloat16), `mixed` (features in
+float32, products in bfloat16) and `bfloat16` (at runs).
 Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
 """
 
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Step
-from smsr_plugin.sparse.native import bfloat16, float32, mixed
+from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32, mixed
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
@@ -121,6 +122,10 @@ class Arithmetic(Protocol):
 
     def MapConv(self, kernel: Array, bias: Array) -> MapConv: ...
 
+    def LastConv(self, kernel: Array, bias: Array) -> MapConv:
+        """As `MapConv`; its outputs are float32 in any arithmetic."""
+        ...
+
     def MapProduct(self, weights: Sequence[Array], bias: Array) -> MapProduct: ...
 
     def MaskedConv(
@@ -142,4 +147,6 @@ def arithmetic_for(precision: str, kernels: Kernels, steps: Sequence[Step[Any]] 
     """
     if precision == "float32":
         return float32
-    return bfloat16 if kernels.isa() == "amx" and not any(map(is_at_tiles, steps)) else mixed
+    if any(map(is_at_tiles, steps)):
+        return mixed
+    return bfloat16 if kernels.isa() == "amx" else bfloat16_tiles

@@ -92,6 +92,9 @@ class MapConv:
         )
 
 
+LastConv = MapConv
+
+
 class MapProduct:
     """A 1×1 convolution over the concatenation of planes, at every pixel."""
 

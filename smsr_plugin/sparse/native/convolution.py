@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from smsr_plugin.archs.steps import Conv
 from smsr_plugin.sparse.native.arithmetic import MapConv
 from smsr_plugin.sparse.native.context import Context
-from smsr_plugin.sparse.native.operation import Image, Operation
+from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import Run
@@ -52,7 +52,9 @@ def _share(
 
 def _conv_of(context: Context, step: Conv[Array]) -> MapConv:
     if step.weight.shape[-1] == 3:
-        return context.arithmetic.MapConv(step.weight, step.bias)
+        is_last = context.wanted(step.out).kind == FLOATS
+        arithmetic = context.arithmetic
+        return (arithmetic.LastConv if is_last else arithmetic.MapConv)(step.weight, step.bias)
     product = context.arithmetic.MapProduct([step.weight[..., 0, 0].T], step.bias)
 
     def conv(run: Run, x: Plane, out: Plane, **options: bool | Plane | None) -> None:

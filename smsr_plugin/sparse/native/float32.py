@@ -100,6 +100,9 @@ class MapConv:
         )
 
 
+LastConv = MapConv
+
+
 class ListedConv:
     """A 3×3 convolution at the active or the inactive pixels of a mask.
 
@@ -107,21 +110,23 @@ class ListedConv:
     """
 
     pack = staticmethod(packing.winograd)
+    pack_taps = staticmethod(packing.taps)
+    line = packing.LINE
 
     def __init__(self, kernel: Array, dense: int, bias: Array | None, relu: bool) -> None:
         """Pack a (N, K, 3, 3) kernel."""
         self.depth: int = kernel.shape[1]
         # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
         # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
-        self.dense = min(padded(dense), self.depth)
+        self.dense = min(padded(dense, self.line), self.depth)
         self.kernel, self.at_tiles = kernel, self.pack(kernel)
         self.bias = None if bias is None else packing.vector(bias)
         self.relu = relu
 
     @cached_property
-    def at_pixels(self) -> Floats:
+    def at_pixels(self) -> NDArray[Any]:
         """The weights for pixels, packed when they are first needed: most masks want tiles."""
-        return packing.taps(self.kernel)
+        return self.pack_taps(self.kernel)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists, active: bool) -> Array:
         """Convolve a plane; return the sum of each output channel."""
@@ -143,7 +148,7 @@ class ListedConv:
                 relu=self.relu,
                 sums=True,
                 activity_in=None if self.dense == self.depth else mask.activity,
-                k_dense=padded(self.dense),
+                k_dense=padded(self.dense, self.line),
                 activity_out=mask.activity,
                 stored=kernels.ACTIVE if active else kernels.INACTIVE,
                 threads=run.threads,
@@ -160,7 +165,7 @@ class ListedConv:
             threads=run.threads,
         )
 
-    def _sources(self, x: Floats, mask: MaskLists) -> list[Source]:
+    def _sources(self, x: NDArray[Any], mask: MaskLists) -> list[Source]:
         sources: list[Source] = []
         for dy, dx in NEIGHBOURS:
             if self.dense:

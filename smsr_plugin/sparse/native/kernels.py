@@ -22,7 +22,7 @@ Indices: TypeAlias = NDArray[np.int32]
 Sums: TypeAlias = NDArray[np.float64]
 
 #: Plane, dy, dx, first channel, channels, and the activity outside of which zeros are read.
-Source: TypeAlias = tuple[Floats, int, int, int, int, Bytes | None]
+Source: TypeAlias = tuple[NDArray[Any], int, int, int, int, Bytes | None]
 #: Plane, dy, dx, lines.
 HalfSource: TypeAlias = tuple[Halves, int, int, int]
 #: Height and width.
@@ -30,7 +30,7 @@ Size: TypeAlias = tuple[int, int]
 #: Of each output the two inputs that it lies between, and its share of the way to the second.
 Resampling: TypeAlias = tuple[Indices, Indices, Floats]
 #: Weights, bias where the sum begins, plane, whether it ends with ReLU.
-Chain: TypeAlias = tuple[NDArray[Any], Floats | None, Floats, bool]
+Chain: TypeAlias = tuple[NDArray[Any], Floats | None, NDArray[Any], bool]
 
 
 class Kernels(Protocol):
@@ -49,14 +49,15 @@ class Kernels(Protocol):
         height: int,
         width: int,
         tiles: Indices,
-        x: Floats,
+        x: NDArray[Any],
         weights: NDArray[Any],
-        out: Floats,
+        out: NDArray[Any],
         *,
         bias: Floats | None = None,
-        residual: Floats | None = None,
+        residual: NDArray[Any] | None = None,
         relu: bool = False,
         pool: bool = False,
+        pooled: tuple[Floats, int] | None = None,
         activity_in: Bytes | None = None,
         k_dense: int = 0,
         rest: Floats | None = None,
@@ -75,10 +76,10 @@ class Kernels(Protocol):
         pixels: Indices,
         sources: Sequence[Source],
         weights: NDArray[Any],
-        out: Floats,
+        out: NDArray[Any],
         *,
         bias: Floats | None = None,
-        residual: Floats | None = None,
+        residual: NDArray[Any] | None = None,
         relu: bool = False,
         sums: bool = False,
         chain: Chain | None = None,

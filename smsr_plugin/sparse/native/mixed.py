@@ -1,7 +1,6 @@
 """The operations of `float32` with products in bfloat16: features stay float32.
 
-Where bfloat16 products are but twice as fast as those in float32 (AVX-512 BF16), Winograd with such
-products is faster than direct convolution with them. The transforms are in float32.
+For networks with masks at tiles, some of whose steps read features in float32.
 """
 
 from __future__ import annotations
@@ -46,6 +45,9 @@ class MapConv(float32.MapConv):
     """A 3×3 convolution at every pixel."""
 
     pack = staticmethod(winograd)
+
+
+LastConv = MapConv
 
 
 class ListedConv(float32.ListedConv):

@@ -88,6 +88,18 @@ def winograd(kernel: Array) -> Floats:
     return _rounded(packed)
 
 
+def split_lines(weights: Floats) -> Floats:
+    """Put the even inputs of each whole `HALF_LINE` before the odd ones; (…, K, 16), K padded.
+
+    A line of bfloat16 is widened to float32 by halves of its 32-bit words, which parts its channels
+    so.
+    """
+    order = np.arange(weights.shape[-2])
+    whole = len(order) // HALF_LINE * HALF_LINE
+    order[:whole] = order[:whole].reshape(-1, HALF_LINE // 2, 2).swapaxes(1, 2).ravel()
+    return np.ascontiguousarray(weights[..., order, :])
+
+
 def pairs(weights: Floats) -> Floats:
     """Put the weights (…, K, 16) of two inputs side by side: (…, K / 2, 16, 2); K is even."""
     *outer, depth, line = weights.shape

@@ -81,11 +81,15 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         given |= {"height": size[0], "width": size[1]}
     if name == "winograd":
         tiles = ((size[0] + 3) // 4) * ((size[1] + 3) // 4)
+        half = rng.random() < 0.5
+        dtype = np.uint16 if half else np.float32
+        half_size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
         given |= {
             "tiles": indices(rng, tiles),
-            "x": plane(rng, size),
-            "weights": weights(rng, (36, n, 16, 16)),
-            "out": plane(rng, size),
+            "x": plane(rng, size, dtype),
+            "weights": weights(rng, (36, n, 16, 16), half),
+            "out": plane(rng, size, rng.choice([dtype, dtype, np.float32])),
+            "pooled": rng.choice([None, None, (plane(rng, half_size), 16)]),
             "activity_in": rng.choice([None, activity(rng, size)]),
             "activity_out": rng.choice([None, activity(rng, size)]),
             "stored": rng.choice([1, 2]),
@@ -95,24 +99,25 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         }
     elif name == "rows":
         count = rng.randrange(4)
+        half = rng.random() < 0.5
+        dtype = np.uint16 if half else np.float32
         sources = [
-            (plane(rng, size), rng.randrange(-1, 2), rng.randrange(-1, 2), rng.choice([0, 0, 16]),
-             rng.choice([1, 16]),
+            (plane(rng, size, dtype), rng.randrange(-1, 2), rng.randrange(-1, 2),
+             rng.choice([0, 0, 16, 32]), rng.choice([1, 16]),
              rng.choice([None, activity(rng, size)]))
             for _ in range(count)
         ]  # fmt: skip
-        half = rng.random() < 0.5
         depth = sum(source[4] + source[4] % 2 if half else source[4] for source in sources)
         given |= {
             "pixels": pixels(rng, size),
             "sources": sources,
             "weights": weights(rng, (n, depth, 16), half),
-            "out": plane(rng, size),
+            "out": plane(rng, size, rng.choice([dtype, dtype, np.uint16, np.float32])),
             "chain": None,
         }
         if rng.random() < 0.5:
             chained = weights(rng, (1, rng.choice([16, 32]) * n, 16), half)
-            given["chain"] = (chained, None, plane(rng, size), True)
+            given["chain"] = (chained, None, plane(rng, size, dtype), True)
     elif name == "half_rows":
         count = rng.choice([0, 1, 2, 9])
         runs = indices(rng, size[0] * ((size[1] + 15) // 16))

@@ -191,15 +191,62 @@ def test_products_in_bfloat16(function, weights):
     check(function, ValueError, message, {"isa": "baseline", "weights": weights})
     if not kernels.has_half():
         pytest.skip("this processor has no bfloat16 kernels")
-    getattr(kernels, function)(**(arguments(function) | {"weights": weights}))
+    halves = {"weights": weights}
+    getattr(kernels, function)(**(arguments(function) | halves))
+    of_halves = halves | half_inputs(function)
+    for out in (half_plane(), plane()):
+        getattr(kernels, function)(**(arguments(function) | of_halves | {"out": out}))
     for shape in (weights.shape[:-1], (*weights.shape[:-1], 1), (0, *weights.shape[1:])):
-        changed = {"weights": np.zeros(shape, np.uint16)}
+        changed = halves | {"weights": np.zeros(shape, np.uint16)}
         check(function, ValueError, "dimensions|must have shape|outputs", changed)
-    misaligned = copy_at(weights, byte=1)
-    check(function, ValueError, "weights must be aligned", {"weights": misaligned})
-    if function == "rows":
-        changed = {"weights": weights, "chain": chain()}
-        check(function, ValueError, "chain weights must be of the weights' dtype", changed)
+    misaligned = halves | {"weights": copy_at(weights, byte=1)}
+    check(function, ValueError, "weights must be aligned", misaligned)
+
+
+def half_inputs(function):
+    """Return the inputs of a good call whose weights are in bfloat16."""
+    if function == "winograd":
+        return {"x": half_plane()}
+    return {"sources": [source(half_plane())]}
+
+
+HALF_WINOGRAD = {"weights": np.zeros((36, 1, 8, 16, 2), np.uint16)}
+HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
+
+
+@pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("winograd", {"out": half_plane()}, "out must hold float32"),
+        ("winograd", {"x": half_plane(), "out": half_plane()}, "out must hold float32"),
+        ("winograd", HALF_WINOGRAD | {"out": half_plane()}, "out must hold float32"),
+        ("winograd", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
+        ("winograd", HALF_WINOGRAD | {"residual": half_plane()}, "dtype of out"),
+        ("winograd", {"x": half_plane(), "rest": np.zeros(16, np.float32)}, "rest is for features"),
+        ("winograd", {"x": half_plane(), "k_dense": 16}, "k_dense"),
+        ("winograd", {"x": half_plane(), "k_dense": 64}, "k_dense"),
+        (
+            "winograd",
+            HALF_WINOGRAD | {"x": half_plane(), "pool": True, "out": half_plane()},
+            "pooled outputs are float32",
+        ),
+        ("rows", {"sources": [source(half_plane())]}, "weights must hold uint16"),
+        ("rows", {"sources": [source(), source(half_plane())]}, "sources must be of one dtype"),
+        ("rows", HALF_ROWS | {"out": half_plane()}, "out must hold float32"),
+        ("rows", HALF_ROWS | {"residual": half_plane()}, "dtype of out"),
+        (
+            "rows",
+            HALF_ROWS | {"sources": [source(plane(64, dtype=np.uint16), first=16)]},
+            "begin with a line of 32 channels",
+        ),
+        ("rows", {"chain": chain(HALF_ROWS["weights"])}, "must be of the weights' dtype"),
+        ("rows", {"chain": chain(out=half_plane())}, "must be of one dtype"),
+        ("rows", {"out": half_plane(), "chain": chain(out=half_plane())}, "must be of one dtype"),
+    ],
+)
+def test_float32_and_bfloat16_that_do_not_go_together(function, changes, message):
+    check(function, ValueError, message, changes)
 
 
 ARRAYS = [
@@ -228,8 +275,8 @@ def test_arrays_of_another_kind(function, name, bad):
     of_shape = bad in ("flat", "empty")
     any_dtype = (function, name) in [
         ("half_rows", "out"),
-        ("winograd", "weights"),
-        ("rows", "weights"),
+        *(("winograd", name) for name in ("weights", "x", "out")),
+        *(("rows", name) for name in ("weights", "out")),
     ]
     any_array = any_dtype and bad not in ("list", "none")
     error = ValueError if of_shape or any_array else TypeError
@@ -298,6 +345,45 @@ def test_bad_calls_of_winograd(changes, message):
     check("winograd", ValueError, message, changes)
 
 
+#: Changes that make a good call of which some outputs are pooled.
+WITH_POOLED = {
+    "weights": np.zeros((36, 2, 16, 16), np.float32),
+    "pooled": (plane(size=(4, 3)), 16),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pooled": (plane(), 16)}, r"pooled out must have shape \(1, 6, 18, 16\)"),
+        ({"pooled": (plane(size=(4, 3)), 0)}, "multiple of 16"),
+        ({"pooled": (plane(size=(4, 3)), 8)}, "multiple of 16"),
+        ({"pooled": (plane(48, size=(4, 3)), 48)}, "no more than the weights have"),
+        ({"pooled": (plane(32, size=(4, 3)), 32)}, "must leave some for out"),
+        ({"weights": np.zeros((36, 3, 16, 16), np.float32)}, "fewer channels than the weights"),
+        ({"bias": np.zeros(16, np.float32)}, r"bias must have shape \(32\)"),
+        ({"pool": True}, "cannot be pooled"),
+        (
+            {"width": 5, "tiles": index_list(1), "pooled": (plane(size=(4, 3)), 16)},
+            "an even size, or tiles that are not the last ones",
+        ),
+    ],
+)
+def test_bad_calls_with_pooled_outputs(changes, message):
+    check("winograd", ValueError, message, WITH_POOLED | changes)
+
+
+def test_pooled_outputs_apart_from_the_others():
+    kernels.winograd(**(arguments("winograd") | WITH_POOLED))
+    memory = plane(size=(16, 6))
+    small, large = plane(size=(4, 3)), plane()
+    pooled = memory.ravel()[: small.size].reshape(small.shape)
+    out = memory.ravel()[: large.size].reshape(large.shape)
+    changes = WITH_POOLED | {"pooled": (pooled, 16)}
+    check("winograd", ValueError, "must not overlap", changes | {"out": out})
+    check("winograd", ValueError, "must not overlap", changes | {"x": out})
+
+
 @pytest.mark.skipif(not kernels.has_half(), reason="this processor has no bfloat16 kernels")
 def test_a_call_that_pools_is_good():
     kernels.half_rows(**(arguments("half_rows") | POOLED))
@@ -355,6 +441,11 @@ def test_pooling_an_odd_size(function):
         ({"chain": chain(np.zeros((2, 16, 16), np.float32))}, "chain out has too few channels"),
         ({"chain": chain(bias=np.zeros(8, np.float32))}, "chain bias must have shape"),
         ({"chain": chain(out=plane(size=(4, 6)))}, "chain out must have shape"),
+        ({"sources": [source(plane().astype(np.float16))]}, "source must hold float32 or uint16"),
+        ({"sources": [source(every_other(plane()))]}, "source must hold .*C-contiguous"),
+        ({"chain": chain(out=plane().astype(np.float16))}, "chain's out must hold float32 or"),
+        ({"chain": chain(out=every_other(plane()))}, "chain's out must hold .*C-contiguous"),
+        ({"out": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
     ],
 )
 def test_bad_calls_of_rows(changes, message):
@@ -499,13 +590,9 @@ def test_bad_calls_of_the_kernels_at_tiles(function, changes, message):
         ("rows", {"sources": [source()[:5]]}),
         ("rows", {"sources": [source(dy=0.5)]}),
         ("rows", {"sources": [source(first=2**40)]}),
-        ("rows", {"sources": [source(plane().astype(np.float16))]}),
         ("rows", {"sources": [source(plane().tolist())]}),
-        ("rows", {"sources": [source(every_other(plane()))]}),
         ("rows", {"sources": [source(activity=np.ones(SHAPE, bool))]}),
         ("rows", {"chain": chain()[:3]}),
-        ("rows", {"chain": chain(out=plane().astype(np.float16))}),
-        ("rows", {"chain": chain(out=every_other(plane()))}),
         ("half_rows", {"sources": [half_source(half_plane().astype(np.uint8))]}),
         ("half_rows", {"sources": [half_source(half_plane().astype(np.int16))]}),
         ("half_rows", {"sources": [source()]}),

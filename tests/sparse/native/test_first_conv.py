@@ -1,4 +1,4 @@
-"""The convolution that sees the image, in both arithmetics."""
+"""The convolution that sees the image, in each arithmetic."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from native_planes import SIZES, conv3x3, inside, unfold
 
-from smsr_plugin.sparse.native import bfloat16, float32
+from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import Run
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
-ARITHMETICS = [float32] + [bfloat16] * kernels.has_half()
+ARITHMETICS = [float32, *([bfloat16, bfloat16_tiles] if kernels.has_half() else [])]
 per_arithmetic = pytest.mark.parametrize("arithmetic", ARITHMETICS)
 
 

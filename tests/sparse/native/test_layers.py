@@ -18,7 +18,7 @@ from native_planes import (
     rounded,
 )
 
-from smsr_plugin.sparse.native import bfloat16, float32, mixed, packing
+from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32, mixed, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import MaskLists, Run
 
@@ -29,8 +29,17 @@ WINOGRAD_ERROR = 1e-5
 #: With products in bfloat16, of the root of the number of terms.
 MIXED_ERROR = 0.05
 
-PLANS = ["tiles", "pixels", *(["bfloat16", "mixed"] if kernels.has_half() else [])]
+HALF_PLANS = ["bfloat16", "bfloat16 at tiles", "bfloat16 at pixels", "mixed"]
+PLANS = ["tiles", "pixels", *(HALF_PLANS if kernels.has_half() else [])]
 per_plan = pytest.mark.parametrize("plan", PLANS)
+
+
+ARITHMETICS = {
+    "bfloat16": bfloat16,
+    "bfloat16 at tiles": bfloat16_tiles,
+    "bfloat16 at pixels": bfloat16_tiles,
+    "mixed": mixed,
+}
 
 
 class Layer(NamedTuple):
@@ -45,21 +54,22 @@ def run_layers(plan, count, layers, seed=0):
     """Compute a layer of each of several blocks, which share their planes, and check each."""
     planes, rng = Planes(), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan != "pixels")
+        patch.setattr(float32, "tiles_are_cheaper", lambda *_: "pixels" not in plan)
         for layer in layers:
             planes.resize(*layer.mask.shape)
-            arithmetic = {"bfloat16": bfloat16, "mixed": mixed}.get(plan, float32)
-            check_layer(arithmetic, planes, count, layer, rng)
+            arithmetic = ARITHMETICS.get(plan, float32)
+            exact = plan in ("bfloat16", "bfloat16 at pixels")
+            check_layer(arithmetic, planes, count, layer, rng, exact)
 
 
-def check_layer(arithmetic, planes, count, layer, rng):
+def check_layer(arithmetic, planes, count, layer, rng, exact):
     mask, dense_in, dense = layer
     size = mask.shape
     image = rng.integers(0, 2, (count, *size)).astype(np.float32)
     kernel = rng.integers(-1, 2, (count, count, 3, 3)).astype(np.float64)
     x_plane, out_plane = (arithmetic.plane(planes, name, count) for name in ("x", "out"))
     x, out = x_plane.values, out_plane.values
-    x[...] = input_plane(image, mask, dense_in, x.dtype)
+    x[...] = input_plane(image, mask, dense_in, x.dtype, arithmetic is bfloat16)
     planes.activity()[...] = activity_of(mask)
     run = Run(kernels, planes, 1)
     listed = MaskLists.of(run, planes.activity())
@@ -69,29 +79,30 @@ def check_layer(arithmetic, planes, count, layer, rng):
     value, of_channel = expected_values(image, kernel, layer)
     tolerance = WINOGRAD_ERROR * (1 + value.max())
     if arithmetic is not float32:
-        tolerance = MIXED_ERROR * (9 * count) ** 0.5 if arithmetic is mixed else 0
+        tolerance = 0 if exact else MIXED_ERROR * (9 * count) ** 0.5
     expected = np.zeros((*plane_shape(*size), len(out) * out.shape[3]))
     inside(expected, *size)[..., :count] = rounded(value, x.dtype)
     found = out.copy()
-    if x.dtype != np.uint16:  # sparse channels are not read at inactive pixels
+    if arithmetic is not bfloat16:  # sparse channels are not read at inactive pixels
         forget_sparse(found, mask, dense)
     assert_planes_equal(found, expected, tolerance)
     np.testing.assert_allclose(sums, of_channel, rtol=0, atol=tolerance * (1 + mask.size))
 
 
-def input_plane(image, mask, dense, dtype):
+def input_plane(image, mask, dense, dtype, at_runs):
     """Return a layer's input as the layer before leaves it.
 
-    Sparse channels are zero at inactive pixels in bfloat16. In float32 they may hold anything, but
-    in the line that begins with dense ones.
+    Sparse channels are zero at inactive pixels where runs are computed. Else they may hold
+    anything, but in the line that begins with dense ones.
     """
-    values = np.zeros((*plane_shape(*mask.shape), packing.padded(len(image))), np.float32)
+    line = packing.HALF_LINE if dtype == np.uint16 else packing.LINE
+    values = np.zeros((*plane_shape(*mask.shape), packing.padded(len(image), line)), np.float32)
     inside(values, *mask.shape)[..., : len(image)] = image.transpose(1, 2, 0)
     if dense is not None:
         hidden = inside(values, *mask.shape)
         hidden[~mask, dense:] = 0
-        if dtype != np.uint16:
-            hidden[~mask, packing.padded(dense) :] = np.nan
+        if not at_runs:
+            hidden[~mask, packing.padded(dense, line) :] = np.nan
     return fold(values, dtype)
 
 
@@ -109,9 +120,9 @@ def expected_values(image, kernel, layer):
 
 
 def forget_sparse(plane, mask, dense):
-    """Zero the sparse channels of a float32 plane at inactive pixels."""
+    """Zero the sparse channels of a plane at inactive pixels."""
     for line, values in enumerate(plane):
-        first = max(dense - line * kernels.LINE, 0)
+        first = max(dense - line * plane.shape[3], 0)
         inside(values, *mask.shape)[~mask, first:] = 0
 
 

@@ -21,7 +21,7 @@ from native_networks import (
 from networks import literal_forward, split_channels, tiny_smsr
 
 from smsr_plugin import to_sparse
-from smsr_plugin.sparse.native import bfloat16, float32, mixed
+from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
 from smsr_plugin.sparse.native.arithmetic import arithmetic_for
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
@@ -224,4 +224,4 @@ def test_the_arithmetic_of_each_precision_and_processor():
 
     assert chosen("amx", "float32") is chosen("avx2", "float32") is float32
     assert chosen("amx", "bfloat16") is bfloat16
-    assert chosen("avx512_bf16", "bfloat16") is mixed
+    assert chosen("avx512_bf16", "bfloat16") is bfloat16_tiles

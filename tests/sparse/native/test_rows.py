@@ -28,18 +28,19 @@ from native_planes import (
     plane_of,
     unfold,
 )
-from native_products import FLOATS, per_products
+from native_products import FLOATS, HALVES, per_products
 
 from smsr_plugin.sparse.native import packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
-LINE = kernels.LINE
 NEIGHBOURS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
 #: Pixels of one work item, `kRowBlock` of csrc/kernels.h.
 ROW_BLOCK = 48
 #: Rounding to float32, 24 bits.
 FLOAT_EPS = 2.0**-24
+#: The bits of a bfloat16 that is no number.
+HALF_NAN = 0x7FC0
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 20))
 densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
@@ -52,8 +53,8 @@ def integers(rng, *shape):
     return rng.integers(-3, 4, shape).astype(np.float32)
 
 
-def integer_plane(rng, size, channels):
-    return plane_of(integers(rng, channels, *size))
+def integer_plane(rng, size, channels, products):
+    return plane_of(integers(rng, channels, *size), dtype=products.dtype)
 
 
 class Source(NamedTuple):
@@ -82,20 +83,25 @@ def product(pixels, sources, weights):
     return value
 
 
-def padded(values):
-    """Pad the last axis with zeros to whole panels."""
-    return packing.pad(values, values.ndim - 1, packing.padded(values.shape[-1]))
+def padded(values, line=packing.LINE):
+    """Pad the last axis with zeros to whole panels, or lines."""
+    return packing.pad(values, values.ndim - 1, packing.padded(values.shape[-1], line))
+
+
+def stored(values, products):
+    """Return what a plane keeps of values, filled up to whole lines."""
+    return padded(products.kept(values), products.line)
 
 
 def check_conv(products, mask, depth=16, count=16, seed=0):
     """Convolve at the pixels of a mask and compare all of `out`."""
     rng = np.random.default_rng(seed)
     image, kernel = integers(rng, depth, *mask.shape), integers(rng, count, depth, 3, 3)
-    x = plane_of(image)
+    x = plane_of(image, dtype=products.dtype)
     pixels = pixels_where(mask)
-    out = filled_plane(*mask.shape, count)
+    out = filled_plane(*mask.shape, count, dtype=products.dtype)
     expected = unfold(out).astype(np.float64)
-    inside(expected, *mask.shape)[mask] = padded(conv3x3(image, kernel))[mask]
+    inside(expected, *mask.shape)[mask] = stored(conv3x3(image, kernel), products)[mask]
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
     kernels.rows(*mask.shape, pixels, sources, products.taps(kernel), out, isa=products.isa)
     assert_planes_equal(out, expected)
@@ -135,18 +141,19 @@ def test_many_channels(products, depth, count):
 
 
 @st.composite
-def sources_of(draw, size):
+def sources_of(draw, size, products):
     """Draw sources from up to three planes; sparse ones hold NaN where they may not be seen."""
     rng = np.random.default_rng(draw(st.integers(0, 999)))
-    planes = [integer_plane(rng, size, draw(st.integers(1, 48))) for _ in range(3)]
+    planes = [integer_plane(rng, size, draw(st.integers(1, 48)), products) for _ in range(3)]
     activity = activity_of(rng.random(size) < draw(densities))
     hidden = planes[2]
-    hidden[:, activity == INACTIVE] = np.nan
+    hidden[:, activity == INACTIVE] = HALF_NAN if products.planes else np.nan
     sources = []
     for _ in range(draw(st.integers(0, 12))):
         plane = draw(st.sampled_from(planes))
-        first = draw(st.integers(0, len(plane) - 1)) * LINE
-        channels = draw(st.integers(1, len(plane) * LINE - first))
+        line = products.line
+        first = draw(st.integers(0, len(plane) - 1)) * line
+        channels = draw(st.integers(1, len(plane) * line - first))
         steps = st.integers(-1, 1)
         sources.append(
             Source(
@@ -162,11 +169,12 @@ def sources_of(draw, size):
 @settings(max_examples=40)
 def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     rng = np.random.default_rng(seed)
-    sources = data.draw(sources_of(size))
+    sources = data.draw(sources_of(size, products))
     pixels = rng.permutation(pixels_where(rng.random(size) < density))
     weights = integers(rng, sum(source.channels for source in sources), count)
     value = padded(product(pixels, sources, weights))
-    out = filled_plane(*size, value.shape[1] + data.draw(st.sampled_from([0, LINE])))
+    spare = data.draw(st.sampled_from([0, products.line]))
+    out = filled_plane(*size, value.shape[1] + spare, dtype=products.dtype)
     options = {"threads": data.draw(st.integers(1, 3))}
     if data.draw(st.booleans()):
         options["bias"] = integers(rng, value.shape[1])
@@ -174,7 +182,8 @@ def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     residual = data.draw(st.sampled_from(["none", "another plane", "in place"]))
     added = None
     if residual != "none":
-        options["residual"] = integer_plane(rng, size, value.shape[1] + 2 * LINE)
+        spare = 2 * products.line
+        options["residual"] = integer_plane(rng, size, value.shape[1] + spare, products)
         added = flat(unfold(options["residual"]))[pixels, : value.shape[1]]
         value += added
     if residual == "in place":
@@ -183,7 +192,8 @@ def test_equals_any_sum_of_products(products, data, size, density, count, seed):
         options["relu"] = True
         value = np.maximum(value, 0)
     expected = unfold(out).astype(np.float64)
-    flat(expected)[pixels, : value.shape[1]] = value
+    kept = stored(value, products)
+    flat(expected)[pixels, : kept.shape[1]] = kept
 
     if data.draw(st.booleans()):
         options["chain"], chained = draw_chain(products, data, rng, size, pixels, value, added)
@@ -201,13 +211,15 @@ def draw_chain(products, data, rng, size, pixels, value, residual):
     if residual is not None and data.draw(st.booleans()):
         value = np.concatenate([residual, value], 1)
     weights = padded(integers(rng, value.shape[1], count))
-    out = integer_plane(rng, size, weights.shape[1] + data.draw(st.sampled_from([0, LINE])))
+    spare = data.draw(st.sampled_from([0, products.line]))
+    out = integer_plane(rng, size, weights.shape[1] + spare, products)
     bias = integers(rng, weights.shape[1]) if data.draw(st.booleans()) else None
     relu = data.draw(st.booleans())
     expected = unfold(out).astype(np.float64)
     start = flat(expected)[pixels, : weights.shape[1]] if bias is None else bias
     result = start + products.rounded(value) @ weights
-    flat(expected)[pixels, : weights.shape[1]] = np.maximum(result, 0) if relu else result
+    kept = stored(np.maximum(result, 0) if relu else result, products)
+    flat(expected)[pixels, : kept.shape[1]] = kept
     return (products.product(weights), bias, out, relu), expected
 
 
@@ -216,16 +228,17 @@ def draw_chain(products, data, rng, size, pixels, value, residual):
 def test_rounds_no_more_than_its_products_and_a_float32_sum_in_any_order(products, depth):
     rng = np.random.default_rng(depth)
     size, pixels = (3, 5), pixels_where(np.ones((3, 5), bool))
-    x = plane_of(rng.standard_normal((depth, *size), np.float32))
+    image = rng.standard_normal((depth, *size), np.float32)
     weights = rng.standard_normal((depth, 16), np.float32)
-    out = filled_plane(*size, 16)
-    sources = [Source(x, 0, 0, 0, depth, None)]
+    out = filled_plane(*size, 16, dtype=products.dtype)
+    sources = [Source(plane_of(image, dtype=products.dtype), 0, 0, 0, depth, None)]
     kernels.rows(*size, pixels, sources, products.product(weights), out, isa=products.isa)
-    x_of_magnitudes = [Source(np.abs(x), 0, 0, 0, depth, None)]
+    magnitudes = plane_of(np.abs(image), dtype=products.dtype)
+    x_of_magnitudes = [Source(magnitudes, 0, 0, 0, depth, None)]
     bound = (depth * FLOAT_EPS + 2.01 * products.eps) * product(
         pixels, x_of_magnitudes, np.abs(weights)
     )
-    error = np.abs(flat(unfold(out))[pixels] - product(pixels, sources, weights))
+    error = np.abs(flat(unfold(out))[pixels, :16] - product(pixels, sources, weights))
     assert (error <= bound).all()
 
 
@@ -233,7 +246,7 @@ def test_rounds_no_more_than_its_products_and_a_float32_sum_in_any_order(product
 def test_threads_do_not_change_a_bit(products):
     rng = np.random.default_rng(0)
     size, count = (47, 67), 48  # more work items than pieces
-    x = plane_of(rng.standard_normal((count, *size), np.float32))
+    x = plane_of(rng.standard_normal((count, *size), np.float32), dtype=products.dtype)
     weights = products.taps(rng.standard_normal((count, count, 3, 3)))
     sources = [(x, dy, dx, 0, count, None) for dy, dx in NEIGHBOURS]
     pixels = pixels_where(rng.random(size) < 0.7)
@@ -241,7 +254,7 @@ def test_threads_do_not_change_a_bit(products):
     chain_weights = products.product(rng.standard_normal((count, 16)))
     runs = []
     for threads in (1, 2, 5):
-        out, chained = filled_plane(*size, count), filled_plane(*size, 16)
+        out, chained = (filled_plane(*size, n, dtype=products.dtype) for n in (count, 16))
         sums = kernels.rows(
             *size, pixels, sources, weights, out, sums=True,
             chain=(chain_weights, None, chained, False), threads=threads, isa=products.isa,
@@ -254,7 +267,9 @@ def test_threads_do_not_change_a_bit(products):
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_what_is_stored_past_the_cache(products, has_bias):
     rng = np.random.default_rng(0)
-    x, residual, out, chained = (integer_plane(rng, LARGE, count) for count in (16, 48, 64, 64))
+    x, residual, out, chained = (
+        integer_plane(rng, LARGE, count, products) for count in (16, 48, 128, 128)
+    )
     pixels = pixels_where(rng.random(LARGE) < 0.5)
     sources, weights = [(x, 0, 0, 0, 16, None)], products.product(integers(rng, 16, 48))
     chain_weights = products.product(integers(rng, 2 * 48, 64))
@@ -284,14 +299,37 @@ def test_float_kernels_are_shared_by_instruction_sets_with_bfloat16(isa):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("products", HALVES, ids=str)
+@pytest.mark.parametrize("half", [(True, False), (False, True)], ids=["to floats", "of floats"])
+@pytest.mark.parametrize("has_residual", [False, True])
+def test_features_of_one_kind_become_those_of_the_other(products, half, has_residual):
+    rng = np.random.default_rng(0)
+    size = (5, 19)
+    inputs, outputs = (products._replace(half=kind, planes=kind) for kind in half)
+    x, residual = integer_plane(rng, size, 35, inputs), integer_plane(rng, size, 48, outputs)
+    weights, bias = integers(rng, 35, 48), integers(rng, 48)
+    pixels = pixels_where(rng.random(size) < 0.7)
+    sources = [Source(x, 0, 0, 0, 35, None)]
+    value = product(pixels, sources, weights) + bias
+    options = {"residual": residual} if has_residual else {}
+    value += flat(unfold(residual))[pixels, :48] if has_residual else 0
+    out = filled_plane(*size, 80, dtype=outputs.dtype)
+    expected = unfold(out).astype(np.float64)
+    kept = stored(value, outputs)
+    flat(expected)[pixels, : kept.shape[1]] = kept
+    packed = inputs.product(weights)
+    kernels.rows(*size, pixels, sources, packed, out, bias=bias, isa=products.isa, **options)
+    assert_planes_equal(out, expected)
+
+
 @per_products
 @pytest.mark.parametrize("relu", [False, True])
 def test_nan_reaches_the_output_of_the_pixels_that_see_it(products, relu):
     rng = np.random.default_rng(0)
     size = (6, 7)
-    x = integer_plane(rng, size, 16)
-    x[0, 3, 4, 5] = np.nan  # pixel (2, 3)
-    out, chained = filled_plane(*size, 16), filled_plane(*size, 16)
+    x = integer_plane(rng, size, 16, products)
+    x[0, 3, 4, 5] = HALF_NAN if products.planes else np.nan  # pixel (2, 3)
+    out, chained = (filled_plane(*size, 16, dtype=products.dtype) for _ in range(2))
     sources = [(x, dy, dx, 0, 16, None) for dy, dx in NEIGHBOURS]
     weights = products.taps(integers(rng, 16, 16, 3, 3))
     chain = (products.product(integers(rng, 16, 16)), None, chained, relu)
@@ -300,6 +338,6 @@ def test_nan_reaches_the_output_of_the_pixels_that_see_it(products, relu):
     sees = np.zeros(size, bool)
     sees[1:4, 2:5] = True
     for plane in (out, chained):
-        found = inside(unfold(plane), *size)
+        found = inside(unfold(plane), *size)[..., :16]
         assert (np.isnan(found).all(2) == sees).all()
         assert np.isfinite(found[~sees]).all()

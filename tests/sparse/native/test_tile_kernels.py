@@ -23,7 +23,7 @@ from native_planes import (
     tile_rows,
     unfold,
 )
-from native_products import FLOATS, per_products
+from native_products import FLOATS, per_products_of_floats
 
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.local_attention import resampling
@@ -171,7 +171,7 @@ def test_what_is_not_finite_stays_where_it_is_seen(isa):
     assert (np.abs(got[6:]) < 1e-6).all()
 
 
-@per_products
+@per_products_of_floats
 @given(size=sizes, density=st.sampled_from([0.0, 0.3, 1.0]), has_rest=st.booleans(),
        last=st.booleans(), seed=seeds)  # fmt: skip
 @settings(max_examples=30)
@@ -205,7 +205,7 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
     assert_planes_equal(out, expected, 3e4 * products.eps * 2**-8 * 2**5)
 
 
-@per_products
+@per_products_of_floats
 @pytest.mark.parametrize("last", [False, True])
 def test_leaky_rows(products, last):
     rng = np.random.default_rng(0)
@@ -226,7 +226,7 @@ def test_leaky_rows(products, last):
     assert_planes_equal(out, with_values(size, 16, value))
 
 
-@per_products
+@per_products_of_floats
 @pytest.mark.parametrize("slope", [0.0, SLOPE])
 def test_minus_infinity_is_no_nan_after_a_relu(products, slope):
     x, out = np.full((1, 1, 1), -np.inf, np.float32), filled_plane(1, 1, 16)

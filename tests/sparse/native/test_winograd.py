@@ -23,13 +23,12 @@ from native_planes import (
     tile_rows,
     unfold,
 )
-from native_products import HALVES, per_products
+from native_products import HALVES, MIXED, Products, per_products
 
-from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native import bfloat16_tiles, packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
-LINE = kernels.LINE
 #: Tiles of one work item, `kTileBlock` of csrc/kernels.h.
 TILE_BLOCK = 24
 
@@ -58,28 +57,38 @@ class Case:
         self.image = self.rng.standard_normal((depth, *size), np.float32)
         self.kernel = self.rng.standard_normal((count, depth, 3, 3), np.float32)
         self.depth, self.count = packing.padded(depth), packing.padded(count)
-        self.x = plane_of(self.image)
 
     def __repr__(self):
         return f"Case({self.size}, {self.tiles.tolist()}, weights {self.kernel.shape})"
 
+    def x(self, products):
+        """Return the input's plane."""
+        return plane_of(self.image, dtype=products.dtype)
+
     def values(self, products, bias=None, residual=None, relu=False):
-        """Return what the convolution gives at every pixel, (H, W, N padded), and its tolerance."""
+        """Return what the convolution gives at every pixel, (H, W, N padded), and its tolerance.
+
+        What is stored in bfloat16 is rounded, and filled up to whole lines with zeros.
+        """
+        image = products.kept(self.image)
         value = np.zeros((*self.size, self.count))
-        value[..., : len(self.kernel)] = conv3x3(self.image, self.kernel)
+        value[..., : len(self.kernel)] = conv3x3(image, self.kernel)
         if bias is not None:
             value += bias
         if residual is not None:
             value += inside(unfold(residual), *self.size)[..., : self.count]
-        tolerance = rounding(self.image, self.kernel, products.eps)
+        tolerance = rounding(image, self.kernel, products.eps)
         tolerance += 4 * FLOAT_EPS * np.abs(value).max()
+        if products.planes:
+            tolerance += 2.0**-9 * np.abs(value).max()
+        value = packing.pad(value, 2, packing.padded(self.count, products.line))
         return (np.maximum(value, 0) if relu else value), tolerance
 
-    def run(self, out, products, **options):
+    def run(self, out, products, x=None, **options):
         return kernels.winograd(
             *self.size,
             self.tiles,
-            self.x,
+            self.x(products) if x is None else x,
             products.winograd(self.kernel),
             out,
             isa=products.isa,
@@ -89,22 +98,28 @@ class Case:
     def vector(self):
         return self.rng.standard_normal(self.count, np.float32)
 
-    def plane(self, channels):
-        return plane_of(self.rng.standard_normal((channels, *self.size), np.float32), channels)
+    def plane(self, channels, products):
+        values = self.rng.standard_normal((channels, *self.size), np.float32)
+        return plane_of(values, channels, products.dtype)
+
+    def filled(self, products, channels=0):
+        """Return a plane to write into."""
+        return filled_plane(*self.size, max(channels, self.count), dtype=products.dtype)
 
 
 def check(case, products, bias=None, residual=None, relu=False, channels=None, threads=1):
     """Run a case without masks and compare all of `out`."""
-    out = filled_plane(*case.size, channels or case.count)
+    out = case.filled(products, channels or 0)
     value, tolerance = case.values(products, bias, residual, relu)
     expected = unfold(out).astype(np.float64)
     listed = in_tiles(case.tiles, *case.size)
-    inside(expected, *case.size)[listed, : case.count] = value[listed]
+    inside(expected, *case.size)[listed, : value.shape[2]] = value[listed]
     options = {"bias": bias, "residual": residual, "relu": relu, "threads": threads}
     assert case.run(out, products, **options) is None
     assert_planes_equal(out, expected, tolerance)
     sums = case.run(out, products, sums=True, **options)
-    np.testing.assert_allclose(sums, value[listed].sum(0), atol=tolerance * (1 + listed.sum()))
+    of_channel = value[listed].sum(0)[: case.count]
+    np.testing.assert_allclose(sums, of_channel, atol=tolerance * (1 + listed.sum()))
 
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 20))
@@ -135,7 +150,7 @@ def test_equals_the_convolution_at_any_tiles(
 ):
     channels = case.count + spare
     bias = case.vector() if has_bias else None
-    residual = case.plane(channels) if has_residual else None
+    residual = case.plane(channels, products) if has_residual else None
     check(case, products, bias, residual, relu, channels, threads)
 
 
@@ -169,10 +184,10 @@ def test_boundaries_of_channels(products, depth, count):
         check(Case((5, 6), [0, 3], depth, count), products)
 
 
-@pytest.mark.parametrize("products", HALVES, ids=str)
+@pytest.mark.parametrize("products", MIXED + HALVES, ids=str)
 def test_products_in_bfloat16_are_off_by_a_percent(products):
     case = Case((40, 40), range(100), 64, 64)
-    out = filled_plane(*case.size, 64)
+    out = case.filled(products)
     case.run(out, products)
     value, _ = case.values(products)
     error = inside(unfold(out), *case.size) - value
@@ -182,7 +197,7 @@ def test_products_in_bfloat16_are_off_by_a_percent(products):
 @per_products
 def test_the_residual_may_be_the_output(products):
     case = Case((9, 7), [0, 3, 4], count=32)
-    out = case.plane(32)
+    out = case.plane(32, products)
     value, tolerance = case.values(products, residual=out)
     expected = unfold(out).astype(np.float64)
     listed = in_tiles(case.tiles, *case.size)
@@ -205,24 +220,24 @@ def test_masks_hide_inputs_and_outputs(products, case, density, dense_lines, sto
     activity = activity_of(mask)
     options = {"relu": True, "threads": threads}
     if dense_lines is not None:
-        k_dense = min(dense_lines * LINE, case.depth)
+        k_dense = min(dense_lines * products.line, packing.padded(case.depth, products.line))
         case.image[k_dense:, ~mask] = 0
-        x = unfold(case.x)
+        x = unfold(case.x(products))
         inside(x, *case.size)[~mask, k_dense:] = np.nan  # may not be seen
-        case.x = fold(x)
-        options |= {"activity_in": activity, "k_dense": k_dense}
+        options |= {"x": fold(x, products.dtype), "activity_in": activity, "k_dense": k_dense}
     written = in_tiles(case.tiles, *case.size)
     if stored is not None:
         options |= {"activity_out": activity, "stored": stored}
         written &= mask if stored == kernels.ACTIVE else ~mask
 
     value, tolerance = case.values(products, relu=True)
-    out = filled_plane(*case.size, case.count)
+    out = case.filled(products)
     expected = unfold(out).astype(np.float64)
     inside(expected, *case.size)[written] = value[written]
     sums = case.run(out, products, sums=True, **options)
     assert_planes_equal(out, expected, tolerance)
-    np.testing.assert_allclose(sums, value[written].sum(0), atol=tolerance * (1 + written.sum()))
+    of_channel = value[written].sum(0)[: case.count]
+    np.testing.assert_allclose(sums, of_channel, atol=tolerance * (1 + written.sum()))
 
 
 @per_products
@@ -243,10 +258,74 @@ def test_pooling_stores_means_of_2x2_pixels(products, half, relu, seed):
     out = filled_plane(*half, case.count + 16)
     expected = unfold(out).astype(np.float64)
     listed = in_tiles(case.tiles, *size)[::2, ::2]
-    means = value.reshape(half[0], 2, half[1], 2, case.count).mean((1, 3))
-    inside(expected, *half)[listed, : case.count] = means[listed]
+    means = value.reshape(half[0], 2, half[1], 2, -1).mean((1, 3))
+    inside(expected, *half)[listed, : case.count] = means[listed, : case.count]
     case.run(out, products, bias=bias, relu=relu, pool=True)
     assert_planes_equal(out, expected, tolerance)
+
+
+@pytest.mark.parametrize("products", HALVES, ids=str)
+@pytest.mark.parametrize("wide", [False, True], ids=["bfloat16 products", "float32 products"])
+@pytest.mark.parametrize(("depth", "count"), [(40, 12), (64, 40), (16, 16), (33, 33)])
+def test_outputs_of_bfloat16_may_be_float32(products, wide, depth, count):
+    case = Case((9, 21), range(0, 18, 2), depth, count)
+    case.image, x = products.kept(case.image), case.x(products)
+    if wide:
+        products = Wide(products.isa)
+    bias = case.vector()
+    value, tolerance = case.values(products, bias=bias)
+    out = filled_plane(*case.size, case.count + 16)
+    expected = unfold(out).astype(np.float64)
+    listed = in_tiles(case.tiles, *case.size)
+    inside(expected, *case.size)[listed, : case.count] = value[listed, : case.count]
+    case.run(out, products, x, bias=bias)
+    assert_planes_equal(out, expected, tolerance)
+
+
+class Wide(Products):
+    """Products in float32 of features in bfloat16."""
+
+    def winograd(self, kernel):
+        return bfloat16_tiles.wide_winograd(kernel.astype(np.float64))
+
+
+@per_products
+@given(
+    half=st.tuples(st.integers(1, 7), st.integers(1, 18)),
+    odd=st.tuples(st.booleans(), st.booleans()),
+    panels=st.sampled_from([(1, 1), (1, 2), (2, 3), (1, 4)]),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=20)
+def test_some_outputs_are_pooled_and_the_others_stored(products, half, odd, panels, seed):
+    """At an odd size only at tiles that are not the last ones."""
+    size = (2 * half[0] - odd[0], 2 * half[1] - odd[1])
+    rows, columns = (tile_rows(side) for side in size)
+    tiles = np.arange(rows * columns).reshape(rows, columns)
+    tiles = tiles[: rows - odd[0], : columns - odd[1]].ravel()
+    pooled, count = (16 * panel for panel in panels)
+    case = Case(size, tiles, 40, pooled + count, seed)
+    bias = case.vector()
+    value, tolerance = case.values(products, bias=bias, relu=True)
+    means = np.zeros((*half, pooled))
+    whole = value[: size[0] // 2 * 2, : size[1] // 2 * 2, :pooled]
+    whole = whole.reshape(size[0] // 2, 2, size[1] // 2, 2, pooled).mean((1, 3))
+    means[: size[0] // 2, : size[1] // 2] = whole
+    listed = in_tiles(tiles, *size)
+    out = filled_plane(*size, count, dtype=products.dtype)
+    expected = unfold(out).astype(np.float64)
+    kept = packing.pad(value[..., pooled : case.count], 2, expected.shape[2])
+    inside(expected, *size)[listed] = kept[listed]
+    hidden = filled_plane(*half, pooled + 16)
+    hidden_expected = unfold(hidden).astype(np.float64)
+    upper = listed[::2, ::2]
+    inside(hidden_expected, *half)[upper, :pooled] = means[upper]
+    options = {"bias": bias, "relu": True, "pooled": (hidden, pooled), "sums": True}
+    sums = case.run(out, products, **options)
+    assert_planes_equal(out, expected, tolerance)
+    assert_planes_equal(hidden, hidden_expected, tolerance)
+    of_channel = kept[listed].sum(0)[:count]
+    np.testing.assert_allclose(sums, of_channel, atol=tolerance * (1 + listed.sum()))
 
 
 @per_products
@@ -255,7 +334,7 @@ def test_threads_do_not_change_a_bit(products):
     activity = activity_of(case.rng.random(case.size) < 0.5)
     runs = []
     for threads in (1, 2, 5):
-        out = filled_plane(*case.size, case.count)
+        out = case.filled(products)
         sums = case.run(out, products, activity_out=activity, sums=True, threads=threads)
         runs.append((out.tobytes(), sums.tobytes()))
     assert runs[0] == runs[1] == runs[2]
@@ -268,9 +347,9 @@ def test_what_is_stored_past_the_cache(products, has_residual):
     activity = activity_of(case.rng.random(case.size) < 0.5)
     options = {"relu": True, "sums": True, "activity_out": activity}
     if has_residual:
-        options["residual"] = case.plane(64)
+        options["residual"] = case.plane(128, products)
     assert_stored_alike_past_the_cache(
-        partial(case.run, products=products, **options), case.plane(64)
+        partial(case.run, products=products, **options), case.plane(128, products)
     )
 
 
@@ -278,10 +357,10 @@ def test_what_is_stored_past_the_cache(products, has_residual):
 @pytest.mark.parametrize("relu", [False, True])
 def test_nan_reaches_the_output(products, relu):
     case = Case((12, 12), range(9))
-    case.x[0, 6, 7, 3] = np.nan  # pixel (5, 6)
-    out = filled_plane(*case.size, 16)
+    case.image[3, 5, 6] = np.nan
+    out = case.filled(products)
     case.run(out, products, relu=relu)
-    image = inside(unfold(out), *case.size)
+    image = inside(unfold(out), *case.size)[..., :16]
     assert np.isnan(image[4:7, 5:8]).all()
     assert np.isfinite(image[:4]).all()  # tiles whose patches do not hold the pixel
     assert np.isfinite(image[8:]).all()
