@@ -6,7 +6,7 @@ counts it, and neither knows the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic
@@ -59,8 +59,12 @@ class Program(Generic[A]):
 
     def map(self, function: Callable[[str, A], B]) -> Program[B]:
         """Return a program with `function` of each weight's name and value in its place."""
-        changed = iter([function(name, weight) for name, weight in self.weights()])
-        steps: tuple[Any, ...] = tuple(step.with_weights(changed) for step in self.steps)
+        return self.with_weights([function(name, weight) for name, weight in self.weights()])
+
+    def with_weights(self, weights: Iterable[B]) -> Program[B]:
+        """Return a program with other weights, in the order of `weights`."""
+        others = iter(weights)
+        steps: tuple[Any, ...] = tuple(step.with_weights(others) for step in self.steps)
         return replace(self, steps=steps)  # pyright: ignore[reportReturnType]
 
     def masked_convs(self, mask: int) -> list[MaskedConv[A]]:

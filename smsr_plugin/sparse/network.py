@@ -59,7 +59,8 @@ class SparseNetwork(nn.Module):
         self.config, self.precision = config, precision
         self.threshold, self.backend = threshold, backend
         self.cost = masked_cost(program)
-        self._structure: Program[Held] = program.map(self._hold)
+        held = [self._hold(name, weight) for name, weight in program.weights()]
+        self._structure: Program[Held] = program.with_weights(held)
         self._ready: dict[str, tuple[object, Backend]] = {}
         self._limits: dict[Kernels, str] = {}
         self._handle = operator.register(self)
