@@ -127,7 +127,7 @@ def models(folder: str) -> str:
             for name, own in card["figures"].items()
         ]
         rows.append([f"[x{card['scale']}]({folder}{path.stem}.md)", *cells])
-    return f"{table(['', *card['figures']], rows)}\n"
+    return f"{table(['', *card['figures']], rows, cell=str)}\n"
 
 
 #: How the networks in the package were run: what a row is called, by the label in the results.
@@ -161,7 +161,7 @@ def model_seconds() -> str:
                     *cells,
                 ]
             )
-    return f"{table(['', '', *sets], rows)}\n"
+    return f"{table(['', '', *sets], rows, cell=str)}\n"
 
 
 TABLES: dict[str, Callable[[], str]] = {

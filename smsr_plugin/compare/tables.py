@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from smsr_plugin.names import table_cell
 
 UNKNOWN = "–"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """Return a table with aligned columns, the first `left` of them to the left."""
-    head, *rows = [list(map(table_cell, row)) for row in (head, *rows)]
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    left: int = 1,
+    cell: Callable[[str], str] = table_cell,
+) -> str:
+    """Return a table with aligned columns.
+
+    Args:
+        head: The names of the columns.
+        rows: Their cells.
+        left: How many columns are aligned to the left.
+        cell: Makes a cell of a text; the default lets no text be anything but text, `str` leaves
+            links as they are.
+    """
+    head, *rows = [list(map(cell, row)) for row in (head, *rows)]
     widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:
