@@ -1,5 +1,6 @@
 """Package metadata, and the native kernels, which are optional."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,9 +22,13 @@ CSRC = Path("smsr_plugin", "sparse", "csrc")
 FLAGS = [
     *("-std=c++17", "-O3", "-fvisibility=hidden"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
-    *("-pthread", "-g0"),  # with what debuggers read the file is fourteen times as large
+    "-pthread",
     *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12's own immintrin.h
 ]
+
+
+if "-g" not in os.environ.get("CFLAGS", "").split():
+    FLAGS.append("-g0")  # Python's own flags have -g, and the file would be fourteen times as large
 
 
 class BuildKernels(build_ext):
