@@ -34,7 +34,7 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
     """Add `--import`."""
     parser.add_argument(
         "--import", dest="imports", action="append", default=[], type=path_text, metavar="MODULE",
-        help="your own module, or FILE.py, that registers networks, losses, data sets",
+        help="your own module or FILE.py: networks, losses, ...",
     )  # fmt: skip
 
 

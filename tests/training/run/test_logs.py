@@ -265,6 +265,7 @@ def test_without_wandb_nothing_is_started(run_training, experiment, monkeypatch,
     assert not experiment.folder.exists()
 
 
+@pytest.mark.usefixtures("own_logger")
 def test_names_reach_console_and_log_as_visible_lines(tmp_path, capfd):
     with fresh_logger():
         logger = start_log(str(tmp_path / "x.log"), quiet=False)

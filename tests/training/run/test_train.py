@@ -89,7 +89,7 @@ def test_a_folder_without_images_is_an_error(run_training, pairs, tmp_path, caps
     (tmp_path / "empty").mkdir()
     empty = {f"datasets:{phase}:dataroot_{r}": str(tmp_path / "empty") for r in ("gt", "lq")}
     assert run_training({**validation(pairs), **empty}) == 2
-    assert f"there are no images in {tmp_path / 'empty'}" in capsys.readouterr().err
+    assert f"dataroot_gt: {tmp_path / 'empty'} holds no files" in capsys.readouterr().err
 
 
 def test_options_are_checked_before_anything_is_written(run_training, tmp_path, pairs, capsys):
