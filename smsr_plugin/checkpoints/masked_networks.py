@@ -22,7 +22,14 @@ from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
 from smsr_plugin.checkpoints.files import write_file
 from smsr_plugin.checkpoints.keys import clean_tensors, halved
-from smsr_plugin.checkpoints.network import build, check_scale, read, save
+from smsr_plugin.checkpoints.network import (
+    RESERVED,
+    build,
+    check_scale,
+    checked_metadata,
+    read,
+    save,
+)
 from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.config import SMSRConfig
@@ -155,11 +162,12 @@ def save_network(
         half: Store weights as float16, which halves the file; the curve stays float32.
 
     Raises:
-        CheckpointError: If the path does not end in .safetensors or cannot be written, or weights
-            are not finite, in float16 where that is asked for.
+        CheckpointError: If the path does not end in .safetensors or cannot be written, the metadata
+            are not strings or use a name of ours, or weights are not finite, in float16 where that
+            is asked for.
     """
     header = {
-        **(metadata or {}),
+        **checked_metadata(metadata, (*RESERVED, "network")),
         "smsr_plugin": __version__,
         "network": type(net).__name__,
         "config": json.dumps(asdict(cast(Any, net.config))),

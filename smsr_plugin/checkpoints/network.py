@@ -192,13 +192,7 @@ def save(
     """
     if not isinstance(net, SMSR):
         raise CheckpointError(f"save takes an SMSR, got a {type(net).__name__}")
-    extra = dict(metadata or {})
-    for key, value in extra.items():
-        if not isinstance(key, str) or not isinstance(value, str) or key in RESERVED:
-            raise CheckpointError(
-                f"metadata must map strings other than {', '.join(RESERVED)} to strings, "
-                f"got {key!r}: {value!r}"
-            )
+    extra = checked_metadata(metadata)
     try:
         if Path(path).suffix != SUFFIX:
             raise CheckpointError(f"must end in {SUFFIX}")
@@ -210,6 +204,20 @@ def save(
         write_file(Path(path), state, {**extra, **FORMAT, **header})
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+
+
+def checked_metadata(
+    metadata: Mapping[str, str] | None, reserved: Sequence[str] = RESERVED
+) -> dict[str, str]:
+    """Return what a caller wants to keep in a header; CheckpointError if it does not fit there."""
+    extra = dict(metadata or {})
+    for key, value in extra.items():
+        if not isinstance(key, str) or not isinstance(value, str) or key in reserved:
+            raise CheckpointError(
+                f"metadata must map strings other than {', '.join(reserved)} to strings, "
+                f"got {key!r}: {value!r}"
+            )
+    return extra
 
 
 def _check_metadata(metadata: Mapping[str, str], config: SMSRConfig) -> None:

@@ -76,3 +76,10 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name, value, message):
 def test_it_is_saved_as_safetensors_only(tmp_path):
     with pytest.raises(CheckpointError, match=r"must end in \.safetensors"):
         save_network(tiny_masked_rlfn(), tmp_path / "m.pth")
+
+
+@pytest.mark.parametrize("metadata", [{"network": "SMSR"}, {"config": "{}"}, {"source": 1}])
+def test_metadata_that_do_not_fit_are_refused(tmp_path, metadata):
+    with pytest.raises(CheckpointError, match="metadata must map strings other than"):
+        save_network(tiny_masked_rlfn().float(), tmp_path / "m.safetensors", metadata)
+    assert not list(tmp_path.iterdir())
