@@ -97,6 +97,7 @@ EXTRAS = {
         "jsonschema>=4",
         "matplotlib",
         "pytest>=8",
+        "pytest-xdist>=3",
         "selenium>=4.11",
         "setuptools",  # thop imports distutils
         "thop",

@@ -16,6 +16,11 @@ settings.register_profile(
 )
 settings.load_profile("seeded")
 
+# Processes that share the tests share the processors too.
+torch.set_num_threads(
+    max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+)
+
 MakeImages = Callable[[Path, Mapping[str, tuple[int, int]]], Path]
 
 
