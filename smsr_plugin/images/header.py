@@ -33,7 +33,7 @@ class Header:
 
     Attributes:
         kind: One of `errors.KINDS`.
-        width, height: In pixels, upright: as the image is seen, not as it is stored.
+        stored_size: Width and height in pixels, before the image is turned upright.
         colour: GREY, RGB, PALETTE or CMYK.
         bits: Of a value, as stored.
         transparency: Whether there is opacity, or a colour that stands for it.
@@ -41,18 +41,27 @@ class Header:
     """
 
     kind: str
-    width: int
-    height: int
+    stored_size: tuple[int, int]
     colour: str
     bits: int = 8
     transparency: bool = False
     orientation: int = 1
 
     @property
-    def stored_size(self) -> tuple[int, int]:
-        """Width and height before the image is turned upright."""
-        swap = self.orientation in SWAPPING
-        return (self.height, self.width) if swap else (self.width, self.height)
+    def size(self) -> tuple[int, int]:
+        """Width and height, upright: as the image is seen."""
+        width, height = self.stored_size
+        return (height, width) if self.orientation in SWAPPING else (width, height)
+
+    @property
+    def width(self) -> int:
+        """That of `size`."""
+        return self.size[0]
+
+    @property
+    def height(self) -> int:
+        """That of `size`."""
+        return self.size[1]
 
 
 def kind_of(start: bytes) -> str | None:
@@ -61,16 +70,3 @@ def kind_of(start: bytes) -> str | None:
         if start.startswith(signature):
             return kind
     return None
-
-
-def upright(
-    kind: str,
-    size: tuple[int, int],
-    colour: str,
-    bits: int = 8,
-    transparency: bool = False,
-    orientation: int = 1,
-) -> Header:
-    """Return the header of an image whose stored width and height are given."""
-    width, height = size[::-1] if orientation in SWAPPING else size
-    return Header(kind, width, height, colour, bits, transparency, orientation)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from smsr_plugin.images.picture import ExifValues
+from smsr_plugin.images.picture import ExifValues, Picture
 from smsr_plugin.images.pixels import Pixels
 
 ORIENTATION = Base.Orientation
@@ -42,6 +43,8 @@ LAYOUTS = {
     "Leica": re.compile(r".{,400}<scn ", re.DOTALL),
 }
 
+DAMAGED_EXIF = "its EXIF data are damaged and were dropped"
+
 #: How stored pixels are turned upright, by orientation.
 TURNS = {
     2: lambda a: a[:, ::-1],
@@ -64,10 +67,17 @@ def exif_orientation(exif: Image.Exif | None) -> int:
     return UPRIGHT if exif is None else known_orientation(exif.get(ORIENTATION))
 
 
-def turned_upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Return pixels (H, W, …) as an EXIF orientation, 1…8, says they are to be seen."""
+def upright(stored: Picture, orientation: int) -> Picture:
+    """Return a picture as an EXIF orientation, 1…8, says it is to be seen."""
     turn = TURNS.get(orientation)
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+    def turned(pixels: Pixels) -> Pixels:
+        return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+    alpha = None if stored.alpha is None else turned(stored.alpha)
+    notes = tuple(dict.fromkeys(stored.notes))
+    picture = replace(stored, colour=turned(stored.colour), alpha=alpha, notes=notes)
+    return picture.with_fitting_profile()
 
 
 def parsed_exif(data: bytes | None) -> Image.Exif | None:
@@ -81,13 +91,16 @@ def parsed_exif(data: bytes | None) -> Image.Exif | None:
     return exif
 
 
-def kept_exif(source: Image.Exif) -> tuple[ExifValues, tuple[str, ...]]:
+def kept_exif(source: Image.Exif | None) -> tuple[ExifValues, tuple[str, ...]]:
     """Return what describes the picture of a file's EXIF data, and notes on what was dropped.
 
+    None stands for damaged ones, as from `parsed_exif`; they may also be damaged further in.
     Kept are the descriptive tags (author, camera, date, …) and the directories Exif and GPS.
     Orientation, resolution, thumbnail and the layout of the file are not.
     """
     notes: tuple[str, ...] = ()
+    if source is None:
+        return {}, (DAMAGED_EXIF,)
     try:
         kept: dict[int, Any] = {tag: source[tag] for tag in DESCRIPTIVE if tag in source}
         if program := described_layout(kept.get(Base.ImageDescription)):
@@ -101,9 +114,6 @@ def kept_exif(source: Image.Exif) -> tuple[ExifValues, tuple[str, ...]]:
     except Exception:  # as in parsed_exif
         return {}, (*notes, DAMAGED_EXIF)
     return kept, notes
-
-
-DAMAGED_EXIF = "its EXIF data are damaged and were dropped"
 
 
 def described_layout(description: object) -> str | None:

@@ -8,9 +8,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from smsr_plugin.images import header
-from smsr_plugin.images.decoded import Decoded
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.header import Header
+from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.pixels import spread
 
 #: Which have values beyond one bit: plain text, then bytes.
@@ -69,10 +69,10 @@ def read_header(file: BinaryIO) -> Header:
     file.seek(0)
     start = start_of(file.read(LONGEST))
     colour = header.GREY if start.channels == 1 else header.RGB
-    return header.upright("PPM", (start.width, start.height), colour, start.largest.bit_length())
+    return Header("PPM", (start.width, start.height), colour, start.largest.bit_length())
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes) -> Picture:
     """Decode a file of more than 8 bits a value; they are spread over the whole range of 16.
 
     Raises:
@@ -92,4 +92,4 @@ def decode(content: bytes) -> Decoded:
     if values.max() > start.largest:
         raise ImageError("the PPM is damaged (a value is larger than its largest)")
     pixels = values.reshape(start.height, start.width, start.channels)
-    return Decoded(spread(pixels, start.largest))
+    return Picture(spread(pixels, start.largest))

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from smsr_plugin.images import header
-from smsr_plugin.images.decoded import FIRST_FRAME, Decoded
 from smsr_plugin.images.errors import KINDS, ImageError
 from smsr_plugin.images.header import Header
-from smsr_plugin.images.metadata import DAMAGED_EXIF, exif_orientation, parsed_exif
+from smsr_plugin.images.metadata import exif_orientation, kept_exif, parsed_exif
+from smsr_plugin.images.picture import FIRST_FRAME, Picture
 from smsr_plugin.images.pixels import Pixels
 
 #: What Pillow's modes are called; others are refused.
@@ -41,7 +41,7 @@ def read_header(file: BinaryIO) -> Header:
     with Image.open(file, formats=KINDS) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         orientation = exif_orientation(parsed_exif(image.info.get("exif")))
-        return header.upright(
+        return Header(
             kind,
             image.size,
             colour_of(image),
@@ -50,26 +50,32 @@ def read_header(file: BinaryIO) -> Header:
         )
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes) -> Picture:
     """Decode a whole file, the first frame of several."""
     with Image.open(BytesIO(content), formats=KINDS) as image:
-        colour = colour_of(image)
-        image.load()
-        notes, profile, decoded = (), image.info.get("icc_profile"), image
-        exif = parsed_exif(image.info.get("exif"))
-        if exif is None:
-            notes += (DAMAGED_EXIF,)
-        if colour == header.CMYK:
-            decoded, profile = without_cmyk(image, profile), None
-            notes += (FROM_CMYK,)
-        elif colour == header.PALETTE:
-            notes += ("palette, becomes RGB",)
+        stored = stored_picture(image, parsed_exif(image.info.get("exif")))
         if image.format in ("JPEG", "MPO") and any(mark in content for mark in GAIN_MAPS):
-            notes += ("its gain map, which makes it HDR, was left out",)
-        elif image.format != "MPO" and getattr(image, "is_animated", False):
-            notes += (FIRST_FRAME,)
-        pixels, alpha = pixels_of(decoded, colour)
-    return Decoded(pixels, alpha, profile, exif or Image.Exif(), notes=notes)
+            return stored.changed("its gain map, which makes it HDR, was left out")
+        if image.format != "MPO" and getattr(image, "is_animated", False):
+            return stored.changed(FIRST_FRAME)
+    return stored
+
+
+def stored_picture(image: Image.Image, exif: Image.Exif | None) -> Picture:
+    """Return an image of 8 bits and its EXIF data, None for damaged ones, as it is stored.
+
+    Raises:
+        ImageError: If its mode is none of grey, RGB, palette or CMYK with 8 bits.
+    """
+    colour = colour_of(image)
+    image.load()
+    profile, notes, (tags, dropped) = image.info.get("icc_profile"), (), kept_exif(exif)
+    if colour == header.CMYK:
+        image, profile, notes = without_cmyk(image, profile), None, (FROM_CMYK,)
+    elif colour == header.PALETTE:
+        notes = ("palette, becomes RGB",)
+    pixels, alpha = pixels_of(image, colour)
+    return Picture(pixels, alpha, profile or None, tags, notes=notes + dropped)
 
 
 def colour_of(image: Image.Image) -> str:

@@ -26,9 +26,13 @@ class Chunk:
     data: bytes
 
 
+#: A note.
+FIRST_FRAME = "only the first of several frames or pages"
+
+
 @dataclass(frozen=True)
 class Picture:
-    """An image, upright.
+    """An image: as decoders return it as its file stores it, to all others upright.
 
     Attributes:
         colour: (H, W, 3) RGB or (H, W, 1) grey, the whole range of uint8 or uint16.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from smsr_plugin.images import header, others
-from smsr_plugin.images.decoded import Decoded
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.metadata import (
-    DAMAGED_EXIF,
     exif_bytes,
     exif_orientation,
+    kept_exif,
     parsed_exif,
+    upright,
 )
+from smsr_plugin.images.others import stored_picture
 from smsr_plugin.images.picture import Picture
 
 #: Modes of 16-bit grey.
@@ -30,17 +30,13 @@ def from_pillow(image: Image.Image) -> Picture:
     """
     image.load()
     exif = parsed_exif(image.info.get("exif") or image.getexif().tobytes())
-    profile, notes = image.info.get("icc_profile"), () if exif is not None else (DAMAGED_EXIF,)
     if image.mode in DEEP:
         deep = np.asarray(image).astype(np.uint16)[..., None]
-        decoded = Decoded(deep, None, profile, exif or Image.Exif(), notes=notes)
-        return decoded.upright(exif_orientation(exif))
-    colour = others.colour_of(image)
-    if colour == header.CMYK:
-        image, profile = others.without_cmyk(image, profile), None
-    pixels, alpha = others.pixels_of(image, colour)
-    decoded = Decoded(pixels, alpha, profile, exif or Image.Exif(), notes=notes)
-    return decoded.upright(exif_orientation(exif))
+        tags, notes = kept_exif(exif)
+        stored = Picture(deep, None, image.info.get("icc_profile") or None, tags, notes=notes)
+    else:
+        stored = stored_picture(image, exif)
+    return upright(stored, exif_orientation(exif))
 
 
 def to_pillow(picture: Picture) -> Image.Image:

@@ -16,11 +16,10 @@ import numpy as np
 from PIL import Image
 
 from smsr_plugin.images import header
-from smsr_plugin.images.decoded import FIRST_FRAME, Decoded
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.header import Header
-from smsr_plugin.images.metadata import DAMAGED_EXIF, exif_orientation, parsed_exif
-from smsr_plugin.images.picture import Chunk
+from smsr_plugin.images.metadata import exif_orientation, kept_exif, parsed_exif
+from smsr_plugin.images.picture import FIRST_FRAME, Chunk, Picture
 from smsr_plugin.images.pixels import Pixels, spread
 from smsr_plugin.images.png16 import unpack_pixels
 from smsr_plugin.images.png_chunks import (
@@ -96,9 +95,7 @@ def read_header(file: BinaryIO) -> Header:
     form = form_of(found[b"IHDR"].data)
     exif = _exif(found.get(b"eXIf"), texts)
     transparency = form.colour_type in WITH_ALPHA or b"tRNS" in found
-    return header.upright(
-        "PNG", form[:2], form.colour, form.depth, transparency, exif_orientation(exif)
-    )
+    return Header("PNG", form[:2], form.colour, form.depth, transparency, exif_orientation(exif))
 
 
 class Contents(NamedTuple):
@@ -119,7 +116,7 @@ class Contents(NamedTuple):
     notes: tuple[str, ...]
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes) -> Picture:
     """Decode a whole file.
 
     Raises:
@@ -134,16 +131,15 @@ def decode(content: bytes) -> Decoded:
         alpha = pixels[..., channels]
     elif transparent:
         alpha = _opacity(form, colour, transparent.data)
-    profile, exif = None, _exif(found.get(b"eXIf"), texts)
+    profile = None
     if b"iCCP" in found:
         profile = unpacked(found[b"iCCP"].data.partition(b"\0")[2][1:], MAX_PROFILE)
         if profile is None:
             notes += ("its colour profile is damaged or too long and was dropped",)
-    if exif is None:
-        notes += (DAMAGED_EXIF,)
+    exif, without = kept_exif(_exif(found.get(b"eXIf"), texts))
     kept, dropped = kept_texts(texts)
     chunks = tuple(found[kind] for kind in COLOUR_CHUNKS if kind in found) + kept
-    return Decoded(colour, alpha, profile, exif or Image.Exif(), chunks, notes + dropped)
+    return Picture(colour, alpha, profile or None, exif, chunks, notes + dropped + without)
 
 
 def _contents(content: bytes) -> Contents:

@@ -13,11 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from smsr_plugin.images import limits, netpbm, others, png
-from smsr_plugin.images.decoded import Decoded
+from smsr_plugin.images import netpbm, others, png
 from smsr_plugin.images.errors import SHORTAGE, UNKNOWN, ImageError, guarded
 from smsr_plugin.images.header import LONGEST, Header, kind_of
-from smsr_plugin.images.limits import MAX_PIXELS, too_large
+from smsr_plugin.images.metadata import upright
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.staging import open_regular
@@ -25,6 +24,11 @@ from smsr_plugin.staging import open_regular
 _HEADERS: dict[str, ModuleType] = {"PNG": png, "PPM": netpbm}
 #: Bytes of a file that every machine has room for.
 LARGE = 1 << 26
+#: The environment variable that sets the most pixels an image may have: a small file can claim any
+#: size.
+MAX_PIXELS = "SMSR_MAX_PIXELS"
+#: Without it: Pillow's own limit, 256 MiB of RGB.
+DEFAULT_MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 _OPTION = f"--max-pixels or {MAX_PIXELS}"
 
 
@@ -36,7 +40,7 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
 
     Args:
         path: BMP, GIF, JPEG, PNG, PBM, PGM, PPM, TIFF or WebP; told from the content.
-        max_pixels: Refuse larger images. By default `limits.max_pixels`.
+        max_pixels: Refuse larger images. By default what `MAX_PIXELS` says.
 
     Raises:
         ImageError: If the file is no such image, damaged, cut short, empty or too large.
@@ -71,13 +75,13 @@ def decode(content: bytes, max_pixels: int | None = None, option: str = MAX_PIXE
 
     Args:
         content: All of it.
-        max_pixels: Refuse larger images. By default `limits.max_pixels`.
+        max_pixels: Refuse larger images. By default what `MAX_PIXELS` says.
         option: What errors name to raise the limit.
     """
     header = read_header(BytesIO(content), max_pixels, option)
     with guarded():
-        picture = _decoded(header, content).upright(header.orientation)
-    if picture.size != (header.width, header.height):
+        picture = upright(_decoded(header, content), header.orientation)
+    if picture.size != header.size:
         raise ImageError("is damaged (it says one size and holds another)")
     return picture
 
@@ -92,7 +96,7 @@ def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX
     Raises:
         ImageError: If it is no image of a known kind, of a kind that is refused, or too large.
     """
-    limit = max_pixels or limits.max_pixels()
+    limit = max_pixels or _max_pixels()
     start = file.read(LONGEST)
     if not start:
         raise ImageError("the file is empty")
@@ -101,9 +105,19 @@ def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX
         raise ImageError(UNKNOWN)
     with guarded():
         header = _headers_of(kind).read_header(file)
-    if header.width * header.height > limit:
-        raise ImageError(too_large(header.width * header.height, limit, option))
+    if (pixels := header.width * header.height) > limit:
+        raise ImageError(
+            f"has {pixels:,} pixels, above the limit of {limit:,}; unless it is a decompression "
+            f"bomb, raise {option}"
+        )
     return header
+
+
+def _max_pixels() -> int:
+    text = os.environ.get(MAX_PIXELS) or str(DEFAULT_MAX_PIXELS)
+    if not text.isdecimal() or not 0 < int(text) < 2**63:
+        raise ImageError(f"{MAX_PIXELS} must be a whole number above 0, got {text!r}")
+    return int(text)
 
 
 def _headers_of(kind: str) -> ModuleType:
@@ -114,7 +128,7 @@ def _headers_of(kind: str) -> ModuleType:
     return _HEADERS.get(kind, others)
 
 
-def _decoded(header: Header, content: bytes) -> Decoded:
+def _decoded(header: Header, content: bytes) -> Picture:
     if header.kind == "PNG":
         return png.decode(content)
     if header.kind == "TIFF":

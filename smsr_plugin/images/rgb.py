@@ -45,7 +45,7 @@ def decode_rgb(content: bytes, name: str) -> Rgb:
 
     Raises:
         DataError: If the bytes are empty, cut short, damaged, or not an 8-bit grey or RGB image of
-            at most `limits.max_pixels`.
+            at most `reading.MAX_PIXELS`.
     """
     return decode_with_header(content, name)[0]
 
@@ -66,7 +66,7 @@ def read_header(file: Path | BinaryIO, name: str) -> Header:
 
     Raises:
         DataError: If it is not an image, not an 8-bit one, has transparency, or more pixels than
-            `limits.max_pixels`.
+            `reading.MAX_PIXELS`.
         OSError: If the file cannot be read.
     """
     if isinstance(file, Path):

@@ -20,9 +20,9 @@ from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from smsr_plugin.images import others
-from smsr_plugin.images.decoded import FIRST_FRAME, Decoded
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.metadata import DESCRIPTIVE
+from smsr_plugin.images.metadata import DESCRIPTIVE, kept_exif
+from smsr_plugin.images.picture import FIRST_FRAME, Picture
 from smsr_plugin.images.pixels import Pixels, spread, unmultiplied
 from smsr_plugin.images.tiff_tags import (
     ASSOCIATED,
@@ -44,7 +44,7 @@ EXIF_DIRECTORIES = (34665, 34853)
 LARGEST_TILE = 1 << 24
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes) -> Picture:
     """Decode the first page of a file.
 
     Raises:
@@ -52,7 +52,8 @@ def decode(content: bytes) -> Decoded:
     """
     with opened(BytesIO(content)) as tiff:
         page = first_page(tiff)
-        exif, notes = _exif(tiff, page, content)
+        exif, beyond = _exif(tiff, page, content)
+        tags, dropped = kept_exif(exif)
         profile = page.tags.valueof(PROFILE)
         more = has_more_pages(tiff, page, content)
         direct = is_direct(page)
@@ -60,19 +61,19 @@ def decode(content: bytes) -> Decoded:
             _direct(page, content) if direct else others.decode(_unturned(tiff, page, content))
         )
     kept = tuple(note for note in decoded.notes if note != FIRST_FRAME)
-    notes = kept + notes + ((FIRST_FRAME,) if more else ())
+    notes = kept + beyond + ((FIRST_FRAME,) if more else ()) + dropped
     if page.photometric == PHOTOMETRIC.SEPARATED:
         profile = None
-    profile = profile if isinstance(profile, bytes) else None
-    return replace(decoded, exif=exif, icc_profile=profile, notes=notes)
+    profile = profile if isinstance(profile, bytes) and profile else None
+    return replace(decoded, exif=tags, icc_profile=profile, notes=notes)
 
 
-def _direct(page: TiffPage, content: bytes) -> Decoded:
+def _direct(page: TiffPage, content: bytes) -> Picture:
     """Decode a page by its tags."""
     values = _values(page, content)
     if page.photometric == PHOTOMETRIC.SEPARATED:
         image = others.without_cmyk(Image.fromarray(values, "CMYK"), page.tags.valueof(PROFILE))
-        return Decoded(np.array(image), notes=(others.FROM_CMYK,))
+        return Picture(np.array(image), notes=(others.FROM_CMYK,))
     base = COLOURS[PHOTOMETRIC(page.photometric)][0]
     colour, alpha = values[..., :base], None
     if page.photometric == WHITE_IS_ZERO:
@@ -83,7 +84,7 @@ def _direct(page: TiffPage, content: bytes) -> Decoded:
         if page.extrasamples[opacity - base : opacity - base + 1] == (ASSOCIATED,):
             colour = unmultiplied(colour, alpha)
     left_out = page.samplesperpixel > base + (opacity is not None)
-    return Decoded(colour, alpha, notes=(EXTRA,) if left_out else ())
+    return Picture(colour, alpha, notes=(EXTRA,) if left_out else ())
 
 
 def _values(page: TiffPage, content: bytes) -> Pixels:

@@ -84,7 +84,7 @@ def read_header(file: BinaryIO) -> Header:
     file.seek(0)
     with opened(file) as tiff:
         page = first_page(tiff)
-        return header.upright(
+        return Header(
             "TIFF",
             (page.imagewidth, page.imagelength),
             COLOURS[PHOTOMETRIC(page.photometric)][1],

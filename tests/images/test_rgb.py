@@ -15,8 +15,8 @@ from PIL import Image
 from smsr_plugin.images import reading
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.header import GREY, RGB
-from smsr_plugin.images.limits import MAX_PIXELS
 from smsr_plugin.images.png_chunks import shape_of
+from smsr_plugin.images.reading import MAX_PIXELS
 from smsr_plugin.images.rgb import decode_rgb, encode_png, read_header, read_rgb
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
