@@ -17,6 +17,11 @@ class Summary(NamedTuple):
     first_quartile: float
     third_quartile: float
 
+    @property
+    def spread(self) -> float:
+        """How far the quartiles lie apart, as a share of the median."""
+        return (self.third_quartile - self.first_quartile) / self.median
+
 
 def summarise(seconds: Sequence[float]) -> Summary:
     """Return median and quartiles, interpolated between the runs nearest to them.

@@ -1,4 +1,4 @@
-"""`smsr report`: one HTML page that shows what SMSR computed for images."""
+"""`smsr report`: one HTML page that shows what a network with masks computed for images."""
 
 from __future__ import annotations
 
@@ -10,26 +10,35 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from smsr_plugin.cli.arguments import FAILED, bad_usage, path, positive, share, threads
+from smsr_plugin.cli.arguments import (
+    FAILED,
+    INTERRUPTED,
+    bad_usage,
+    path,
+    positive,
+    share,
+    threads,
+)
+from smsr_plugin.config import UPSCALES
 from smsr_plugin.names import printable
 from smsr_plugin.staging import replace_file
 
 if TYPE_CHECKING:
-    from smsr_plugin.report.cases import Source
+    from smsr_plugin.report.lq_images import LqFile
     from smsr_plugin.report.measurements import Subject
     from smsr_plugin.report.section import Section
 
 DEFAULT_OUT = Path("report.html")
 SUFFIXES = (".html", ".htm")
-RUNS = 3
+RUNS = 5
 #: lq pixels that a page shows of an image: at x2 the pictures to compare have four times as many.
 CROP = 640 * 480
 
 DESCRIPTION = """\
 Write one HTML page on what SMSR computes for an image and what it skips:
-bicubic interpolation against SMSR under a slider, the blocks' masks and times,
-why flat regions can be skipped, quality against speed. The page holds all it
-needs and loads nothing, so it can be mailed or archived."""
+bicubic interpolation, SMSR and the blocks' masks under a slider, times, why
+flat regions can be skipped, quality against speed. The page holds all it needs
+and loads nothing, so it can be mailed or archived."""
 
 EPILOG = """\
 examples:
@@ -39,7 +48,7 @@ examples:
 
 A ground truth has the name of its lq image, with or without x2, x3 or x4 at
 the end. Images that cannot be read are named and left out; the exit code is
-then 1, and 2 for wrong usage."""
+then 1, and 2 for wrong usage. Ctrl-C keeps the images that are done."""
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -47,14 +56,19 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "report",
         help="write an HTML page on what was computed for an image",
+        usage="%(prog)s INPUT... [-o HTML] [options]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=26),
     )
     add = parser.add_argument
-    add("input", nargs="+", type=path, metavar="INPUT", help="8-bit images, lq, or folders of them")
-    add("--weights", type=path, metavar="FILE",
+    add("input", nargs="+", type=path, metavar="INPUT", help="lq images, or folders of them")
+    network = parser.add_mutually_exclusive_group()
+    network.add_argument("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
+    network.add_argument("--model", metavar="NAME",
+        help="network: smsr (default), rlfn-s for x2, rlfn for x4")  # fmt: skip
+    add("--scale", type=int, choices=UPSCALES, help="which of the package's networks (2)")
     add("-o", "--out", type=path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
     truth = parser.add_mutually_exclusive_group()
     truth.add_argument("--gt", type=path, metavar="PATH", help="ground truth: an image or a folder")
@@ -70,7 +84,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
         type=positive,
         default=RUNS,
         metavar="N",
-        help="timed runs (default: %(default)s)",
+        help="timed runs, up to three times as many where they differ (default: %(default)s)",
     )
     add(
         "--crop",
@@ -88,13 +102,14 @@ def run(args: argparse.Namespace) -> int:
 
     Returns:
         0; 1 if some images could not be read, after a line on stderr for each; 2 after one line
-        if nothing could be done. A page is written whole or not at all.
+        if nothing could be done; 130 when interrupted. A page is written whole or not at all.
     """
     import torch
 
-    from smsr_plugin.checkpoints import default_weights, load
+    from smsr_plugin.checkpoints import default_weights
+    from smsr_plugin.checkpoints.masked_networks import load_network
     from smsr_plugin.images.files import left_out
-    from smsr_plugin.report.cases import find_sources
+    from smsr_plugin.report.lq_images import find_files
     from smsr_plugin.report.measurements import Subject
     from smsr_plugin.report.page import Context, render
 
@@ -102,54 +117,60 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     try:
         _check_output(args.out)
-        sources = find_sources(args.input, args.gt, args.from_gt)
-        weights = args.weights or default_weights()
-        net = load(weights)
+        files = find_files(args.input, args.gt, args.from_gt)
+        weights = args.weights or default_weights(args.scale, model=args.model)
+        net = load_network(weights, scale=args.scale)
         if args.density is not None:
             net.set_density(args.density)
         subject = Subject(net, args.precision, args.threshold)
     except (ValueError, OSError) as error:
         return bad_usage(args, error)
-    context = Context.of(subject, printable(weights.name), args.runs)
+    context = Context.of(subject, printable(weights.name))
+    sections: list[Section] = []
+    interrupted = False
     try:
-        sections = _sections(sources, subject, args)
+        _measure(files, subject, args, sections)
+    except KeyboardInterrupt:
+        interrupted = True
+    try:
         if sections:
             replace_file(args.out, render(sections, context).encode())
     except OSError as error:
         return bad_usage(args, error)
     for note in left_out(args.input):
         print(f"smsr report: note: {note}", file=sys.stderr)
-    return _summarise(args.out, len(sections), len(sources))
+    if interrupted:
+        return _say_interrupted(args.out, len(sections), len(files))
+    return _summarise(args.out, len(sections), len(files))
 
 
-def _sections(
-    sources: Sequence[Source], subject: Subject, args: argparse.Namespace
-) -> list[Section]:
-    """Measure the images, one after the other, and name those that cannot be used."""
+def _measure(
+    files: Sequence[LqFile], subject: Subject, args: argparse.Namespace, sections: list[Section]
+) -> None:
+    """Measure the images, adding a section for each, and name those that cannot be used."""
     from tqdm import tqdm
 
     from smsr_plugin.images.errors import ImageError
     from smsr_plugin.images.files import DataError
-    from smsr_plugin.report.cases import load_case
+    from smsr_plugin.report.lq_images import load_lq
     from smsr_plugin.report.measurements import measure, steps
     from smsr_plugin.report.section import make_section
 
-    sections, upscale = [], subject.sparse.config.upscale
-    with tqdm(total=len(sources) * steps(args.runs), unit="step", disable=None, leave=False) as bar:
-        for source in sources:
-            bar.set_postfix_str(printable(source.path.name))
+    upscale = subject.sparse.config.upscale
+    with tqdm(total=len(files) * steps(args.runs), unit="step", disable=None, leave=False) as bar:
+        for file in files:
+            bar.set_postfix_str(printable(file.path.name))
             done = bar.n
             try:
-                case = load_case(source, upscale, args.crop)
-                measured = measure(subject, case, args.runs, bar.update)
-            except (DataError, ImageError, OSError) as error:
+                image = load_lq(file, upscale, args.crop)
+                measured = measure(subject, image, args.runs, bar.update)
+            except (DataError, ImageError) as error:
                 of_output = isinstance(error, ImageError)  # which does not name the image
-                text = printable(f"{source.path}: {error}" if of_output else error)
+                text = printable(f"{file.path}: {error}" if of_output else error)
                 bar.write(f"smsr report: error: {text}", file=sys.stderr)
                 bar.total -= done + steps(args.runs) - bar.n
                 continue
-            sections.append(make_section(measured))
-    return sections
+            sections.append(make_section(measured, subject.name))
 
 
 def _check_output(path: Path) -> None:
@@ -170,3 +191,9 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
     else:
         print("smsr report: error: no image could be used, no page was written", file=sys.stderr)
     return 0 if done == wanted else FAILED
+
+
+def _say_interrupted(path: Path, done: int, wanted: int) -> int:
+    kept = f"{printable(path)} has {done} of {wanted} images" if done else "no page was written"
+    print(f"smsr report: interrupted; {kept}", file=sys.stderr)
+    return INTERRUPTED

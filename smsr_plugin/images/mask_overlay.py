@@ -33,9 +33,14 @@ def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[
         raise ValueError(
             f"expected an image (H, W, 3) and masks (K, H, W), got {lq.shape} and {spa_mask.shape}"
         )
-    colour = viridis(np.rint(255 * spa_mask.mean(0)).astype(np.uint8))
+    colour = mask_colours(spa_mask)
     grey = np.asarray(Image.fromarray(lq).convert("L"), np.float32)[..., None]
     return np.rint(OPACITY * colour + (1 - OPACITY) * grey).astype(np.uint8)
+
+
+def mask_colours(spa_mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Return the colours of `mask_overlay` alone, (H, W, 3), for masks (K, H, W)."""
+    return viridis(np.rint(255 * spa_mask.mean(0)).astype(np.uint8))
 
 
 class MaskFigures(NamedTuple):

@@ -32,7 +32,7 @@ DEFAULT_MAX_PIXELS = 1024 * 1024 * 1024 // 4 // 3
 _OPTION = f"--max-pixels or {MAX_PIXELS}"
 
 
-def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
+def read_picture(path: Path, max_pixels: int | None = None, option: str = _OPTION) -> Picture:
     """Read an image file, turned upright.
 
     Grey and 16-bit images stay what they are. A palette becomes RGB, as does CMYK, through its
@@ -41,6 +41,7 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
     Args:
         path: BMP, GIF, JPEG, PNG, PBM, PGM, PPM, TIFF or WebP; told from the content.
         max_pixels: Refuse larger images. By default what `MAX_PIXELS` says.
+        option: What errors name to raise the limit.
 
     Raises:
         ImageError: If the file is no such image, damaged, cut short, empty or too large.
@@ -50,7 +51,7 @@ def read_picture(path: Path, max_pixels: int | None = None) -> Picture:
             content = content_of(file)
     except OSError as error:
         raise ImageError(_reason(path, error)) from error
-    return decode(content, max_pixels, _OPTION)
+    return decode(content, max_pixels, option)
 
 
 def content_of(file: BinaryIO) -> bytes:

@@ -1,5 +1,6 @@
-"""One HTML page that shows what SMSR computed for an image, what it saved and what it cost.
+"""HTML pages that need nothing but themselves: what was computed for images, how a training went.
 
-`cases` reads the images, `measurements` runs the network and gathers numbers and arrays,
-`figures` turns them into charts and pictures, `page` into HTML that needs nothing but itself.
+`lq_images` reads the images, `measurements` runs the network and gathers numbers and arrays,
+`section` embeds the arrays as pictures, `page` says what holds for all images, and `rendering`
+makes HTML of it all by `templates/`, which draw the numbers by `charts`.
 """

@@ -1,140 +1,159 @@
-"""Charts as plain shapes, drawn by the template `chart.svg.j2`; colours come from the page."""
+"""The charts of an image."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
-WIDTH, HEIGHT = 400.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 42.0, 12.0, 26.0, 40.0
-#: About how many ticks an axis has.
-TICKS = 5
+import numpy as np
+from numpy.typing import NDArray
 
+from smsr_plugin.report.channels import BINS, ZeroShares, histogram
+from smsr_plugin.report.chart import Chart, Key, category_axis, share_axis, value_axis
+from smsr_plugin.report.detail import Detail
+from smsr_plugin.report.measurements import Figures
+from smsr_plugin.report.speed import EVERY_PIXEL, PartTimes, SpeedPoint
 
-class Axis(NamedTuple):
-    """An axis from `low` to `high`, with (value, text) at each tick."""
-
-    label: str
-    low: float
-    high: float
-    ticks: tuple[tuple[float, str], ...]
+BAR = 0.36  #: Half the width of a bar, in places of its axis.
+MILLI = 1e3
+#: Of the parts that belong to no block those that run before the blocks.
+BEFORE = ("head", "masks")
 
 
-class Shape(NamedTuple):
-    """A path, its CSS class, and the text that a pointer brings up."""
-
-    path: str
-    style: str
-    tip: str
-
-
-class Text(NamedTuple):
-    """A text at a place of the chart; `anchor` is start, middle or end."""
-
-    x: float
-    y: float
-    text: str
-    anchor: str
+def density_chart(densities: Sequence[float]) -> Chart:
+    """Draw the share of important pixels of each block."""
+    names = [str(number) for number in range(1, len(densities) + 1)]
+    chart = Chart(
+        "Density of the spatial mask of each block",
+        category_axis("block", names),
+        share_axis("density"),
+    )
+    for place, density in enumerate(densities):
+        tip = f"block {names[place]}: {density:.3f}"
+        chart.bar((place - BAR, place + BAR), (0, density), "important", tip)
+        chart.text(place, density, f"{density:.2f}", dy=-5)
+    return chart
 
 
-class Key(NamedTuple):
-    """An entry of the legend."""
-
-    style: str
-    text: str
-
-
-@dataclass
-class Chart:
-    """A chart that is filled shape by shape, in data coordinates.
-
-    Attributes:
-        title: What it shows, for those who do not see it as well.
-        x, y: The axes.
-        legend: What its styles mean.
-        shapes, texts: What was drawn, in pixels.
-    """
-
-    title: str
-    x: Axis
-    y: Axis
-    legend: Sequence[Key] = ()
-    shapes: list[Shape] = field(default_factory=list)
-    texts: list[Text] = field(default_factory=list)
-
-    size = (WIDTH, HEIGHT)
-    frame = (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM)
-
-    def px(self, value: float) -> float:
-        """Return where a value of x lies, in pixels from the left."""
-        left, _, right, _ = self.frame
-        return left + (value - self.x.low) / (self.x.high - self.x.low) * (right - left)
-
-    def py(self, value: float) -> float:
-        """Return where a value of y lies, in pixels from the top."""
-        _, top, _, bottom = self.frame
-        return bottom - (value - self.y.low) / (self.y.high - self.y.low) * (bottom - top)
-
-    def bar(
-        self, x: tuple[float, float], y: tuple[float, float], style: str, tip: str = ""
-    ) -> None:
-        """Draw a rectangle."""
-        (x0, x1), (y0, y1) = map(self.px, x), map(self.py, y)
-        self.shapes.append(Shape(f"M{x0:.1f} {y0:.1f}H{x1:.1f}V{y1:.1f}H{x0:.1f}Z", style, tip))
-
-    def line(self, points: Sequence[tuple[float, float]], style: str, tip: str = "") -> None:
-        """Draw a line through points."""
-        path = "L".join(f"{self.px(x):.1f} {self.py(y):.1f}" for x, y in points)
-        self.shapes.append(Shape(f"M{path}", style, tip))
-
-    def dot(self, x: float, y: float, style: str, tip: str = "", radius: float = 3.5) -> None:
-        """Draw a disc; its radius is in pixels."""
-        arc = f"a{radius} {radius} 0 1 0"
-        path = (
-            f"M{self.px(x) - radius:.1f} {self.py(y):.1f}{arc} {2 * radius} 0{arc} {-2 * radius} 0Z"
-        )
-        self.shapes.append(Shape(path, style, tip))
-
-    def text(
-        self, x: float, y: float, text: str, anchor: str = "middle", dx: float = 0, dy: float = 0
-    ) -> None:
-        """Write a text; `dx` and `dy` move it, in pixels."""
-        self.texts.append(Text(self.px(x) + dx, self.py(y) + dy, text, anchor))
+def time_chart(parts: PartTimes) -> Chart:
+    """Draw the time of each block, part upon part, between the parts before and after them."""
+    own = list(dict.fromkeys(name for block in parts.blocks for name in block))
+    before = {name: value for name, value in parts.others.items() if name in BEFORE}
+    after = {name: value for name, value in parts.others.items() if name not in BEFORE}
+    blocks = [(str(k), block) for k, block in enumerate(parts.blocks, 1)]
+    columns = [("before", before), *blocks, ("after", after)]
+    highest = max(sum(column.values()) for _, column in columns)
+    chart = Chart(
+        "Time of each block and of the rest of the network",
+        category_axis("block", [name for name, _ in columns]),
+        value_axis("ms", [highest * MILLI], from_zero=True),
+        [Key(f"part-{i}", name) for i, name in enumerate(own)] + [Key("part-rest", "rest")],
+    )
+    for place, (name, column) in enumerate(columns):
+        base = 0.0
+        for part, seconds in column.items():
+            top = base + seconds * MILLI
+            is_rest = name in ("before", "after")
+            style = "part-rest" if is_rest else f"part-{own.index(part)}"
+            owner = f"{name} the blocks, " if is_rest else f"block {name}, "
+            tip = f"{owner}{part}: {seconds * MILLI:.1f} ms"
+            chart.bar((place - BAR, place + BAR), (base, top), style, tip)
+            base = top
+    return chart
 
 
-def value_axis(label: str, values: Sequence[float], *, from_zero: bool) -> Axis:
-    """Return an axis with round ticks that holds all values.
-
-    Args:
-        label: The quantity and its unit.
-        values: Finite numbers; without any, or where all are equal, the axis has some width still.
-        from_zero: Begin at 0; else at the tick below the least value.
-    """
-    low, high = (min(values), max(values)) if values else (0.0, 1.0)
-    low = min(0.0, low) if from_zero else low
-    if high <= low:
-        high = low + max(abs(low), 1.0) * 1e-2
-    step = tick_step(high - low)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    ticks = tuple((i * step, f"{i * step:.{digits}f}") for i in range(first, last + 1))
-    return Axis(label, first * step, last * step, ticks)
-
-
-def tick_step(span: float) -> float:
-    """Return the step among 1, 2 and 5 times a power of ten that gives about `TICKS` ticks."""
-    raw = span / TICKS
-    power = 10 ** math.floor(math.log10(raw))
-    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= raw * 0.999)
-
-
-def share_axis(label: str) -> Axis:
-    """Return an axis from 0 to 1."""
-    return Axis(label, 0.0, 1.0, tuple((i / 5, f"{i / 5:.1f}") for i in range(6)))
+def detail_chart(detail: Detail) -> Chart:
+    """Draw the density of the masks, and what bicubic interpolation misses, against detail."""
+    count = len(detail.group_density)
+    names = [str(number) for number in range(1, count + 1)]
+    names[0], names[-1] = ("flat", "detailed") if count > 1 else (names[0], names[0])
+    highest = max(*detail.group_density, *detail.group_missed, 0.2)
+    chart = Chart(
+        "Density of the masks and share of bicubic interpolation's error, for pixels in groups "
+        "from flat to detailed",
+        category_axis("tenths of the pixels, by high-frequency energy", names),
+        value_axis("share", [highest], from_zero=True),
+        [
+            Key("important", "density: share that the blocks compute"),
+            Key("missed line", "share of bicubic’s squared error"),
+        ],
+    )
+    for place, density in enumerate(detail.group_density):
+        tip = f"group {place + 1}: density {density:.3f}"
+        chart.bar((place - BAR, place + BAR), (0, density), "important", tip)
+    chart.line(list(enumerate(detail.group_missed)), "missed line")
+    for place, missed in enumerate(detail.group_missed):
+        tip = f"group {place + 1}: {missed:.1%} of the error"
+        chart.dot(place, missed, "missed", tip)
+    return chart
 
 
-def category_axis(label: str, names: Sequence[str]) -> Axis:
-    """Return an axis with a place at 0, 1, 2, … for each name."""
-    return Axis(label, -0.6, len(names) - 0.4, tuple(enumerate(names)))
+def zeros_chart(shares: ZeroShares) -> Chart:
+    """Draw the distribution of the share of zeros of the feature channels."""
+    series = [
+        ("unimportant", "at unimportant pixels", histogram(shares.unimportant)),
+        ("important", "at important pixels", histogram(shares.important)),
+    ]
+    highest = max(float(values.max()) for _, _, values in series)
+    chart = Chart(
+        "Distribution of the share of zeros of the feature channels",
+        share_axis("share of values that are zero"),
+        value_axis("share of channels", [highest or 1.0], from_zero=True),
+        [Key(f"{style} step", text) for style, text, _ in series],
+    )
+    for style, _, values in series:
+        chart.line(_steps(values), f"{style} area")
+        chart.line(_steps(values), f"{style} step")
+    return chart
+
+
+def _steps(values: NDArray[np.float64]) -> list[tuple[float, float]]:
+    edges = np.linspace(0, 1, BINS + 1).repeat(2)
+    heights = np.concatenate([[0.0], values.repeat(2), [0.0]])
+    return list(zip(edges.tolist(), heights.tolist(), strict=True))
+
+
+def time_curve(figures: Figures, y_label: str) -> Chart | None:
+    """Draw PSNR against the time of a run; None where there is no point to draw."""
+    return _curve(figures, "time, ms", lambda p: p.seconds and p.seconds * MILLI, y_label)
+
+
+def kept_curve(figures: Figures, y_label: str) -> Chart | None:
+    """Draw PSNR against the multiply-adds that are kept; None where there is no point to draw."""
+    return _curve(figures, "multiply-adds kept, %", lambda p: p.kept * 100, y_label)
+
+
+def _curve(
+    figures: Figures, x_label: str, x_of: Callable[[SpeedPoint], float | None], y_label: str
+) -> Chart | None:
+    """Draw PSNR against a cost, one point for each finite threshold where both are known."""
+    points = [
+        (point.threshold, x, point.psnr)
+        for point in figures.curve.points
+        if point.psnr is not None
+        and math.isfinite(point.psnr)
+        and point.threshold != EVERY_PIXEL
+        and (x := x_of(point)) is not None
+    ]
+    if not points:
+        return None
+    chart = Chart(
+        f"{y_label} against {x_label}, for several thresholds",
+        value_axis(x_label, [x for _, x, _ in points], from_zero=False),
+        value_axis(y_label, [psnr for _, _, psnr in points], from_zero=False),
+        [Key("important", "a threshold"), Key("chosen", "this page’s threshold")],
+    )
+    chart.line([(x, psnr) for _, x, psnr in points], "curve line")
+    for threshold, x, psnr in points:
+        style, radius = ("chosen", 5.0) if threshold == figures.threshold else ("important", 3.5)
+        text = threshold_text(threshold)
+        chart.dot(x, psnr, style, f"threshold {text}: {x:.4g}, {psnr:.3f} dB", radius)
+        chart.free_text(x, psnr, text)
+    return chart
+
+
+def threshold_text(threshold: float) -> str:
+    """Return how a threshold is written."""
+    if threshold == EVERY_PIXEL:
+        return "every pixel"
+    return f"{threshold:g}".replace("-", "−")

@@ -9,12 +9,13 @@ one, against the network's own result.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from smsr_plugin.images.pixels import Luma, luma
+from smsr_plugin.images.pixels import Luma, Rgb, luma
 
 #: Standard deviation of the blur, in lq pixels, and of the average of energy around a pixel.
 BLUR_SIGMA, AROUND_SIGMA = 1.5, 2.0
@@ -37,24 +38,32 @@ class Contrast:
     held: float | None
 
 
-@dataclass(frozen=True)
-class Detail:
-    """The detail of an image beside its masks.
+class DetailMaps(NamedTuple):
+    """Where an image has detail, pixel by pixel.
 
     Attributes:
         y: (H, W), the luminance of the lq image.
         high: (H, W), |Y − blurred Y|, in grey levels.
         missed: (H·s, W·s), |Y of the reference − Y of bicubic interpolation|, in grey levels.
-        high_contrast, missed_contrast: Of the squares of `high` and `missed`, all blocks together.
+    """
+
+    y: Luma
+    high: Luma
+    missed: Luma
+
+
+@dataclass(frozen=True)
+class Detail:
+    """The detail of an image beside its masks.
+
+    Attributes:
+        high_contrast, missed_contrast: Of the squares of the maps, all blocks together.
         block_contrasts: Of the squares of `high`, for each block.
         group_density: For each of `GROUPS` groups of pixels, in the order of the high-frequency
             energy around them, the mean density of the masks; fewer for images of fewer pixels.
         group_missed: For each group its share of the squares of `missed`; zeros if there are none.
     """
 
-    y: Luma
-    high: Luma
-    missed: Luma
     high_contrast: Contrast
     missed_contrast: Contrast
     block_contrasts: tuple[Contrast, ...]
@@ -62,34 +71,30 @@ class Detail:
     group_missed: tuple[float, ...]
 
 
-def detail(
-    lq: NDArray[np.uint8],
-    bicubic: NDArray[np.uint8],
-    reference: NDArray[np.uint8],
-    spa_mask: NDArray[np.bool_],
-) -> Detail:
-    """Compare the detail of an image with its masks.
+def detail_maps(lq: Rgb, bicubic: Rgb, reference: Rgb) -> DetailMaps:
+    """Find where an image has detail.
 
     Args:
         lq: (H, W, 3) RGB, 0…255.
         bicubic: (H·s, W·s, 3), the image enlarged by interpolation.
         reference: (H·s, W·s, 3), the ground truth or the network's result.
-        spa_mask: (K, H, W), the important pixels of the blocks.
     """
     y = luma(lq)
-    high = y - _blurred(y, BLUR_SIGMA)
-    missed = luma(reference) - luma(bicubic)
-    missed_energy = _cell_means(missed**2, *y.shape)
-    groups = _groups(_blurred(high**2, AROUND_SIGMA))
+    missed = np.abs(luma(reference) - luma(bicubic))
+    return DetailMaps(y, np.abs(y - _blurred(y, BLUR_SIGMA)), missed)
+
+
+def compare_detail(maps: DetailMaps, spa_mask: NDArray[np.bool_]) -> Detail:
+    """Compare the detail of an image with its masks, (K, H, W)."""
+    energy = maps.high**2
+    missed_energy = _cell_means(maps.missed**2, *energy.shape)
+    groups = _groups(_blurred(energy, AROUND_SIGMA))
     total = missed_energy.sum() or 1.0
     density = spa_mask.mean(0)
     return Detail(
-        y,
-        np.abs(high),
-        np.abs(missed),
-        contrast(high**2, spa_mask),
+        contrast(energy, spa_mask),
         contrast(missed_energy, spa_mask),
-        tuple(contrast(high**2, mask[None]) for mask in spa_mask),
+        tuple(contrast(energy, mask[None]) for mask in spa_mask),
         tuple(float(density.ravel()[group].mean()) for group in groups),
         tuple(float(missed_energy.ravel()[group].sum() / total) for group in groups),
     )

@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.dense_twin import DenseTwin
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.images.bicubic import upscale
-from smsr_plugin.images.pixels import as_lq, luma, to_image
+from smsr_plugin.images.pixels import Rgb, as_lq, luma, to_image
 from smsr_plugin.images.quality import psnr_inside
-from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import ZeroShares, zero_shares
-from smsr_plugin.report.detail import Detail, detail
+from smsr_plugin.report.detail import Detail, DetailMaps, compare_detail, detail_maps
+from smsr_plugin.report.lq_images import LqImage
 from smsr_plugin.report.speed import (
     EVERY_PIXEL,
+    Curve,
     PartTimes,
     SpeedPoint,
     measure_curve,
@@ -32,12 +34,13 @@ class Subject:
     """The network that is reported on, in its forms.
 
     Attributes:
+        name: What the network is called.
         sparse: The network that infers.
-        twin: The same weights with every pixel computed, in float32.
-        ch_mask: (K, L, C) bool, the sparse channels.
+        twin: Of an SMSR the same weights with every pixel computed, in float32.
+        ch_mask: Of an SMSR (K, L, C) bool, the sparse channels.
     """
 
-    def __init__(self, net: SMSR, precision: str = "fp32", threshold: float = 0.0) -> None:
+    def __init__(self, net: MaskedNetwork, precision: str = "fp32", threshold: float = 0.0) -> None:
         """Convert a network for RGB images.
 
         Raises:
@@ -50,45 +53,40 @@ class Subject:
             )
         if not math.isfinite(threshold):
             raise ValueError(f"the threshold must be a number, got {threshold}")
+        self.name = type(net).__name__
         self.sparse: SparseNetwork = to_sparse(net, precision, threshold)
-        self.twin = DenseTwin(net)
-        self.ch_mask: NDArray[np.bool_] = (
-            net.eval().channel_masks()[0].detach().permute(0, 2, 1).numpy() > 0
-        )
+        self.twin: DenseTwin | None = None
+        self.ch_mask: NDArray[np.bool_] | None = None
+        if isinstance(net, SMSR):
+            self.twin = DenseTwin(net)
+            ch_mask = net.eval().channel_masks()[0].detach()
+            self.ch_mask = ch_mask.permute(0, 2, 1).numpy() > 0
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """What was found for one image.
+class Figures:
+    """What was found for one image, in numbers.
 
     Attributes:
-        case: The image.
         threshold: Of the network.
-        bicubic: (H·s, W·s, 3) RGB, 0…255, enlarged as MATLAB does.
-        sr: (H·s, W·s, 3) RGB, 0…255.
-        spa_mask: (K, H, W) bool.
         spa_density: For each block.
         macs, macs_dense: Multiply-adds that were computed, and without any skipping.
         psnr_bicubic, psnr_sr: dB on Y; None without ground truth or for too small an image.
-        detail: Where the image has detail.
-        zero_shares: Zeros among the features.
+        detail: Where the image has detail, and the masks.
+        zero_shares: Zeros among the features, where the network has a dense twin.
         curve: Quality and time against the threshold.
         parts: Times of the parts, where they can be told.
     """
 
-    case: Case
     threshold: float
-    bicubic: NDArray[np.uint8]
-    sr: NDArray[np.uint8]
-    spa_mask: NDArray[np.bool_]
     spa_density: tuple[float, ...]
     macs: float
     macs_dense: float
     psnr_bicubic: float | None
     psnr_sr: float | None
     detail: Detail
-    zero_shares: ZeroShares
-    curve: tuple[SpeedPoint, ...]
+    zero_shares: ZeroShares | None
+    curve: Curve
     parts: PartTimes | None
 
     @property
@@ -102,17 +100,38 @@ class Measurements:
         return self.macs / self.macs_dense
 
     @property
-    def seconds(self) -> float:
-        """The median time of a run."""
-        return self._at(self.threshold).seconds
+    def own(self) -> SpeedPoint:
+        """The network as it was asked for."""
+        return self._at(self.threshold)
 
     @property
-    def seconds_every_pixel(self) -> float:
-        """The median time of a run in which every pixel is important."""
-        return self._at(EVERY_PIXEL).seconds
+    def every_pixel(self) -> SpeedPoint:
+        """The network when every pixel is important."""
+        return self._at(EVERY_PIXEL)
 
     def _at(self, threshold: float) -> SpeedPoint:
-        return next(point for point in self.curve if point.threshold == threshold)
+        return next(point for point in self.curve.points if point.threshold == threshold)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """An image and what was found for it.
+
+    Attributes:
+        image: The image.
+        figures: The numbers.
+        bicubic: (H·s, W·s, 3) RGB, 0…255, enlarged as MATLAB does.
+        sr: (H·s, W·s, 3) RGB, 0…255.
+        spa_mask: (K, H, W) bool.
+        maps: Where the image has detail.
+    """
+
+    image: LqImage
+    figures: Figures
+    bicubic: Rgb
+    sr: Rgb
+    spa_mask: NDArray[np.bool_]
+    maps: DetailMaps
 
 
 def steps(runs: int) -> int:
@@ -122,40 +141,38 @@ def steps(runs: int) -> int:
 
 @torch.inference_mode()
 def measure(
-    subject: Subject, case: Case, runs: int, progress: Callable[[], object] = lambda: None
+    subject: Subject, image: LqImage, runs: int, progress: Callable[[], object] = lambda: None
 ) -> Measurements:
     """Run the network on an image in all its forms.
 
     Args:
         subject: The network.
-        case: The image.
-        runs: Timed runs of which medians are taken.
+        image: The image.
+        runs: Timed runs of which medians are taken, more where they differ (see `speed`).
         progress: Called `steps(runs)` times.
     """
     sparse, scale = subject.sparse, subject.sparse.config.upscale
-    x = torch.from_numpy(as_lq(case.lq))
-    sr, stats = sparse(x, return_stats=True)
-    picture, bicubic = to_image(sr.numpy()), upscale(case.lq, scale)
+    x = torch.from_numpy(as_lq(image.lq))
+    out, stats = sparse(x, return_stats=True)
+    sr, bicubic = to_image(out.numpy()), upscale(image.lq, scale)
     spa_mask = stats.spa_mask[0].numpy()
-    gt_y = None if case.gt is None else luma(case.gt)
+    maps = detail_maps(image.lq, bicubic, sr if image.gt is None else image.gt)
+    gt_y = None if image.gt is None else luma(image.gt)
     curve = measure_curve(sparse, x, gt_y, runs, progress)
     parts = measure_parts(sparse, x, runs)
     progress()
-    shares = zero_shares(subject.twin, x, stats.spa_mask[0])
+    shares = None if subject.twin is None else zero_shares(subject.twin, x, stats.spa_mask[0])
     progress()
-    return Measurements(
-        case=case,
+    figures = Figures(
         threshold=sparse.threshold,
-        bicubic=bicubic,
-        sr=picture,
-        spa_mask=spa_mask,
         spa_density=tuple(stats.spa_density[0].tolist()),
         macs=stats.macs[0],
         macs_dense=stats.macs_dense,
         psnr_bicubic=None if gt_y is None else psnr_inside(luma(bicubic), gt_y, scale),
-        psnr_sr=None if gt_y is None else psnr_inside(luma(picture), gt_y, scale),
-        detail=detail(case.lq, bicubic, picture if case.gt is None else case.gt, spa_mask),
+        psnr_sr=None if gt_y is None else psnr_inside(luma(sr), gt_y, scale),
+        detail=compare_detail(maps, spa_mask),
         zero_shares=shares,
         curve=curve,
         parts=parts,
     )
+    return Measurements(image, figures, bicubic, sr, spa_mask, maps)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from networks import tiny_smsr
@@ -143,6 +145,7 @@ def test_a_network_for_grey_images_is_refused(photos, tmp_path, capsys):
         ["a.png", "--density", "1.5"],
         ["a.png", "--weights", "w.pt", "--gt", "b.png", "--from-gt"],
         ["a.png", "--weights", "w.pt", "--runs", "0"],
+        ["a.png", "--weights", "w.pt", "--model", "smsr"],
         ["a.png", "--weights", "w.pt", "--precision", "fp8"],
     ],
 )
@@ -150,6 +153,56 @@ def test_wrong_usage_exits_with_2(argv):
     with pytest.raises(SystemExit) as caught:
         smsr(*argv)
     assert caught.value.code == 2
+
+
+def test_what_is_finished_is_kept_when_it_is_cut_off(
+    photos, weights, tmp_path, monkeypatch, capsys
+):
+    from smsr_plugin.report import measurements
+
+    measure, done = measurements.measure, []
+
+    def stop_at_the_second(*args, **options):
+        if done:
+            raise KeyboardInterrupt
+        done.append(True)
+        return measure(*args, **options)
+
+    monkeypatch.setattr(measurements, "measure", stop_at_the_second)
+    page = tmp_path / "page.html"
+    assert smsr(photos, "--weights", weights, "-o", page, "--runs", 1) == 130
+    assert page.read_text(encoding="utf-8").count("<article") == 1
+    said = f"smsr report: interrupted; {page} has 1 of 2 images\n"
+    assert capsys.readouterr().err == said
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+@pytest.mark.parametrize("option", ["INPUT", "--gt", "--weights"])
+def test_a_pipe_is_one_line(option, photos, weights, tmp_path, capsys):
+    pipe = tmp_path / "pipe.png"
+    os.mkfifo(pipe)
+    given = {"INPUT": photos / "ax2.png", "--weights": weights, option: pipe}
+    argv = [given.pop("INPUT"), *(word for pair in given.items() for word in pair)]
+    assert smsr(*argv, "-o", tmp_path / "page.html", "--runs", 1) in (1, 2)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"smsr report: error: {pipe}: ")
+    assert "Errno" not in first
+    assert rest in ([], ["smsr report: error: no image could be used, no page was written"])
+
+
+def test_a_model_of_the_package_is_taken_by_name_and_the_variable_heeded(
+    photos, weights, tmp_path, monkeypatch
+):
+    page = tmp_path / "page.html"
+    argv = [photos / "ax2.png", "-o", page, "--runs", 1]
+    assert smsr(*argv, "--model", "rlfn-s") == 0
+    text = page.read_text(encoding="utf-8")
+    assert "MaskedRLFN report" in text
+    assert "weights rlfn-s_x2.safetensors" in text
+    assert "Channel masks" not in text
+    monkeypatch.setenv("SMSR_WEIGHTS", str(weights))
+    assert smsr(*argv) == 0
+    assert f"weights {weights.name}" in page.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("when", ["measure", "write"])

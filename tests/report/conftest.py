@@ -7,7 +7,7 @@ import pytest
 import torch
 from networks import split_channels, tiny_smsr
 
-from smsr_plugin.report.cases import Case
+from smsr_plugin.report.lq_images import LqImage
 from smsr_plugin.report.measurements import Measurements, Subject, measure
 
 
@@ -28,17 +28,17 @@ def subject(net) -> Subject:
 
 
 @pytest.fixture(scope="session")
-def case() -> Case:
+def image() -> LqImage:
     """Return a picture with flat and with detailed regions, and its ground truth."""
     rng = np.random.default_rng(0)
     gt = np.full((40, 56, 3), 90, np.uint8)
     gt[8:32, 20:50] = rng.integers(0, 256, (24, 30, 3))
-    return Case("photo.png", np.ascontiguousarray(gt[::2, ::2]), gt, (20, 28))
+    return LqImage("photo.png", np.ascontiguousarray(gt[::2, ::2]), gt, (20, 28))
 
 
 @pytest.fixture(scope="session")
-def measurements(subject, case) -> Measurements:
-    return measure(subject, case, runs=1)
+def measurements(subject, image) -> Measurements:
+    return measure(subject, image, runs=1)
 
 
 @pytest.fixture(scope="session")

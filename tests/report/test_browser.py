@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from smsr_plugin.report.embedded import exact
 from smsr_plugin.report.page import Context, render
-from smsr_plugin.report.pictures import exact
-from smsr_plugin.report.section import Layer, make_section
+from smsr_plugin.report.section import make_section
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -24,20 +24,35 @@ if not CHROMIUM or not DRIVER:
 
 PHONE, DESKTOP = (360, 740), (1280, 900)
 COLOURS = {"bicubic": (200, 30, 30), "sr": (30, 160, 60), "gt": (40, 60, 200)}
+#: Of the lq image, of a mask, and of the mask over the image in grey.
+LQ, MASK = (210, 120, 60), (253, 231, 37)
+GREY = round(0.2126 * LQ[0] + 0.7152 * LQ[1] + 0.0722 * LQ[2])
+SEEN = {
+    **COLOURS,
+    "lq": LQ,
+    "mask": MASK,
+    "mask over lq": tuple(round(0.6 * part + 0.4 * GREY) for part in MASK),
+}
 
 
 @pytest.fixture(scope="module")
 def page(subject, measurements, tmp_path_factory):
     """Return a page of two images; the first one's pictures are plain colours, told apart."""
-    section = make_section(measurements)
-    layers = tuple(
-        Layer(layer.key, layer.name, exact(np.full((400, 600, 3), colour, np.uint8), layer.key))
-        for layer, colour in zip(section.layers, COLOURS.values(), strict=False)
-    )
-    plain = replace(section, layers=(*layers, section.layers[-1]))
+    section = make_section(measurements, "SMSR")
+
+    def plain(colour, alt):
+        return exact(np.full((400, 600, 3), colour, np.uint8), alt)
+
+    images = [layer for layer in section.layers if not layer.is_mask]
+    layers = [
+        replace(layer, picture=plain(colour, layer.key))
+        for layer, colour in zip(images, COLOURS.values(), strict=True)
+    ]
+    layers += [replace(m, picture=plain(MASK, m.key)) for m in section.layers if m.is_mask]
+    first = replace(section, layers=tuple(layers), lq=plain(LQ, "lq"))
     path = tmp_path_factory.mktemp("page") / "page.html"
-    context = Context.of(subject, "weights.pt", runs=1)
-    path.write_text(render([plain, section], context), encoding="utf-8")
+    context = Context.of(subject, "weights.pt")
+    path.write_text(render([first, section], context), encoding="utf-8")
     return path
 
 
@@ -66,8 +81,11 @@ def show(driver, size, scheme):
     """Emulate a screen of some width and height, and the colours its owner prefers."""
     metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},  # else it scrolls under a click
+    ]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
 
 def find(driver, selector):
@@ -91,9 +109,9 @@ def seen(driver, *shares):
     found = []
     for share in shares:
         pixel = row[int(share * (len(row) - 1))]
-        distances = {key: np.abs(pixel - colour).max() for key, colour in COLOURS.items()}
+        distances = {key: np.abs(pixel - colour).max() for key, colour in SEEN.items()}
         nearest = min(distances, key=distances.__getitem__)
-        assert distances[nearest] < 20, (pixel, share)
+        assert distances[nearest] < 12, (pixel, share)
         found.append(nearest)
     return found
 
@@ -145,6 +163,31 @@ def test_other_versions_can_be_chosen(browser):
     assert seen(browser, 0.1, 0.9) == ["sr", "gt"]
 
 
+def test_masks_lie_over_the_image_or_alone_or_give_way_to_it(browser):
+    veils = find(browser, "[data-veils]")
+    assert not veils.is_displayed()
+    choose(browser, '[data-side="right"]', "block-2")
+    assert veils.is_displayed()
+    assert seen(browser, 0.1, 0.4, 0.6, 0.9) == 2 * ["bicubic"] + 2 * ["mask over lq"]
+    for value, wanted in (("alone", "mask"), ("image", "lq"), ("over", "mask over lq")):
+        find(browser, f'[name="veil-1"][value="{value}"] + span').click()
+        assert seen(browser, 0.4, 0.6) == ["bicubic", wanted]
+    choose(browser, '[data-side="left"]', "blocks")
+    assert seen(browser, 0.1, 0.9) == ["mask over lq"] * 2
+    choose(browser, '[data-side="left"]', "sr")
+    choose(browser, '[data-side="right"]', "gt")
+    assert not veils.is_displayed()
+    assert seen(browser, 0.1, 0.9) == ["sr", "gt"]
+
+
+def test_a_click_on_a_mask_shows_it_under_the_slider(browser):
+    find(browser, 'a[href="#view-1"][data-show="block-1"]').click()
+    assert find(browser, '[data-tag="right"]').text == "block 1"
+    assert seen(browser, 0.1, 0.9) == ["bicubic", "mask over lq"]
+    other = browser.find_elements("css selector", '[data-tag="right"]')[1]
+    assert other.get_attribute("textContent") == "SMSR"  # of the other image
+
+
 def test_zoomed_in_the_picture_scrolls_beneath_the_line(browser):
     choose(browser, "[data-zoom]", "4")
     view = find(browser, ".view")
@@ -173,6 +216,7 @@ def test_a_phone_has_no_sideways_scrolling(browser, scheme):
     show(browser, PHONE, scheme)
     browser.execute_script("for (const d of document.querySelectorAll('details')) d.open = true")
     choose(browser, "[data-zoom]", "4")
+    choose(browser, '[data-side="right"]', "block-1")
     width, scroll = browser.execute_script(
         "const e = document.documentElement; return [e.clientWidth, e.scrollWidth]"
     )

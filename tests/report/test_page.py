@@ -10,11 +10,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from smsr_plugin.report.cases import Case
 from smsr_plugin.report.channels import histogram
+from smsr_plugin.report.lq_images import LqImage
 from smsr_plugin.report.measurements import measure
-from smsr_plugin.report.page import Context, about, count, fixed, giga, ms, percent, render
+from smsr_plugin.report.page import Context, render
+from smsr_plugin.report.rendering import about, count, fixed, giga, ms, percent
 from smsr_plugin.report.section import make_section
+from smsr_plugin.report.speed import PartTimes
+from smsr_plugin.timing import Summary
 
 VOID = {"meta", "img", "input"}
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;{{ 7*7 }}.png"
@@ -54,12 +57,12 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def context(subject):
-    return Context.of(subject, "weights.pt", runs=1)
+    return Context.of(subject, "weights.pt")
 
 
 @pytest.fixture(scope="module")
 def section(measurements):
-    return make_section(measurements)
+    return make_section(measurements, "SMSR")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +72,7 @@ def page(section, context):
 
 def test_the_page_says_what_was_measured(page, measurements, context):
     text = page.text()
-    m = measurements
+    m = measurements.figures
     for value in (
         "photo.png",
         "weights.pt",
@@ -86,14 +89,15 @@ def test_the_page_says_what_was_measured(page, measurements, context):
     shares = histogram(m.zero_shares.important)
     assert f"0.50 … 0.55 {shares[10]:.3f}" in text
     rows = re.findall(r"−4 ([\d.]+) ", text)
-    assert f"{m.curve[1].density:.3f}" in rows
+    assert f"{m.curve.points[1].density:.3f}" in rows
 
 
 def test_the_page_loads_nothing(page):
     for tag, attrs in page.elements:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
             value = attrs.get(name)
-            assert value is None or value.startswith(("data:image/", "#")), (tag, name)
+            here = value is None or value.startswith(("data:image/", "#"))
+            assert here or (tag, name) == ("a", "href")  # which is followed, not loaded
     style = "".join(data for tag, data in page.texts if tag == "style")
     assert "url(" not in style
     assert "@import" not in style
@@ -109,13 +113,12 @@ def test_the_policy_allows_the_pages_own_script_alone(page):
 
 
 def test_pictures_and_charts_have_words_for_those_who_do_not_see_them(page):
-    assert len(page.all("img")) == 4 + 2 + 1 + 4
+    assert len(page.all("img")) == (1 + 3 + 3) + 3 + 4  # slider, masks, detail
     assert all(attrs["alt"] for attrs in page.all("img"))
     charts = [attrs for attrs in page.all("svg") if attrs.get("role") == "img"]
     assert len(charts) == 4 + 2 + 2 * 3 or len(charts) == 4 + 1 + 2 * 3  # without native kernels
     assert all(attrs["aria-label"] for attrs in charts)
-    (slider,) = page.all("input")
-    assert slider["type"] == "range"
+    (slider,) = (attrs for attrs in page.all("input") if attrs["type"] == "range")
     assert slider["aria-label"]
 
 
@@ -123,10 +126,13 @@ def test_links_lead_somewhere_and_ids_are_unique(section, context):
     page = Page(render([section, replace(section, name="other.png"), section], context))
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
-    links = [attrs["href"].removeprefix("#") for attrs in page.all("a")]
-    assert len(links) == 3 + 3 + 2 + 2
-    assert set(links) <= set(ids)
-    assert f"mean {section.density:.2f}" in re.sub(" +", " ", page.text())
+    links = [attrs["href"] for attrs in page.all("a")]
+    inside = [link.removeprefix("#") for link in links if link.startswith("#")]
+    assert set(inside) <= set(ids)
+    assert {f"image-{number}" for number in (1, 2, 3)} | {"overview", "view-3"} < set(inside)
+    assert {name for name in ids if name.startswith("word-")} < set(inside)  # each word is linked
+    assert set(links) - {f"#{name}" for name in ids} == {"https://arxiv.org/abs/2006.09603"}
+    assert f"mean {section.figures.density:.2f}" in re.sub(" +", " ", page.text())
 
 
 def test_names_are_text_whatever_they_hold(section, context):
@@ -138,10 +144,10 @@ def test_names_are_text_whatever_they_hold(section, context):
 
 
 def test_names_in_alternative_texts_are_text_as_well(measurements, context):
-    case = replace(measurements.case, name=HOSTILE)
-    page = Page(render([make_section(replace(measurements, case=case))], context))
+    image = replace(measurements.image, name=HOSTILE, notes=(HOSTILE,))
+    page = Page(render([make_section(replace(measurements, image=image), "SMSR")], context))
     assert any(HOSTILE in attrs["alt"] for attrs in page.all("img"))
-    assert len(page.all("img")) == 11
+    assert len(page.all("img")) == 14
     assert len(page.all("script")) == 1
 
 
@@ -151,7 +157,8 @@ def test_small_and_flat_images_have_a_page(subject, context, size, value):
     lq = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     if value is not None:
         lq[:] = value
-    section = make_section(measure(subject, Case("small.png", lq, None, size), runs=1))
+    image = LqImage("small.png", lq, None, size)
+    section = make_section(measure(subject, image, runs=1), "SMSR")
     text = render([section], context)
     Page(text)
     paths = re.findall(r' d="([^"]*)"', text)
@@ -160,10 +167,29 @@ def test_small_and_flat_images_have_a_page(subject, context, size, value):
 
 
 def test_without_kernels_the_page_says_what_is_missing(section, context):
-    plain = replace(section, parts=None, time_chart=None)
+    plain = replace(section, figures=replace(section.figures, parts=None))
     text = Page(render([plain], replace(context, kernels=None))).text()
     assert "known only where the native kernels run" in text
     assert "plain PyTorch" in text
+
+
+def test_times_that_differ_too_much_are_not_shown(section, context):
+    curve = section.figures.curve
+    wild = tuple(replace(point, times=Summary(7.654, 6.0, 9.0)) for point in curve.points)
+    parts = PartTimes(({"masks": 7.654},) * 2, {"head": 7.654}, Summary(7.654, 6.0, 9.0))
+    figures = replace(section.figures, curve=replace(curve, points=wild, runs=15), parts=parts)
+    page = Page(render([replace(section, figures=figures)] * 2, context))
+    text = page.text()
+    assert "not shown: 15 runs differed by 39 %" in text
+    assert "No times are shown where 15 runs, in turns, differed by more than 10 %" in text
+    assert "The time of each block is not shown: over several runs it differed by 39 %" in text
+    assert "765" not in text
+    steady = tuple(replace(point, times=Summary(7.654, 7.6, 7.7)) for point in curve.points)
+    parts = replace(parts, whole=Summary(7.654, 7.6, 7.7))
+    figures = replace(section.figures, curve=replace(curve, points=steady), parts=parts)
+    text = Page(render([replace(section, figures=figures)], context)).text()
+    assert "time 7654 ms 7654 ms with every pixel" in text
+    assert "not shown" not in text.partition("How it was measured")[0]
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,14 @@
 "use strict";
 
-// A viewer shows two versions of an image, the left one cut off where the slider stands. Zoomed in,
-// the image scrolls beneath the line, so the cut is at the line's place in the image.
+// A viewer shows two versions of an image, each cut off where the slider stands. Zoomed in, the image
+// scrolls beneath the line, so the cut is at the line's place in the image. Masks lie over the lq image.
 for (const viewer of document.querySelectorAll("[data-compare]")) {
   const view = viewer.querySelector(".view");
   const stack = viewer.querySelector(".stack");
+  const base = viewer.querySelector("[data-base]");
   const slider = viewer.querySelector("[data-slider]");
   const zoom = viewer.querySelector("[data-zoom]");
+  const veils = viewer.querySelector("[data-veils]");
   const sides = [...viewer.querySelectorAll("[data-side]")];
   const layers = [...viewer.querySelectorAll("[data-layer]")];
   const name = (side) => side.selectedOptions[0].textContent;
@@ -20,9 +22,13 @@ for (const viewer of document.querySelectorAll("[data-compare]")) {
   function choose() {
     const [left, right] = sides.map((side) => side.value);
     for (const layer of layers) {
-      layer.hidden = layer.dataset.layer !== left && layer.dataset.layer !== right;
-      layer.classList.toggle("cut", layer.dataset.layer === left && left !== right);
+      const key = layer.dataset.layer;
+      layer.hidden = key !== left && key !== right;
+      layer.className = left === right ? "" : key === left ? "cut left" : "cut right";
     }
+    veils.disabled = !layers.some((layer) => !layer.hidden && "mask" in layer.dataset);
+    base.hidden = veils.disabled;
+    stack.dataset.veil = veils.querySelector(":checked").value;
     for (const side of sides) {
       viewer.querySelector(`[data-tag="${side.dataset.side}"]`).textContent = name(side);
     }
@@ -46,7 +52,14 @@ for (const viewer of document.querySelectorAll("[data-compare]")) {
   view.addEventListener("scroll", cut, { passive: true });
   new ResizeObserver(cut).observe(view);
   zoom.addEventListener("change", magnify);
+  veils.addEventListener("change", choose);
   for (const side of sides) side.addEventListener("change", choose);
+  for (const link of document.querySelectorAll(`a[href="#${viewer.id}"]`)) {
+    link.addEventListener("click", () => {
+      sides[1].value = link.dataset.show;
+      choose();
+    });
+  }
   choose(); // a browser may restore what was chosen before a reload
   magnify();
 }

@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from smsr_plugin.images.bicubic import downscale, mod_crop
+from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError, list_images
-from smsr_plugin.images.rgb import read_rgb
+from smsr_plugin.images.pixels import Rgb, eight_bits, over_white
+from smsr_plugin.images.reading import MAX_PIXELS, read_picture
 from smsr_plugin.names import printable
-
-Image = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where an image comes from.
+class LqFile:
+    """Where an lq image comes from.
 
     Attributes:
         path: The image file.
@@ -34,23 +33,25 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Case:
-    """An image to report on.
+class LqImage:
+    """An lq image to report on.
 
     Attributes:
         name: That of its file.
         lq: (H, W, 3) RGB, 0…255.
         gt: (H·s, W·s, 3) RGB, 0…255, or None.
         whole: Height and width of the lq image before its middle was taken.
+        notes: What the file holds that is not in `lq`, each in a few words.
     """
 
     name: str
-    lq: Image
-    gt: Image | None
+    lq: Rgb
+    gt: Rgb | None
     whole: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
 
-def find_sources(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[Source]:
+def find_files(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[LqFile]:
     """List the images of files and folders, in the order given.
 
     Args:
@@ -71,35 +72,50 @@ def find_sources(inputs: Sequence[Path], gt: Path | None, is_gt: bool) -> list[S
         raise DataError(f"{gt}: there is no such file or folder")
     if gt is not None and not gt.is_dir() and len(paths) > 1:
         raise DataError(f"{gt} is one image for {len(paths)}; give a folder of ground truths")
-    return [Source(path, gt, is_gt) for path in paths]
+    return [LqFile(path, gt, is_gt) for path in paths]
 
 
-def load_case(source: Source, upscale: int, max_pixels: int) -> Case:
-    """Read an image and its ground truth.
+def load_lq(file: LqFile, upscale: int, max_pixels: int) -> LqImage:
+    """Read an image and its ground truth, of any kind that is read, as 8-bit RGB.
 
     Args:
-        source: Where they are.
+        file: Where they are.
         upscale: The scale s of the network.
         max_pixels: Of an lq image with more pixels the middle is taken.
 
     Raises:
-        DataError: If a file is no 8-bit image, the ground truth is missing or its size is not
-            that of the image times `upscale` (up to `upscale` − 1 rows and columns more are cut).
-        OSError: If a file cannot be read.
+        DataError: If a file is no image, the ground truth is missing or its size is not that of
+            the image times `upscale` (up to `upscale` − 1 rows and columns more are cut).
     """
-    image, gt = read_rgb(source.path), None
-    if source.is_gt:
+    (image, notes), gt = _read(file.path), None
+    if file.is_gt:
         if min(image.shape[:2]) < upscale:
-            raise DataError(f"{source.path}: too small to be reduced by {upscale}")
+            raise DataError(f"{file.path}: too small to be reduced by {upscale}")
         gt, lq = mod_crop(image, upscale), downscale(image, upscale)
     else:
         lq = image
-        if source.gt is not None:
-            gt = _matching_gt(_gt_file(source.path, source.gt, upscale), lq, upscale)
+        if file.gt is not None:
+            gt = _matching_gt(_gt_file(file.path, file.gt, upscale), lq, upscale)
     rows, columns = _middle(lq.shape[0], lq.shape[1], max_pixels)
     if gt is not None:
         gt = gt[_times(rows, upscale), _times(columns, upscale)]
-    return Case(printable(source.path.name), lq[rows, columns], gt, (lq.shape[0], lq.shape[1]))
+    whole = (lq.shape[0], lq.shape[1])
+    return LqImage(printable(file.path.name), lq[rows, columns], gt, whole, notes)
+
+
+def _read(path: Path) -> tuple[Rgb, tuple[str, ...]]:
+    """Return an image as 8-bit RGB, with notes on what that leaves out."""
+    try:
+        picture = read_picture(path, option=MAX_PIXELS)
+    except ImageError as error:
+        raise DataError(f"{path}: {error}") from error
+    colour, notes = eight_bits(picture.colour), picture.notes
+    if picture.dtype != np.uint8:
+        notes = (*notes, "its 16 bits became 8")
+    if picture.alpha is not None:
+        colour = over_white(colour, eight_bits(picture.alpha))
+        notes = (*notes, "its transparency is laid on white")
+    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3))), notes
 
 
 def _gt_file(path: Path, gt: Path, upscale: int) -> Path:
@@ -114,8 +130,8 @@ def _gt_file(path: Path, gt: Path, upscale: int) -> Path:
     return found[0]
 
 
-def _matching_gt(path: Path, lq: Image, upscale: int) -> Image:
-    gt = read_rgb(path)
+def _matching_gt(path: Path, lq: Rgb, upscale: int) -> Rgb:
+    gt, _ = _read(path)
     expected = tuple(side * upscale for side in lq.shape[:2])
     if tuple(side - side % upscale for side in gt.shape[:2]) != expected:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
@@ -25,8 +25,8 @@ THUMBNAIL = (144, 96)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image for the page.
+class Embedded:
+    """An image as the page holds it.
 
     Attributes:
         uri: Its data URI.
@@ -42,38 +42,37 @@ class Picture:
     top: float | None = None
 
 
-def exact(image: NDArray[np.uint8], alt: str) -> Picture:
+def exact(image: NDArray[np.uint8], alt: str) -> Embedded:
     """Embed an image (H, W, 3) RGB without loss."""
-    return _picture(Image.fromarray(image), alt, LOSSLESS)
+    return _embedded(Image.fromarray(image), alt, LOSSLESS)
 
 
-def overlay(image: NDArray[np.uint8], alt: str) -> Picture:
+def overlay(image: NDArray[np.uint8], alt: str) -> Embedded:
     """Embed an image (H, W, 3) RGB in few bytes."""
-    return _picture(Image.fromarray(image), alt, LOSSY)
+    return _embedded(Image.fromarray(image), alt, LOSSY)
 
 
-def thumbnail(image: NDArray[np.uint8], alt: str) -> Picture:
+def thumbnail(image: NDArray[np.uint8], alt: str) -> Embedded:
     """Embed a small version of an image (H, W, 3) RGB."""
     small = Image.fromarray(image)
     small.thumbnail(THUMBNAIL)
-    return _picture(small, alt, LOSSY)
+    return _embedded(small, alt, LOSSY)
 
 
-def grey(y: Luma, alt: str) -> Picture:
+def grey(y: Luma, alt: str) -> Embedded:
     """Embed a luminance (H, W), in 0…255."""
-    return _picture(Image.fromarray(np.rint(y).clip(0, 255).astype(np.uint8)), alt, LOSSY)
+    return _embedded(Image.fromarray(np.rint(y).clip(0, 255).astype(np.uint8)), alt, LOSSY)
 
 
-def heat_map(values: Luma, alt: str) -> Picture:
+def heat_map(values: Luma, alt: str) -> Embedded:
     """Embed non-negative values (H, W) in viridis, the colours of the masks."""
     top = float(np.quantile(values, SHOWN)) or float(values.max()) or 1.0
     shares = np.rint(np.minimum(values / top, 1) * 255).astype(np.uint8)
-    picture = overlay(viridis(shares), alt)
-    return Picture(picture.uri, picture.width, picture.height, alt, top)
+    return replace(overlay(viridis(shares), alt), top=top)
 
 
-def _picture(image: Image.Image, alt: str, options: dict[str, int | bool]) -> Picture:
+def _embedded(image: Image.Image, alt: str, options: dict[str, int | bool]) -> Embedded:
     stream, kind = BytesIO(), "webp" if max(image.size) <= MAX_SIDE else "png"
     image.save(stream, kind, **(options if kind == "webp" else {}))
     content = base64.b64encode(stream.getvalue()).decode("ascii")
-    return Picture(f"data:image/{kind};base64,{content}", image.width, image.height, alt)
+    return Embedded(f"data:image/{kind};base64,{content}", image.width, image.height, alt)
