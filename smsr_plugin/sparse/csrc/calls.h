@@ -22,6 +22,13 @@ inline const Kernels& kernels_named(const Optional<std::string>& isa) {
   throw py::value_error("this processor has no kernels named " + *isa);
 }
 
+// Weights in float32 or, for products in bfloat16, as the bits of pairs.
+inline bool are_half(const py::array& weights, const Kernels& kernels) {
+  const bool half = holds_halves(weights, "weights");
+  require(!half || kernels.mixed, std::string("there are no bfloat16 products for ") + kernels.name);
+  return half;
+}
+
 template <class Parameters>
 struct Call {
   void (*kernel)(const Parameters&, int, int, float*);

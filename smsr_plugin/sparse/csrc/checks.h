@@ -58,6 +58,16 @@ inline void require_shape(const py::array& array, const std::vector<int64_t>& sh
   require_aligned(array, name);
 }
 
+// `shape` of float32 weights, (..., depth, 16), as it is with pairs: (..., depth / 2, 16, 2).
+inline void require_weights(const py::array& weights, std::vector<int64_t> shape, bool half,
+                            const char* name) {
+  if (half) {
+    shape[shape.size() - 2] /= 2;
+    shape.push_back(2);
+  }
+  require_shape(weights, shape, name);
+}
+
 inline Geometry geometry_of(int height, int width) {
   require(height > 0 && width > 0, "height and width must be positive, got " +
                                        std::to_string(height) + " and " + std::to_string(width));

@@ -20,6 +20,7 @@ namespace avx2 { extern const FloatKernels kernels; }
 namespace avx512 { extern const FloatKernels kernels; }
 namespace avx512_bf16 {
 extern const MixedKernels mixed;
+extern const HalfTileKernels half_tiles;
 void half_rows(const HalfRows&, int, int, float*);
 }
 namespace amx { void half_rows(const HalfRows&, int, int, float*); }
@@ -27,14 +28,15 @@ namespace amx { void half_rows(const HalfRows&, int, int, float*); }
 
 namespace {
 
-constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr, nullptr};
+constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr, nullptr, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr, nullptr};
-constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr, nullptr};
+constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr, nullptr, nullptr};
+constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr, nullptr, nullptr};
 constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::mixed,
-                                 avx512_bf16::half_rows};
-constexpr Kernels kAmx = {"amx", &avx512::kernels, &avx512_bf16::mixed, amx::half_rows};
+                                 &avx512_bf16::half_tiles, avx512_bf16::half_rows};
+constexpr Kernels kAmx = {"amx", &avx512::kernels, &avx512_bf16::mixed, &avx512_bf16::half_tiles,
+                          amx::half_rows};
 
 bool has_avx512_bf16() {
   unsigned a, b, c, d;

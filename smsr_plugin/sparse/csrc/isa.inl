@@ -12,12 +12,13 @@ namespace SMSR_ISA_NAME {
 #include "rows.inl"
 #include "compose.inl"
 #include "strided.inl"
+#include "maximum.inl"
 #include "attend.inl"
 #include "details.inl"
 
 extern const FloatKernels kernels = {
     winograd<FloatProduct, FloatFeatures>, rows<FloatProduct, FloatFeatures>,
-    compose, strided, maximum, attend, details,
+    compose, strided<FloatProduct>, maximum, attend<FloatProduct, FloatGate>, details,
 };
 
 }  // namespace SMSR_ISA_NAME

@@ -77,7 +77,7 @@ struct Winograd {
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
   const uint8_t* activity_in;  // the others only where the pixel is not kInactive; or null
-  const float* rest;           // what is read of the others there, k floats; null for zeros
+  const void* rest;            // what is read of the others there, k of the kind of `in`; null: zeros
   const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16;
                                // of each whole line of bfloat16 even channels first, then odd ones
   int n;                       // output channels, multiple of kLine
@@ -133,10 +133,10 @@ struct Compose {
 // 3x3 convolution of stride 2: output (y, x) sees the input from (2y - padding, 2x - padding) on.
 struct Strided {
   Geometry in_geometry, out_geometry;
-  const float* in;
-  int64_t in_line;
+  const void* in;              // floats or bfloat16, from the first channel that is seen
+  int64_t in_line;             // elements from one line to the next
   int k;                       // input channels
-  const float* weights;        // [n / 16][9 k][16]
+  const void* weights;         // [n / 16][9 k][16] floats, or [n / 16][9 k / 2][16][2] bfloat16
   int n;                       // output channels, multiple of kLine
   int padding;                 // 0 or 1
   const float* bias;           // or null
@@ -163,20 +163,20 @@ struct Resampling {
   const float* share;
 };
 
-// out[p] = x[p] / (1 + exp(-gate[p])), gate = row(p) W + the coarse plane, resampled, at every pixel.
+// out[p] = x[p] / (1 + 2^gate[p]), gate = row(p) W + the coarse plane, resampled, at every pixel.
 struct Attend {
   Geometry geometry, coarse_geometry;
-  const float* x;
+  const void* x;               // floats or bfloat16, as row and out are
   int64_t x_line;
-  const float* row;
+  const void* row;             // from the first channel that is seen
   int64_t row_line;
   int k;                       // channels of row
-  const float* weights;        // [n / 16][k][16]
-  int n;                       // multiple of kLine
+  const void* weights;         // [n / 16][k][16] floats, or [n / 16][k / 2][16][2] bfloat16
+  int n;                       // multiple of kLine; in bfloat16 the last line may be zero beyond it
   const float* coarse;         // n channels
   int64_t coarse_line;
   Resampling down, across;     // rows, columns
-  float* out;
+  void* out;
   int64_t out_line;
   bool streams;                // as in Store
 };
@@ -269,11 +269,18 @@ struct MixedKernels {
   Kernel<Rows> rows_to_halves;  // of floats, products in float32, stored in bfloat16
 };
 
+// Of masks at tiles, those that read features in bfloat16.
+struct HalfTileKernels {
+  Kernel<Strided> strided;     // stores floats
+  Kernel<Attend> attend;
+};
+
 // The kernels that one instruction set runs.
 struct Kernels {
   const char* name;
   const FloatKernels* floats;
   const MixedKernels* mixed;   // or null
+  const HalfTileKernels* half_tiles;  // or null
   Kernel<HalfRows> half_rows;  // or null
 };
 

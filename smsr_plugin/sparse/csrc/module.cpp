@@ -18,23 +18,6 @@
 namespace smsr {
 namespace {
 
-// Weights in float32 or, for products in bfloat16, as the bits of pairs.
-bool are_half(const py::array& weights, const Kernels& kernels) {
-  const bool half = holds_halves(weights, "weights");
-  require(!half || kernels.mixed, std::string("there are no bfloat16 products for ") + kernels.name);
-  return half;
-}
-
-// `shape` of float32 weights, (..., depth, 16), as it is with pairs: (..., depth / 2, 16, 2).
-void require_weights(const py::array& weights, std::vector<int64_t> shape, bool half,
-                     const char* name) {
-  if (half) {
-    shape[shape.size() - 2] /= 2;
-    shape.push_back(2);
-  }
-  require_shape(weights, shape, name);
-}
-
 // Adds up the channel sums of the work items, always in the same order.
 py::object reduced(const std::vector<double>& partial, int items, int n, bool wanted) {
   if (!wanted) return py::none();
@@ -104,7 +87,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
                          const py::array& weights, py::array& out, const Optional<Floats>& bias,
                          const Optional<py::array>& residual, bool relu, bool pool,
                          Optional<PooledTuple> pooled, const Optional<Bytes>& activity_in,
-                         int k_dense, const Optional<Floats>& rest,
+                         int k_dense, const Optional<py::array>& rest,
                          const Optional<Bytes>& activity_out, int stored, bool sums, float slope,
                          bool residual_last, int threads, const Optional<std::string>& isa) {
   Winograd p{};
@@ -136,8 +119,11 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
   p.k_dense = k_dense;
   p.weights = weights.data();
   p.activity_in = activity_of(activity_in, g);
-  p.rest = vector_of(rest, p.k, "rest");
-  require(!p.rest || !half_in, "rest is for features in float32");
+  if (rest) {
+    require(holds_halves(*rest, "rest") == half_in, "rest must be of the dtype of x");
+    require_shape(*rest, {p.k}, "rest");
+    p.rest = rest->data();
+  }
   if (pool) {
     require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
     require(!activity_out && !sums, "pooling takes neither a mask nor sums");

@@ -1,27 +1,29 @@
-// What small maps are made with: a convolution of stride 2, and the largest values of squares.
-// A work item is a row of the output.
+// A convolution of stride 2, stored in float32. A work item is a row of the output.
 
-template <int Rows, int Panels>
+template <class Product, int Rows, int Panels>
 SMSR_INLINE void strided_group(const Strided& p, int y, int x, int count, int panel) {
+  using Element = typename Product::Element;
+  constexpr int line_length = kLineOf<Element>;
   const Geometry& g = p.in_geometry;
-  const float* a[Rows];  // of the last pixel again where fewer are left
+  const Element* a[Rows];  // of the last pixel again where fewer are left
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
-    a[r] = p.in + g.index(2 * y - p.padding,
-                          2 * (x + (r < count ? r : count - 1)) - p.padding) * kLine;
+    a[r] = static_cast<const Element*>(p.in) +
+           g.index(2 * y - p.padding, 2 * (x + (r < count ? r : count - 1)) - p.padding) *
+               line_length;
   if (y + 1 < p.out_geometry.height)  // the two rows that the next row of the output sees first
     for (int r = 0; r < Rows; ++r)
       for (int64_t at = 3; at < 5; ++at)
-        for (int dx = 0; dx < 2; ++dx) __builtin_prefetch(a[r] + (at * g.stride() + dx) * kLine);
+        for (int dx = 0; dx < 2; ++dx) __builtin_prefetch(a[r] + (at * g.stride() + dx) * line_length);
   const int64_t depth = int64_t(9) * p.k * kLine;
-  const float* w = p.weights + panel * depth;
+  const Element* w = static_cast<const Element*>(p.weights) + panel * depth;
   Vec acc[Rows][Panels * kVecs] = {};
   for (int dy = 0; dy < 3; ++dy)
     for (int dx = 0; dx < 3; ++dx) {
-      int64_t at = (dy * g.stride() + dx) * kLine;
-      for (int left = p.k; left > 0; left -= kLine, at += p.in_line) {
-        const int k = left < kLine ? left : kLine;
-        FloatProduct::multiply<Rows, Panels>(acc, a, w, depth, k, at);
+      int64_t at = (dy * g.stride() + dx) * line_length;
+      for (int left = p.k; left > 0; left -= line_length, at += p.in_line) {
+        const int k = left < line_length ? left : line_length;
+        Product::template multiply<Rows, Panels>(acc, a, w, depth, k, at);
         w += int64_t(k) * kLine;
       }
     }
@@ -36,6 +38,7 @@ SMSR_INLINE void strided_group(const Strided& p, int y, int x, int count, int pa
   }
 }
 
+template <class Product>
 void strided(const Strided& p, int first, int last, float*) {
   const int width = p.out_geometry.width;
   for (int y = first; y < last; ++y)
@@ -43,24 +46,8 @@ void strided(const Strided& p, int first, int last, float*) {
       constexpr int R = decltype(rows)::value;
       for (int x = 0; x < width; x += R)
         for_panels<R>(p.n / kLine, [&](int panel, auto panels) {
-          strided_group<R, decltype(panels)::value>(p, y, x, width - x < R ? width - x : R, panel);
+          strided_group<Product, R, decltype(panels)::value>(
+              p, y, x, width - x < R ? width - x : R, panel);
         });
     });
-}
-
-void maximum(const Maximum& p, int first, int last, float*) {
-  const Geometry& g = p.in_geometry;
-  for (int y = first; y < last; ++y)
-    for (int x = 0; x < p.out_geometry.width; ++x)
-      for (int c = 0; c < p.lines * kLine; c += SMSR_LANES) {
-        const float* const from = p.in + channel_at(c, p.in_line) +
-                                  g.index(y * p.step, x * p.step) * kLine;
-        Vec most = load(from);
-        for (int dy = 0; dy < p.side; ++dy)
-          for (int dx = 0; dx < p.side; ++dx) {
-            const Vec v = load(from + (dy * g.stride() + dx) * kLine);
-            most = v <= most ? most : v;  // NaN stays, unless another value follows
-          }
-        store(p.out + channel_at(c, p.out_line) + p.out_geometry.index(y, x) * kLine, most);
-      }
 }

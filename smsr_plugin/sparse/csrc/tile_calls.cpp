@@ -22,13 +22,38 @@ Geometry geometry_of(const Size& size) {
   return smsr::geometry_of(std::get<0>(size), std::get<1>(size));
 }
 
-void call_strided(const Size& size, const Floats& in, const Floats& weights, const Size& out_size,
-                  Floats& out, int padding, const Optional<Floats>& bias, bool relu, int threads,
+// What is seen of a plane from a channel on: of one line, or of whole lines.
+const void* channels_of(const py::array& plane, const Geometry& g, int first, int k,
+                        const char* name) {
+  const int channels = plane_channels(plane, g, name);
+  const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
+  require(first >= 0 && first <= channels - k,
+          std::string(name) + " has fewer channels than the weights have inputs");
+  require(first % line == 0 || first % line <= line - k,
+          std::string(name) + " must be seen from the beginning of a line, or within one");
+  return static_cast<const char*>(plane.data()) +
+         (first / line * line_of(plane) + first % line) * plane.itemsize();
+}
+
+// Inputs of weights (panels, depth, 16), or of pairs.
+int depth_of(const py::array& weights, bool half) {
+  require(weights.ndim() == (half ? 4 : 3),
+          half ? "weights of pairs must have four dimensions" : "weights must have three dimensions");
+  require(weights.shape(1) > 0 && weights.shape(1) <= 9 * kMaxChannels,
+          "weights have too few or too many inputs");
+  return int(weights.shape(1)) * (half ? 2 : 1);
+}
+
+void call_strided(const Size& size, const py::array& in, const py::array& weights,
+                  const Size& out_size, Floats& out, int padding, int first,
+                  const Optional<Floats>& bias, bool relu, int threads,
                   const Optional<std::string>& isa) {
   Strided p{};
   p.in_geometry = geometry_of(size);
   p.out_geometry = geometry_of(out_size);
   require_threads(threads);
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(weights, kernels);
   require(padding == 0 || padding == 1, "padding must be 0 or 1");
   const Geometry &i = p.in_geometry, &o = p.out_geometry;
   // The last pixel that is seen may lie in the border.
@@ -36,15 +61,14 @@ void call_strided(const Size& size, const Floats& in, const Floats& weights, con
               2 * (o.width - 1) + 2 - padding < i.width + padding,
           "the output is too large for the input");
   p.padding = padding;
-  require(weights.ndim() == 3, "weights must have three dimensions");
-  require(weights.shape(1) > 0 && weights.shape(1) % 9 == 0,
-          "weights must have nine taps of some inputs");
-  p.k = int(weights.shape(1) / 9);
+  const int depth = depth_of(weights, half);
+  require(depth % (half ? 18 : 9) == 0, "weights must have nine taps of some inputs");
+  p.k = depth / 9;
   p.n = padded_channels(weights.shape(0));
-  require_shape(weights, {p.n / kLine, 9 * p.k, kLine}, "weights");
+  require_weights(weights, {p.n / kLine, depth, kLine}, half, "weights");
   p.weights = weights.data();
-  require(plane_channels(in, i, "in") >= p.k, "in has fewer channels than the weights have inputs");
-  p.in = in.data();
+  require(holds_halves(in, "x") == half, "weights must be of the dtype of x");
+  p.in = channels_of(in, i, first, p.k, "in");
   p.in_line = line_of(in);
   require(plane_channels(out, o, "out") >= p.n,
           "out has fewer channels than the weights have outputs");
@@ -53,7 +77,7 @@ void call_strided(const Size& size, const Floats& in, const Floats& weights, con
   p.out_line = line_of(out);
   p.bias = vector_of(bias, p.n, "bias");
   p.relu = relu;
-  run(kernels_named(isa).floats->strided, p, o.height, 1, threads, 0);
+  run(half ? kernels.half_tiles->strided : kernels.floats->strided, p, o.height, 1, threads, 0);
 }
 
 void call_maximum(const Size& size, const Floats& in, int side, int step, const Size& out_size,
@@ -88,30 +112,36 @@ Resampling resampling_of(const ResamplingTuple& tuple, int from, int to, const c
   return {low.data(), high.data(), share.data()};
 }
 
-void call_attend(const Size& size, const Floats& x, const Floats& row, const Floats& weights,
-                 const Size& coarse_size, const Floats& coarse, const ResamplingTuple& down,
-                 const ResamplingTuple& across, Floats& out, int threads,
-                 const Optional<std::string>& isa) {
+void call_attend(const Size& size, const py::array& x, const py::array& row,
+                 const py::array& weights, const Size& coarse_size, const Floats& coarse,
+                 const ResamplingTuple& down, const ResamplingTuple& across, py::array& out, int first,
+                 int threads, const Optional<std::string>& isa) {
   Attend p{};
   const Geometry& g = p.geometry = geometry_of(size);
   p.coarse_geometry = geometry_of(coarse_size);
   require_threads(threads);
-  require(weights.ndim() == 3 && weights.shape(1) > 0 && weights.shape(1) <= kMaxChannels,
-          "weights must have three dimensions");
-  p.k = int(weights.shape(1));
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(weights, kernels);
+  p.k = depth_of(weights, half);
   p.n = padded_channels(weights.shape(0));
-  require_shape(weights, {p.n / kLine, p.k, kLine}, "weights");
-  require(plane_channels(row, g, "row") >= p.k, "row has fewer channels than the weights have inputs");
+  require_weights(weights, {p.n / kLine, p.k, kLine}, half, "weights");
+  require(holds_halves(x, "x") == half && holds_halves(row, "row") == half &&
+              holds_halves(out, "out") == half,
+          "x, row and out must be of the dtype of the weights");
   require(plane_channels(x, g, "x") >= p.n && plane_channels(out, g, "out") >= p.n &&
               plane_channels(coarse, p.coarse_geometry, "coarse") >= p.n,
           "a plane has fewer channels than the weights have outputs");
-  require_apart(out, row, "row");
   require_apart(out, coarse, "coarse");
   if (x.data() != out.data()) require_apart(out, x, "x");
   p.x = x.data();
   p.x_line = line_of(x);
-  p.row = row.data();
+  p.row = channels_of(row, g, first, p.k, "row");
   p.row_line = line_of(row);
+  // A pixel's row may lie in the last line that is written there, since it is read before.
+  if (row.data() == out.data())
+    require(first >= p.n, "row must lie behind the channels that are written");
+  else
+    require_apart(out, row, "row");
   p.weights = weights.data();
   p.coarse = coarse.data();
   p.coarse_line = line_of(coarse);
@@ -120,7 +150,7 @@ void call_attend(const Size& size, const Floats& x, const Floats& row, const Flo
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, x.data());
-  run(kernels_named(isa).floats->attend, p, g.height, 1, threads,
+  run(half ? kernels.half_tiles->attend : kernels.floats->attend, p, g.height, 1, threads,
       int64_t(p.coarse_geometry.width) * p.n);
 }
 
@@ -148,7 +178,7 @@ void call_details(const Floats& lq, float levels, Floats& out, int threads,
 void add_tile_calls(py::module_& m) {
   using py::arg;
   m.def("strided", call_strided, arg("size"), arg("x").noconvert(), arg("weights").noconvert(),
-        arg("out_size"), arg("out").noconvert(), py::kw_only(), arg("padding"),
+        arg("out_size"), arg("out").noconvert(), py::kw_only(), arg("padding"), arg("first") = 0,
         arg("bias").noconvert() = py::none(), arg("relu") = false, arg("threads") = 1,
         arg("isa") = py::none(), "3x3 convolution of stride 2.");
   m.def("maximum", call_maximum, arg("size"), arg("x").noconvert(), arg("side"), arg("step"),
@@ -156,9 +186,9 @@ void add_tile_calls(py::module_& m) {
         arg("isa") = py::none(), "Largest values of squares of pixels.");
   m.def("attend", call_attend, arg("size"), arg("x").noconvert(), arg("row").noconvert(),
         arg("weights").noconvert(), arg("coarse_size"), arg("coarse").noconvert(), arg("down"),
-        arg("across"), arg("out").noconvert(), py::kw_only(), arg("threads") = 1,
+        arg("across"), arg("out").noconvert(), py::kw_only(), arg("first") = 0, arg("threads") = 1,
         arg("isa") = py::none(),
-        "Scales a plane by the sigmoid of products over another's rows plus a resampled one.");
+        "Scales a plane by 1 / (1 + 2^gate), gate being products over rows plus a resampled plane.");
   m.def("details", call_details, arg("lq").noconvert(), arg("levels"), arg("out").noconvert(),
         py::kw_only(), arg("threads") = 1, arg("isa") = py::none(),
         "How far the pixels of an image lie from their surroundings, as logarithms.");

@@ -82,7 +82,7 @@ SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::
       }
   }
   const auto* const plane = static_cast<const Element*>(p.in);
-  const auto* const rests = reinterpret_cast<const Element*>(p.rest);  // null but for floats
+  const auto* const rests = static_cast<const Element*>(p.rest);
   for (int c = 0; c < p.k; c += Features::kStep) {
     const bool masked = p.activity_in && !every && c >= p.k_dense;
     const Element* const line = plane + channel_at<Element>(c, p.in_line);

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-from numpy.typing import NDArray
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import Blend, MaskedConv
 from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
@@ -27,7 +25,7 @@ class ActiveConv:
         step: MaskedConv[Array],
         rest: Array | None,
         sparse: bool,
-        pack: Callable[[Array], NDArray[Any]],
+        arithmetic: Arithmetic,
     ) -> None:
         """Pack the weights.
 
@@ -35,11 +33,14 @@ class ActiveConv:
             step: What is computed.
             rest: The constants of its input.
             sparse: Whether the input exists at important pixels only.
-            pack: The `tile_weights` of an arithmetic.
+            arithmetic: Of the planes.
         """
-        self.weights, self.slope, self.sparse = pack(step.weight), step.slope, sparse
+        tiles, constants = arithmetic.tile_weights, arithmetic.constants
+        assert tiles is not None  # else it is no arithmetic for such steps
+        assert constants is not None
+        self.weights, self.slope, self.sparse = tiles(step.weight), step.slope, sparse
         self.bias = None if step.bias is None else packing.vector(step.bias)
-        self.rest = None if rest is None else packing.vector(rest)
+        self.rest = None if rest is None else constants(rest)
         self.channels = len(step.weight)
 
     def __call__(

@@ -1,7 +1,7 @@
 """What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
 
-Four modules offer it: `float32`, `bfloat16_tiles` (its kernels in bfloat16), `mixed` (features in
-float32, products in bfloat16) and `bfloat16` (at runs).
+Three modules offer it: `float32`, `bfloat16_tiles` (its kernels in bfloat16) and `bfloat16` (at
+runs). `mixed` is what the second shares with features in float32.
 Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Step
-from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32, mixed
+from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
@@ -114,6 +114,16 @@ class Arithmetic(Protocol):
         """Packs the (K, N) weights of planes for rows of pixels; None where `tile_weights` is."""
         ...
 
+    @property
+    def tap_weights(self) -> Callable[[Array], NDArray[Any]] | None:
+        """Packs a (N, K, 3, 3) kernel for nine rows each, K even; None where `tile_weights` is."""
+        ...
+
+    @property
+    def constants(self) -> Callable[[Array], NDArray[Any]] | None:
+        """Packs (K,) values of a pixel as planes hold them; None where `tile_weights` is."""
+        ...
+
     def plane(self, planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
         """Return a plane of features."""
         ...
@@ -147,6 +157,6 @@ def arithmetic_for(precision: str, kernels: Kernels, steps: Sequence[Step[Any]] 
     """
     if precision == "float32":
         return float32
-    if any(map(is_at_tiles, steps)):
-        return mixed
-    return bfloat16 if kernels.isa() == "amx" else bfloat16_tiles
+    if kernels.isa() == "amx" and not any(map(is_at_tiles, steps)):
+        return bfloat16
+    return bfloat16_tiles

@@ -14,7 +14,7 @@ from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_runs, 
 
 ITEMSIZE = 2
 #: There are no chains: a run at a time is computed, not a row; and nothing for tiles or rows.
-chain_weights = tile_weights = row_weights = None
+chain_weights = tile_weights = row_weights = tap_weights = constants = None
 
 
 def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:

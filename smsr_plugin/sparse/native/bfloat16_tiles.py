@@ -14,13 +14,12 @@ from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
 from smsr_plugin.sparse.native.planes import Plane, Planes
 
 ITEMSIZE = 2
-#: Steps of masks at tiles are not offered.
-tile_weights = row_weights = None
 #: The image itself is multiplied in float32.
 ImageConv = float32.ImageConv
 
 #: Products of rows are those of features in float32, once these are rounded.
-chain_weights, Fuse, MapProduct = mixed.chain_weights, mixed.Fuse, mixed.MapProduct
+chain_weights, row_weights = mixed.chain_weights, mixed.row_weights
+Fuse, MapProduct = mixed.Fuse, mixed.MapProduct
 
 
 def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
@@ -42,6 +41,14 @@ def taps(kernel: Array) -> Halves:
 def wide_winograd(kernel: Array) -> Floats:
     """Transform and pack a (N, K, 3, 3) kernel for products in float32."""
     return packing.split_lines(packing.winograd(kernel))
+
+
+tile_weights, tap_weights = winograd, taps
+
+
+def constants(values: Array) -> Halves:
+    """Pack the values of a pixel."""
+    return packing.half(packing.vector(values))
 
 
 class MapConv(float32.MapConv):

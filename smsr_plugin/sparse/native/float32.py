@@ -34,6 +34,16 @@ def tile_weights(kernel: Array) -> NDArray[Any]:
     return packing.winograd(kernel)
 
 
+def tap_weights(kernel: Array) -> NDArray[Any]:
+    """Pack a (N, K, 3, 3) kernel for the rows of nine pixels."""
+    return packing.taps(kernel)
+
+
+def constants(values: Array) -> NDArray[Any]:
+    """Pack the values of a pixel."""
+    return packing.vector(values)
+
+
 def row_weights(weights: Sequence[Array]) -> NDArray[Any]:
     """Pack (K, N) weights, one below the other, for rows."""
     return packing.product(np.concatenate(weights))

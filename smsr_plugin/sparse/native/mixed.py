@@ -1,6 +1,6 @@
-"""The operations of `float32` with products in bfloat16: features stay float32.
+"""The operations of `float32` with products in bfloat16, whatever features are kept in.
 
-For networks with masks at tiles, some of whose steps read features in float32.
+`bfloat16_tiles` takes its products over rows from here.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from smsr_plugin.sparse.native.blend import ListedProduct, NativeBlend, with_squ
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.kernels import Bytes
 from smsr_plugin.sparse.native.local_attention import NativeLocalAttention
-from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
+from smsr_plugin.sparse.native.operation import FEATURES, FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.run import all_pixels
 from smsr_plugin.sparse.native.slots import Access, Wanted
@@ -45,8 +45,7 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
     """Return the operation of a masked convolution at tiles."""
     x = context.program.planes[step.x]
     rest = context.rests.get(step.x)
-    assert context.arithmetic.tile_weights is not None  # else it is no arithmetic for such steps
-    conv = ActiveConv(step, rest, x.dense < x.channels, context.arithmetic.tile_weights)
+    conv = ActiveConv(step, rest, x.dense < x.channels, context.arithmetic)
     residual = context.residuals.get(step.out)
 
     def compute(image: Image) -> None:
@@ -66,7 +65,7 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
 def blend(context: Context, step: Blend[Array]) -> Operation:
     """Return the operation of a blend; what an attention squeezes of it is made with it."""
     tiles, rows = context.arithmetic.tile_weights, context.arithmetic.row_weights
-    assert tiles is not None  # as above
+    assert tiles is not None  # else it is no arithmetic for such steps
     assert rows is not None
     # Where a plane was added to another one as that was made, their sum is there.
     xs = step.xs[1:] if step.xs[-1] in context.residuals else step.xs
@@ -76,7 +75,7 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
     )
     narrow = None
     if step.narrow is not None:
-        narrow = Wanted(f"/narrow {step.out}", len(step.narrow.conv), FLOATS)
+        narrow = Wanted(f"/narrow {step.out}", len(step.narrow.conv), FEATURES)
 
     def compute(image: Image) -> None:
         native(
@@ -95,23 +94,21 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
 
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
     """Return the operation of an attention."""
-    attention = NativeLocalAttention(step)
-    lines = packing.padded(len(step.excite)) // packing.LINE
+    attention = NativeLocalAttention(step, context.arithmetic)
     rows = context.arithmetic.row_weights
     assert rows is not None  # as above
-    squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FLOATS)
+    squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FEATURES)
     if step.x not in context.squeezed:
         squeeze = ListedProduct([step.squeeze.T], step.squeeze_bias, rows)
 
     def compute(image: Image) -> None:
         run, x = image.run, image.plane(step.x)
         if squeeze is None:
-            a = x.values[lines:]
+            a, first = x, packing.padded(len(step.excite))
         else:
-            own = image.plane(squeezed.name)
-            squeeze(run, all_pixels(*run.size), [x], own)
-            a = own.values
-        attention(run, x, a, image.plane(step.out))
+            a, first = image.plane(squeezed.name), 0
+            squeeze(run, all_pixels(*run.size), [x], a)
+        attention(run, x, a, first, image.plane(step.out))
 
     out = context.wanted(step.out)
     in_place = step.x if context.wanted(step.x).kind == out.kind else None

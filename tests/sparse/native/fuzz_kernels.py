@@ -95,7 +95,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "stored": rng.choice([1, 2]),
             "k_dense": rng.choice([0, 16]),
             "pool": rng.random() < 0.2,
-            "rest": rng.choice([None, None, np.zeros(16, np.float32)]),
+            "rest": rng.choice([None, None, np.zeros(16, dtype)]),
         }
     elif name == "rows":
         count = rng.randrange(4)
@@ -167,21 +167,25 @@ def at_tiles(rng: random.Random, name: str, size: tuple[int, int], n: int) -> di
             "out": plane(rng, size),
         }
     padding = rng.choice([0, 1])
-    given: dict[str, Any] = {"size": size, "x": plane(rng, size)}
+    half = name != "maximum" and rng.random() < 0.5
+    dtype = np.uint16 if half else np.float32
+    given: dict[str, Any] = {"size": size, "x": plane(rng, size, dtype)}
     small = tuple(max(1, (side + 2 * padding - 1) // 2) for side in size)
     if name == "strided":
-        given |= {"weights": np.zeros((n, 9 * rng.choice([1, 16, 32]), 16), np.float32)}
+        given |= {"weights": weights(rng, (n, 9 * rng.choice([2, 16, 32]), 16), half)}
+        given |= {"first": rng.choice([0, 0, 16])}
         given |= {"out_size": small, "out": plane(rng, small), "padding": padding}
     elif name == "maximum":
         given |= {"side": rng.choice([1, 2, 3]), "step": rng.choice([1, 2, 3])}
         given |= {"out_size": small, "out": plane(rng, small)}
     else:
         given |= {
-            "row": plane(rng, size),
-            "weights": np.zeros((n, rng.choice([1, 16]), 16), np.float32),
+            "row": rng.choice([given["x"], plane(rng, size, dtype)]),
+            "first": rng.choice([0, 0, 16, 32]),
+            "weights": weights(rng, (n, rng.choice([2, 16]), 16), half),
             "coarse_size": small,
             "coarse": plane(rng, small),
-            "out": rng.choice([given["x"], plane(rng, size)]),
+            "out": rng.choice([given["x"], plane(rng, size, dtype)]),
         }
         for key, side, most in zip(("down", "across"), size, small, strict=True):
             low, high = (

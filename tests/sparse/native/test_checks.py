@@ -210,6 +210,8 @@ def half_inputs(function):
     return {"sources": [source(half_plane())]}
 
 
+X = plane()
+HALF_STRIDED = {"x": half_plane(), "weights": np.zeros((1, 72, 16, 2), np.uint16)}
 HALF_WINOGRAD = {"weights": np.zeros((36, 1, 8, 16, 2), np.uint16)}
 HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
 
@@ -223,7 +225,20 @@ HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ("winograd", HALF_WINOGRAD | {"out": half_plane()}, "out must hold float32"),
         ("winograd", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
         ("winograd", HALF_WINOGRAD | {"residual": half_plane()}, "dtype of out"),
-        ("winograd", {"x": half_plane(), "rest": np.zeros(16, np.float32)}, "rest is for features"),
+        (
+            "winograd",
+            {"x": half_plane(), "rest": np.zeros(16, np.float32)},
+            "rest must be of the dtype of x",
+        ),
+        ("strided", {"x": half_plane()}, "weights must be of the dtype of x"),
+        ("strided", {"weights": np.zeros((1, 72, 16, 2), np.uint16)}, "dtype of x"),
+        ("strided", HALF_STRIDED | {"weights": np.zeros((1, 72, 16), np.uint16)}, "four dim"),
+        ("strided", HALF_STRIDED | {"weights": np.zeros((1, 71, 16, 2), np.uint16)}, "nine taps"),
+        ("strided", HALF_STRIDED | {"x": half_plane(2), "first": 24}, "or within one"),
+        ("strided", HALF_STRIDED | {"first": 17}, "fewer channels"),
+        ("strided", HALF_STRIDED | {"isa": "baseline"}, "no bfloat16 products for baseline"),
+        ("attend", {"row": half_plane()}, "of the dtype of the weights"),
+        ("attend", {"weights": np.zeros((1, 8, 16, 2), np.uint16)}, "of the dtype of the weights"),
         ("winograd", {"x": half_plane(), "k_dense": 16}, "k_dense"),
         ("winograd", {"x": half_plane(), "k_dense": 64}, "k_dense"),
         (
@@ -277,6 +292,8 @@ def test_arrays_of_another_kind(function, name, bad):
         ("half_rows", "out"),
         *(("winograd", name) for name in ("weights", "x", "out")),
         *(("rows", name) for name in ("weights", "out")),
+        *(("strided", name) for name in ("weights", "x")),
+        *(("attend", name) for name in ("weights", "x", "row", "out")),
     ]
     any_array = any_dtype and bad not in ("list", "none")
     error = ValueError if of_shape or any_array else TypeError
@@ -557,7 +574,10 @@ def test_bad_calls_of_the_masks(function, changes, message):
         ("strided", {"padding": 0}, "too large"),
         ("strided", {"padding": 2}, "padding must be 0 or 1"),
         ("strided", {"weights": np.zeros((1, 16, 16), np.float32)}, "nine taps"),
-        ("strided", {"weights": np.zeros((1, 0, 16), np.float32)}, "nine taps"),
+        ("strided", {"weights": np.zeros((1, 0, 16), np.float32)}, "too few or too"),
+        ("strided", {"weights": np.zeros((1, 8, 16, 2), np.float32)}, "three dimensions"),
+        ("strided", {"first": -1}, "fewer channels"),
+        ("attend", {"row": X, "out": X}, "row must lie behind"),
         ("strided", {"weights": np.zeros((1, 9 * 17, 16), np.float32)}, "fewer channels"),
         ("strided", {"weights": np.zeros((2, 9, 16), np.float32)}, "out has fewer channels"),
         ("strided", {"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\)"),
@@ -616,7 +636,7 @@ def shifted_views(array):
     return memory[: array.size].reshape(array.shape), memory[step:].reshape(array.shape)
 
 
-X, HALF_X, SMALL = plane(), half_plane(), plane(size=HALF)
+HALF_X, SMALL = half_plane(), plane(size=HALF)
 FIRST_VIEW, SECOND_VIEW = shifted_views(plane())
 FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
 
@@ -637,7 +657,7 @@ FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
         ("half_rows", {"sources": [half_source(FIRST_HALF)], "out": SECOND_HALF}),
         ("half_rows", {"residual": FIRST_HALF, "out": SECOND_HALF}),
         ("strided", {"size": HALF, "x": SMALL, "out_size": (2, 2), "out": SMALL[:, :6]}),
-        ("attend", {"row": X, "out": X}),
+        ("attend", {"row": FIRST_VIEW, "out": SECOND_VIEW}),
         ("attend", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
     ],
 )

@@ -1,0 +1,31 @@
+// AVX-512 with BF16: steps of networks with masks at tiles, of features in bfloat16.
+#include "kernels.h"
+#include "parallel.h"
+#include "target.h"
+#include "watch.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+SMSR_TARGET_BEGIN("avx512bf16,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2")
+#define SMSR_INLINE static inline __attribute__((always_inline))
+#define SMSR_LANES 16
+#define SMSR_ROWS 6
+#define SMSR_PANELS 4
+
+namespace smsr {
+namespace avx512_bf16 {
+
+#include "vector.inl"
+#include "half_line.inl"
+#include "half_product.inl"
+#include "strided.inl"
+#include "attend.inl"
+#include "half_gate.inl"
+
+extern const HalfTileKernels half_tiles = {strided<HalfProduct>, attend<HalfProduct, HalfGate>};
+
+}  // namespace avx512_bf16
+}  // namespace smsr
+SMSR_TARGET_END
+#endif
