@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import chain, zip_longest
@@ -155,7 +156,7 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     if processes.rank == 0:
         sweep(jobs)
     outcomes: list[Outcome] = []
-    interrupted = False
+    interrupted, start = False, time.perf_counter()
     try:
         _work(batch, [jobs[i] for i in processes.share(len(jobs))], outcomes, args, processes)
     except KeyboardInterrupt:
@@ -167,7 +168,10 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     if processes.rank == 0:
         for note in planned.notes:
             print(f"smsr upscale: note: {note}", file=sys.stderr)
-        print(json.dumps(report(outcomes, jobs), indent=2) if args.json else summary(outcomes))
+        if args.json:
+            print(json.dumps(report(outcomes, jobs), indent=2))
+        else:
+            print(summary(outcomes, time.perf_counter() - start))
         if interrupted:
             left = len(jobs) - len(outcomes)
             text = f"smsr upscale: interrupted, {left} left; --skip-existing goes on"

@@ -36,10 +36,9 @@ def complaints(outcome: Outcome) -> Iterator[str]:
         yield f"error: {outcome.job.source}: {outcome.error}"
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return how many images were done, skipped and failed, and the names of the failed."""
+def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
+    """Return how many images were done, skipped and failed in so long, and the failed by name."""
     counts = _counts(outcomes)
-    seconds = sum(outcome.seconds for outcome in outcomes)
     text = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines = [f"{text or 'nothing done'} in {seconds:.1f} s"]
     failed = [printable(o.job.source) for o in outcomes if o.state is State.FAILED]

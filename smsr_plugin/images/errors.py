@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 
 from PIL import Image, UnidentifiedImageError
 
@@ -26,11 +27,8 @@ def guarded(failed: str = "is damaged or cannot be read") -> Iterator[None]:
     Args:
         failed: What an error says before the reason.
     """
-    default = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _open_to_all():
             yield
     except ImageError:
         raise
@@ -41,5 +39,34 @@ def guarded(failed: str = "is damaged or cannot be read") -> Iterator[None]:
     except Exception as error:  # decoders raise many types; each means that this is no image
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise ImageError(f"{failed}: {reason.splitlines()[0]}") from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = default
+
+
+class _OpenToAll:
+    """Keeps Pillow's limit and all warnings away while any thread reads or writes an image.
+
+    Both belong to the process: the first thread that comes takes them away, the last one that goes
+    brings them back.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._undo = Lock(), 0, ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self._undo.enter_context(warnings.catch_warnings())
+                Image.MAX_IMAGE_PIXELS = None
+                warnings.simplefilter("ignore")
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._undo.close()
+
+
+_open_to_all = _OpenToAll()

@@ -1,10 +1,10 @@
-"""Many images, one after the other; what goes wrong with one does not stop the others."""
+"""Many images; what goes wrong with one does not stop the others."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,7 +20,10 @@ from smsr_plugin.upscaling.enlarger import Enlarger, Upscaled
 from smsr_plugin.upscaling.inputs import Job
 from smsr_plugin.upscaling.memory import is_shortage
 from smsr_plugin.upscaling.network import NetworkRun
+from smsr_plugin.upscaling.overlap import overlapped
 
+#: An image whose result needs more than this share of the memory has it to itself.
+ALONE = 0.5
 #: Called with the source, and how many of its tiles are done.
 BatchProgress = Callable[[Path, int, int], None]
 
@@ -47,7 +50,7 @@ class Outcome:
         kept: Share of the dense network's multiply-adds that was computed; overlaps of tiles
             count each time.
         tiles: Into how many the image was cut; 1: not at all.
-        seconds: From opening the file to having written the result.
+        seconds: That reading, computing and writing took; those of other images overlap them.
     """
 
     job: Job
@@ -60,6 +63,21 @@ class Outcome:
     kept: float | None = None
     tiles: int | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    job: Job
+    picture: Picture
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Made:
+    job: Job
+    lq_size: tuple[int, int]
+    upscaled: Upscaled
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -81,39 +99,65 @@ class Batch:
     def run(
         self, jobs: Sequence[Job], progress: BatchProgress = lambda source, done, tiles: None
     ) -> Iterator[Outcome]:
-        """Do the jobs in turn and yield what became of each."""
-        for job in jobs:
-            if self.skip_existing and all(output.exists() for output in job.outputs):
-                yield Outcome(job, State.SKIPPED)
-                continue
-            try:
-                outcome = self._one(job, progress)
-            except ImageError as error:
-                outcome = Outcome(job, State.FAILED, str(error))
-            except MemoryError:  # wherever it came up: the next image may be smaller
-                outcome = Outcome(job, State.FAILED, SHORTAGE)
-            yield outcome
+        """Do the jobs in turn and yield what became of each.
 
-    def _one(self, job: Job, progress: BatchProgress) -> Outcome:
+        The next image is read and the last one written meanwhile, except beside one whose result
+        takes much of the memory.
+        """
+
+        def work(loaded: _Loaded | Outcome) -> _Made | Outcome:
+            return self._work(loaded, progress)
+
+        yield from overlapped(map(self._read, jobs), work, self._write, self._alone)
+
+    def _alone(self, loaded: _Loaded | Outcome) -> bool:
+        if isinstance(loaded, Outcome):
+            return False
+        enlarger = self.enlarger
+        return enlarger.bytes_of(*loaded.picture.size) > ALONE * enlarger.network.budget
+
+    def _read(self, job: Job) -> _Loaded | Outcome:
+        if self.skip_existing and all(output.exists() for output in job.outputs):
+            return Outcome(job, State.SKIPPED)
         start = time.perf_counter()
-        picture = read_picture(job.source, self.max_pixels)
-        check_size(job.target, *self.enlarger.size_of(*picture.size))
-        upscaled = self._upscaled(picture, lambda *tiles: progress(job.source, *tiles))
-        run = upscaled.run
-        if job.masks is not None:
-            write_picture(Picture(mask_overlay(upscaled.lq, run.spa_mask)), job.masks)
-        written = write_picture(upscaled.picture, job.target, self.quality)
-        return Outcome(
-            job,
-            State.DONE,
-            notes=written.notes + _tiling(run),
-            lq_size=picture.size,
-            size=written.size,
-            density=float(run.spa_mask.mean()),
-            kept=run.macs / run.macs_dense,
-            tiles=run.tiles,
-            seconds=time.perf_counter() - start,
-        )
+        with _failing(job) as failed:
+            picture = read_picture(job.source, self.max_pixels)
+            return _Loaded(job, picture, time.perf_counter() - start)
+        return failed[0]
+
+    def _work(self, loaded: _Loaded | Outcome, progress: BatchProgress) -> _Made | Outcome:
+        if isinstance(loaded, Outcome):
+            return loaded
+        job, picture = loaded.job, loaded.picture
+        start = time.perf_counter()
+        with _failing(job) as failed:
+            check_size(job.target, *self.enlarger.size_of(*picture.size))
+            upscaled = self._upscaled(picture, lambda *tiles: progress(job.source, *tiles))
+            seconds = loaded.seconds + time.perf_counter() - start
+            return _Made(job, picture.size, upscaled, seconds)
+        return failed[0]
+
+    def _write(self, made: _Made | Outcome) -> Outcome:
+        if isinstance(made, Outcome):
+            return made
+        job, run = made.job, made.upscaled.run
+        start = time.perf_counter()
+        with _failing(job) as failed:
+            if job.masks is not None:
+                write_picture(Picture(mask_overlay(made.upscaled.lq, run.spa_mask)), job.masks)
+            written = write_picture(made.upscaled.picture, job.target, self.quality)
+            return Outcome(
+                job,
+                State.DONE,
+                notes=written.notes + _tiling(run),
+                lq_size=made.lq_size,
+                size=written.size,
+                density=float(run.spa_mask.mean()),
+                kept=run.macs / run.macs_dense,
+                tiles=run.tiles,
+                seconds=made.seconds + time.perf_counter() - start,
+            )
+        return failed[0]
 
     def _upscaled(self, picture: Picture, progress: Callable[[int, int], None]) -> Upscaled:
         try:
@@ -123,6 +167,18 @@ class Batch:
                 raise
             advice = "" if self.enlarger.network.tile is None else ": try smaller tiles"
             raise ImageError(f"{SHORTAGE}{advice}") from error
+
+
+@contextmanager
+def _failing(job: Job) -> Iterator[list[Outcome]]:
+    """Give a list, which holds the outcome if the block fails through the image's fault."""
+    failed: list[Outcome] = []
+    try:
+        yield failed
+    except ImageError as error:
+        failed.append(Outcome(job, State.FAILED, str(error)))
+    except MemoryError:  # wherever it came up: the next image may be smaller
+        failed.append(Outcome(job, State.FAILED, SHORTAGE))
 
 
 def sweep(jobs: Sequence[Job]) -> None:

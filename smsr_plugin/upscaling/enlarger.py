@@ -119,14 +119,19 @@ class Enlarger:
         lanczos = PillowImage.Resampling.LANCZOS
         return np.stack([np.asarray(channel.resize(size, lanczos)) for channel in channels])
 
-    def _check_memory(self, width: int, height: int) -> None:
+    def bytes_of(self, width: int, height: int) -> int:
+        """Return what the result for a picture of that size needs, while it is made."""
         native = self.network.upscale * width, self.network.upscale * height
-        result_width, result_height = size = self.size_of(width, height)
-        pixels = result_width * result_height
+        size = self.size_of(width, height)
+        pixels = size[0] * size[1]
         if size != native:  # both are there while it is resized
             pixels += native[0] * native[1]
-        needed = result_bytes(pixels)
+        return result_bytes(pixels)
+
+    def _check_memory(self, width: int, height: int) -> None:
+        needed = self.bytes_of(width, height)
         if needed > self.network.budget:
+            result_width, result_height = self.size_of(width, height)
             raise ImageError(
                 f"the result, {result_width}×{result_height}, takes {needed / 2**30:.1f} GiB of "
                 f"memory; {self.network.budget / 2**30:.1f} GiB can be used"
