@@ -78,6 +78,7 @@ TRAIN = [
 REPORT = [*TORCH, "jinja2", "markupsafe", "scikit-image", "scipy"]
 ONNX = [*TORCH, "onnx", "onnxruntime", "onnxscript"]
 DOCS = ["zensical"]
+VIDEO = ["av>=18"]
 #: `smsr_plugin.lazy` names them where something is missing.
 EXTRAS = {
     "torch": TORCH,
@@ -87,10 +88,12 @@ EXTRAS = {
     "bench": [*TRAIN, *ONNX, "matplotlib", "ncnn", "openvino", "pnnx", "scikit-learn"],
     "spandrel": [*TORCH, "spandrel>=0.4"],
     "tensorboard": ["tensorboard"],
+    "video": VIDEO,
     "test": [
         *TRAIN,
         *REPORT,
         *DOCS,
+        *VIDEO,
         "fvcore",
         "hypothesis>=6",
         "import-linter>=2",

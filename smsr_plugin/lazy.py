@@ -34,6 +34,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "spandrel": "spandrel",
     "tensorboard": "tensorboard",
+    "av": "video",
 }
 #: Of the system's libraries that OpenCV needs, how their names begin.
 OF_OPENCV = ("libGL", "libgthread", "libglib")

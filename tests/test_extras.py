@@ -31,6 +31,7 @@ def without(modules: tuple[str, ...], code: str) -> subprocess.CompletedProcess[
         (["convert", "a.pt", "a.safetensors"], "torch", "torch"),
         (["flops", "SMSR"], "torch", "train"),
         (["prepare", "--root", "data"], "lmdb", "train"),
+        (["upscale", "a.mp4", "-o", "b.mp4"], "av", "video"),
     ],
 )
 def test_a_command_names_the_extra_that_it_needs(command, missing, extra):

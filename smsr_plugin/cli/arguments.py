@@ -85,6 +85,14 @@ def percent(text: str) -> int:
     return number
 
 
+def crf(text: str) -> int:
+    """Return a constant rate factor of H.264, a whole number in 0…51."""
+    number = not_negative(text)
+    if number > 51:
+        raise argparse.ArgumentTypeError(f"expected a whole number in 0…51, got {text!r}")
+    return number
+
+
 def finite(text: str) -> float:
     """Return a finite number."""
     try:

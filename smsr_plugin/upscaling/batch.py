@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -97,18 +97,33 @@ class Batch:
     quality: int = QUALITY
 
     def run(
-        self, jobs: Sequence[Job], progress: BatchProgress = lambda source, done, tiles: None
-    ) -> Iterator[Outcome]:
+        self,
+        jobs: Sequence[Job],
+        progress: BatchProgress = lambda source, done, tiles: None,
+        outcomes: list[Outcome] | None = None,
+    ) -> Generator[Outcome, None, None]:
         """Do the jobs in turn and yield what became of each.
 
         The next image is read and the last one written meanwhile, except beside one whose result
         takes much of the memory.
+
+        Args:
+            jobs: The images.
+            progress: Called on the way.
+            outcomes: Gets them as well, also those that are written and not yielded because the
+                caller is interrupted and closes this.
         """
 
         def work(loaded: _Loaded | Outcome) -> _Made | Outcome:
             return self._work(loaded, progress)
 
-        yield from overlapped(map(self._read, jobs), work, self._write, self._alone)
+        def write(made: _Made | Outcome) -> Outcome:
+            outcome = self._write(made)
+            if outcomes is not None:
+                outcomes.append(outcome)
+            return outcome
+
+        yield from overlapped(map(self._read, jobs), work, write, self._alone)
 
     def _alone(self, loaded: _Loaded | Outcome) -> bool:
         if isinstance(loaded, Outcome):

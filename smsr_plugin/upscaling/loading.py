@@ -12,6 +12,18 @@ from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
 
 
+def find_weights(
+    weights: str | os.PathLike[str] | None,
+    model: str | None = None,
+    scale: int | None = None,
+    outscale: float | None = None,
+) -> Path:
+    """Return the file of weights that is meant; arguments and errors as of `load_network`."""
+    if weights is not None and model is not None:
+        raise RequestError(f"name weights or a model, not both: got {weights} and {model!r}")
+    return Path(default_weights(scale, outscale, model) if weights is None else weights)
+
+
 def load_network(
     weights: str | os.PathLike[str] | None = None,
     *,
@@ -40,9 +52,7 @@ def load_network(
         CheckpointError: If the file cannot be read, or is for another scale.
         ValueError: If an option is out of range, or a file and a model are named.
     """
-    if weights is not None and model is not None:
-        raise RequestError(f"name weights or a model, not both: got {weights} and {model!r}")
-    path = Path(default_weights(scale, outscale, model) if weights is None else weights)
+    path = find_weights(weights, model, scale, outscale)
     if not dense:
         try:
             runtime = Runtime.load(

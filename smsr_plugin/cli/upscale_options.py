@@ -1,0 +1,114 @@
+"""The options of `smsr upscale`, and the network that they ask for."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from smsr_plugin.cli.arguments import (
+    crf,
+    factor,
+    finite,
+    not_negative,
+    path,
+    path_text,
+    percent,
+    positive,
+    share,
+    threads,
+)
+from smsr_plugin.config import UPSCALES
+
+if TYPE_CHECKING:
+    from smsr_plugin.upscaling.enlarger import Enlarger
+
+#: What other programs call what is called otherwise here.
+HABITS = {
+    **dict.fromkeys(("-i", "--input"), "name the images without an option"),
+    "-s": "did you mean --scale, or --outscale X for any factor?",
+    **dict.fromkeys(("-n", "-m", "--model_path"), "did you mean --weights FILE?"),
+    "-t": "did you mean --tile PX?",
+    "-f": "did you mean --ext EXT?",
+}
+#: Other names of the formats that --ext takes.
+EXTENSIONS = {"jpeg": "jpg", "tif": "tiff"}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add them all."""
+    add = parser.add_argument
+    add("inputs", nargs="+", type=path_text, metavar="INPUT",
+        help="image, folder, pattern such as 'in/*.jpg', or one video")  # fmt: skip
+    add("-o", "--out", required=True, type=path, metavar="OUT",
+        help="folder for the results, or the file for one")  # fmt: skip
+    add("--weights", type=path, metavar="FILE",
+        help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
+    add("--model", metavar="NAME", help="network: smsr (default), rlfn-s for x2, rlfn for x4")
+    add("--json", action="store_true", help="print a report for machines")
+    _add_files(parser.add_argument_group("files").add_argument)
+    _add_speed(parser.add_argument_group("quality and speed").add_argument)
+    _add_size(parser.add_argument_group("large images").add_argument)
+
+
+def _add_files(add: Callable[..., Any]) -> None:
+    add("--recursive", action="store_true", help="also take the folders inside folders")
+    add("--skip-existing", action="store_true", help="leave out what is there already")
+    add("--suffix", default="", metavar="TEXT", help="put after each name, such as _x2")
+    formats = ("same", "png", "jpg", "webp", "tiff")
+    add("--ext", default="same", type=_extension, choices=formats, metavar="EXT",
+        help="png, jpg, webp, tiff, or same as the input (default)")  # fmt: skip
+    add("--quality", type=percent, default=95, metavar="N", help="of jpg and webp (%(default)s)")
+    add("--crf", type=crf, default=16, metavar="N",
+        help="of videos, 0 to 51; less is better and larger (%(default)s)")  # fmt: skip
+    add("--masks", type=path, metavar="DIR", help="also write where it computed, as heat maps")
+
+
+def _extension(text: str) -> str:
+    name = text.lower().removeprefix(".")
+    return EXTENSIONS.get(name, name)
+
+
+def _add_speed(add: Callable[..., Any]) -> None:
+    add("--scale", type=int, choices=UPSCALES,
+        help="which of the package's networks (2)")  # fmt: skip
+    add("--outscale", type=factor, metavar="X",
+        help="any factor; Lanczos after the network's own")  # fmt: skip
+    add("--density", type=share, metavar="D",
+        help="share of the pixels to compute, 0 to 1; less is faster")  # fmt: skip
+    add("--threshold", type=finite, default=0.0, metavar="T",
+        help="for networks without densities: above 0 computes less")  # fmt: skip
+    add("--precision", default="fp32", choices=("fp32", "bf16"))
+    add("--threads", type=threads, metavar="N", help="(default: one for each core)")
+    add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
+
+
+def _add_size(add: Callable[..., Any]) -> None:
+    add("--tile", type=not_negative, metavar="PX",
+        help="cut images into tiles of this side, 0 never; by default 512 for those of "
+        "more than a megapixel: channel attention then pools over a tile, and the "
+        "result differs slightly (docs/upscaling.md)")  # fmt: skip
+    add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
+    add("--max-pixels", type=positive, metavar="N",
+        help="refuse larger inputs (89 million, or SMSR_MAX_PIXELS)")  # fmt: skip
+
+
+def load_enlarger(args: argparse.Namespace) -> Enlarger:
+    """Load the network. Raises ValueError if it cannot be used as asked."""
+    from smsr_plugin.upscaling.enlarger import Enlarger
+    from smsr_plugin.upscaling.loading import load_network
+
+    network = load_network(
+        args.weights,
+        model=args.model,
+        scale=args.scale,
+        outscale=args.outscale,
+        density=args.density,
+        threshold=args.threshold,
+        precision=args.precision,
+        dense=args.dense,
+        threads=args.threads,
+        tile=args.tile,
+        overlap=args.tile_overlap,
+    )
+    return Enlarger(network, args.outscale)
