@@ -45,6 +45,7 @@ examples:
   smsr report photo.png
   smsr report Set14/LR_bicubic/X2 --gt Set14/HR
   smsr report hr.png --from-gt --weights SMSR_X2.pt
+  smsr report --training experiments/SMSR_x2
 
 A ground truth has the name of its lq image, with or without x2, x3 or x4 at
 the end. Images that cannot be read are named and left out; the exit code is
@@ -56,13 +57,15 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     parser = subparsers.add_parser(
         "report",
         help="write an HTML page on what was computed for an image",
-        usage="%(prog)s INPUT... [-o HTML] [options]",
+        usage="%(prog)s INPUT... | --training DIR [-o HTML] [options]",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=partial(argparse.RawDescriptionHelpFormatter, max_help_position=26),
     )
     add = parser.add_argument
-    add("input", nargs="+", type=path, metavar="INPUT", help="lq images, or folders of them")
+    add("input", nargs="*", type=path, metavar="INPUT", help="lq images, or folders of them")
+    add("--training", type=path, metavar="DIR",
+        help="in place of images: the curves and masks of a training")  # fmt: skip
     network = parser.add_mutually_exclusive_group()
     network.add_argument("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
@@ -98,7 +101,31 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command.
+    """Run the command; see `_images` and `_training`."""
+    if (args.training is None) == (not args.input):
+        return bad_usage(args, "give an INPUT, or --training DIR")
+    return _images(args) if args.training is None else _training(args)
+
+
+def _training(args: argparse.Namespace) -> int:
+    """Write the page on a training; return 0, or 2 after one line on stderr."""
+    from smsr_plugin.report.history import read_history
+    from smsr_plugin.report.training_page import render_training
+
+    try:
+        _check_output(args.out)
+        history = read_history(args.training)
+        page = render_training(history).encode()
+        replace_file(args.out, page)
+    except (ValueError, OSError) as error:
+        return bad_usage(args, error)
+    done = f"{history.iteration:,}" + (f" of {history.total:,}" if history.total else "")
+    print(f"{printable(args.out)}: {done} iterations, {len(page) / 1e6:.1f} MB")
+    return 0
+
+
+def _images(args: argparse.Namespace) -> int:
+    """Write the page on images.
 
     Returns:
         0; 1 if some images could not be read, after a line on stderr for each; 2 after one line

@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 400.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 12.0, 26.0, 40.0
 #: About how many ticks an axis has.
 TICKS = 5
+#: A logarithmic axis of so many decades has a tick at each, one of fewer also at 2 and 5.
+MOST_DECADES = 2.5
 #: Where a text may stand beside a point, in the order in which places are tried: how far away, in
 #: pixels, and its anchor.
 BESIDE = (
@@ -181,3 +183,24 @@ def share_axis(label: str) -> Axis:
 def category_axis(label: str, names: Sequence[str]) -> Axis:
     """Return an axis with a place at 0, 1, 2, … for each name."""
     return Axis(label, -0.6, len(names) - 0.4, tuple(enumerate(names)))
+
+
+def log_axis(label: str, values: Sequence[float]) -> Axis:
+    """Return a logarithmic axis, of log10 of the values, with ticks at 1, 2 and 5 of each decade.
+
+    Args:
+        label: The quantity and its unit.
+        values: Positive numbers, at least two that differ.
+    """
+    low, high = math.log10(min(values)), math.log10(max(values))
+    steps = (1, 2, 5) if high - low < MOST_DECADES else (1,)
+    powers = range(math.floor(low), math.ceil(high) + 1)
+    every = [(power + math.log10(step), step * 10.0**power) for power in powers for step in steps]
+    first = max(place for place, _ in every if place <= low + 1e-9)
+    last = min(place for place, _ in every if place >= high - 1e-9)
+    ticks = tuple((p, _plain(value)) for p, value in every if first <= p <= last)
+    return Axis(label, first, last, ticks)
+
+
+def _plain(value: float) -> str:
+    return f"{value:g}" if value >= 1e-3 else f"{value:.0e}".replace("e-0", "e-")

@@ -17,6 +17,8 @@ from smsr_plugin.images.viridis import viridis
 #: PNG, and every current browser shows it. Overlays and maps may lose a little.
 LOSSLESS = {"lossless": True, "quality": 80, "method": 4}
 LOSSY = {"quality": 85, "method": 4}
+#: Of drawings there are many.
+FEW_BYTES = {"quality": 60, "method": 4}
 #: The largest side of a WebP image; larger ones become PNG.
 MAX_SIDE = 16383
 #: The share of a map's values that its colours tell apart; the rest have the last colour.
@@ -50,6 +52,11 @@ def exact(image: NDArray[np.uint8], alt: str) -> Embedded:
 def overlay(image: NDArray[np.uint8], alt: str) -> Embedded:
     """Embed an image (H, W, 3) RGB in few bytes."""
     return _embedded(Image.fromarray(image), alt, LOSSY)
+
+
+def drawing(image: Image.Image, alt: str) -> Embedded:
+    """Embed an RGB image of Pillow in very few bytes."""
+    return _embedded(image, alt, FEW_BYTES)
 
 
 def thumbnail(image: NDArray[np.uint8], alt: str) -> Embedded:

@@ -141,7 +141,6 @@ def test_a_network_for_grey_images_is_refused(photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     "argv",
     [
-        [],
         ["a.png", "--density", "1.5"],
         ["a.png", "--weights", "w.pt", "--gt", "b.png", "--from-gt"],
         ["a.png", "--weights", "w.pt", "--runs", "0"],
@@ -218,3 +217,27 @@ def test_an_interruption_leaves_nothing_behind(when, photos, weights, monkeypatc
     assert "smsr report: interrupted" in capsys.readouterr().err
     assert page.read_text() == "old"
     assert sorted(path.name for path in photos.iterdir()) == ["ax2.png", "bx2.png", "page.html"]
+
+
+def test_the_page_of_a_training(tmp_path, capsys):
+    folder, page = tmp_path / "tiny", tmp_path / "page.html"
+    folder.mkdir()
+    assert smsr("--training", folder, "-o", page) == 2
+    assert "holds no log" in capsys.readouterr().err
+    line = (
+        "INFO: [tiny..][epoch:  0, iter:   1,000, lr:(1.000e-03,)] "
+        "[eta: 0:00:10, time (data): 0.500 (0.005)] l_pix: 2.0000e-02 \n"
+    )
+    (folder / "train_tiny_1.log").write_text(f"  total_iter: 2000\n{line}")
+    assert smsr("--training", folder, "-o", page) == 0
+    text = page.read_text(encoding="utf-8")
+    assert capsys.readouterr().out == (
+        f"{page}: 1,000 of 2,000 iterations, {len(text.encode()) / 1e6:.1f} MB\n"
+    )
+    assert "Losses as they were written" in text
+
+
+@pytest.mark.parametrize("argv", [[], ["a.png", "--training", "b"]])
+def test_either_images_or_a_training(argv, capsys):
+    assert smsr(*argv) == 2
+    assert capsys.readouterr().err == "smsr report: error: give an INPUT, or --training DIR\n"

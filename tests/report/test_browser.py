@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from PIL import Image
 
 from smsr_plugin.report.embedded import exact
+from smsr_plugin.report.history import Drawn, History, Point
 from smsr_plugin.report.page import Context, render
 from smsr_plugin.report.section import make_section
+from smsr_plugin.report.training_page import render_training
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 
@@ -240,6 +243,31 @@ def test_colours_follow_the_scheme_with_enough_contrast(browser):
         assert (paper < 0.1) is is_dark
         assert contrast(paper, ink) > 10
         assert contrast(paper, muted) > 4.5
+
+
+def test_a_film_shows_the_masks_after_each_validation(chromium, tmp_path):
+    keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+    stream = BytesIO()
+    Image.new("RGB", (32, 16), (250, 200, 30)).save(stream, "PNG")
+    drawn = [Drawn(iteration, stream.getvalue()) for iteration in (100, 200, 300)]
+    series = {"lr": [Point(100, 1e-3), Point(200, 1e-4)]}
+    written = datetime(2026, 1, 2, tzinfo=UTC)
+    history = History("tiny", "the log", written, 300, series, {"Set5, baby": drawn})
+    path = tmp_path / "training.html"
+    path.write_text(render_training(history), encoding="utf-8")
+    for size in (DESKTOP, PHONE):
+        show(chromium, size, "dark")
+        chromium.get(path.as_uri())
+        assert chromium.execute_script("return document.documentElement.scrollWidth") == size[0]
+    said, slider = find(chromium, "output"), find(chromium, "[data-film] input")
+    pictures = chromium.find_elements("css selector", "[data-film] img")
+    assert [picture.is_displayed() for picture in pictures] == [False, False, True]
+    slider.send_keys(keys.ARROW_LEFT)
+    assert said.text == "200"
+    assert [picture.is_displayed() for picture in pictures] == [False, True, False]
+    slider.send_keys(keys.HOME)
+    assert slider.get_attribute("aria-valuetext") == "100 iterations"
+    assert chromium.get_log("browser") == []
 
 
 def luminance(colour):

@@ -12,6 +12,7 @@ from smsr_plugin.report.chart import (
     Chart,
     _box,
     category_axis,
+    log_axis,
     share_axis,
     tick_step,
     value_axis,
@@ -100,3 +101,12 @@ def test_the_same_point_twice_has_its_texts_beside_each_other():
     for text in ("3", "4"):
         chart.free_text(0.5, 0.5, text)
     assert [(text.text, text.anchor) for text in chart.texts] == [("3", "start"), ("4", "end")]
+
+
+@given(st.floats(1e-9, 1e6), st.floats(2, 1e6))
+def test_logarithmic_axes_hold_all_values_and_say_what_their_ticks_are(low, ratio):
+    axis = log_axis("label", [low, low * ratio])
+    assert axis.low <= math.log10(low) + 1e-6
+    assert axis.high >= math.log10(low * ratio) - 1e-6
+    assert len(axis.ticks) >= 2
+    assert all(float(text) == pytest.approx(10**place, rel=1e-4) for place, text in axis.ticks)

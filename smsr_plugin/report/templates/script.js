@@ -63,3 +63,19 @@ for (const viewer of document.querySelectorAll("[data-compare]")) {
   choose(); // a browser may restore what was chosen before a reload
   magnify();
 }
+
+// A film shows one of several pictures, drawn after different iterations.
+for (const film of document.querySelectorAll("[data-film]")) {
+  const slider = film.querySelector("input");
+  if (!slider) continue;
+  const pictures = [...film.querySelectorAll("img")];
+  const iterations = slider.dataset.iterations.split(" ");
+  function show() {
+    pictures.forEach((picture, i) => (picture.hidden = i !== Number(slider.value)));
+    const iteration = iterations[slider.value];
+    film.querySelector("output").textContent = iteration;
+    slider.setAttribute("aria-valuetext", `${iteration} iterations`);
+  }
+  slider.addEventListener("input", show);
+  show();
+}

@@ -19,6 +19,7 @@ from option_files import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from smsr_plugin.checkpoints import load, save
+from smsr_plugin.report.history import read_history
 from smsr_plugin.training.model.validation_log import mask_picture
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
@@ -128,6 +129,21 @@ def test_tensorboard_shows_what_the_validations_masks_were(pairs, tmp_path, run)
         assert block[20] == pytest.approx(density)
     l_pix = scalars(events, "validation/pairs/l_pix")
     assert l_pix[20] == pytest.approx((out.sr - gt).abs().mean().item(), rel=1e-4)
+
+    history = read_history(tmp_path / "experiments/tiny")  # what `smsr report --training` shows
+    assert (history.iteration, history.total) == (20, 20)
+    assert history.between("validation/pairs/spa_density/block_")["2"] == list(densities[1].items())
+    assert history.series["metrics/pairs/psnr"] == list(
+        scalars(events, "metrics/pairs/psnr").items()
+    )
+    assert {len(drawn) for drawn in history.masks.values()} == {2}
+    for path in (tmp_path / "tb_logger/tiny").iterdir():
+        path.unlink()
+    logged = read_history(tmp_path / "experiments/tiny")
+    assert logged.source == "the log"
+    for tag in ("losses/l_pix", "lr", "tau", "metrics/pairs/psnr"):
+        expected = [(i, pytest.approx(v, rel=1e-3)) for i, v in history.series[tag]]
+        assert logged.series[tag] == expected
 
     tags = events.Tags()["images"]
     assert len(tags) == 2
