@@ -97,7 +97,6 @@ def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX
     Raises:
         ImageError: If it is no image of a known kind, of a kind that is refused, or too large.
     """
-    limit = max_pixels or _max_pixels()
     start = file.read(LONGEST)
     if not start:
         raise ImageError("the file is empty")
@@ -106,12 +105,18 @@ def read_header(file: BinaryIO, max_pixels: int | None = None, option: str = MAX
         raise ImageError(UNKNOWN)
     with guarded():
         header = _headers_of(kind).read_header(file)
-    if (pixels := header.width * header.height) > limit:
+    check_pixels(header.width, header.height, max_pixels, option)
+    return header
+
+
+def check_pixels(width: int, height: int, max_pixels: int | None, option: str = _OPTION) -> None:
+    """Raise ImageError if an image of that size is too large; see `decode`."""
+    limit = max_pixels or _max_pixels()
+    if (pixels := width * height) > limit:
         raise ImageError(
             f"has {pixels:,} pixels, above the limit of {limit:,}; unless it is a decompression "
             f"bomb, raise {option}"
         )
-    return header
 
 
 def _max_pixels() -> int:

@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.limits import max_pixels, too_large
+from smsr_plugin.images.reading import check_pixels
 from smsr_plugin.names import first_line
 from smsr_plugin.staging import open_regular
 from smsr_plugin.upscaling.errors import RequestError
@@ -75,7 +75,7 @@ class Clip:
     titles: Mapping[str, str]
 
     @classmethod
-    def open(cls, path: Path, most_pixels: int | None = None) -> Clip:
+    def open(cls, path: Path, max_pixels: int | None = None) -> Clip:
         """Read what a file says and its first frame.
 
         Raises:
@@ -84,9 +84,10 @@ class Clip:
         """
         with opened(path) as container:
             stream = _video_stream(container, path)
-            pixels, limit = stream.width * stream.height, most_pixels or max_pixels()
-            if pixels > limit:
-                raise VideoError(f"{path}: {too_large(pixels, limit, '--max-pixels')}")
+            try:
+                check_pixels(stream.width, stream.height, max_pixels)
+            except ImageError as error:
+                raise VideoError(f"{path}: {error}") from error
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise VideoError(f"{path}: holds no frame that can be decoded")
