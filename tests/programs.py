@@ -100,7 +100,8 @@ class ProgramMaker:
         for layer in range(self.random.randint(1, 3)):
             count, out = self.random.choice([c, c, 7]), f"hidden{number}.{layer}"
             weight, rest = self.weight(count, width, 3, 3), [None, self.weight(count)]
-            bias, slope = self.random.choice([None, self.weight(count)]), [0.05, 0.5, None, RELU]
+            bias = self.random.choice([None, self.weight(count)])
+            slope = [0.05, 0.5, None, RELU, self.weight(count)]
             self.steps.append(
                 MaskedConv(
                     values[-1], out, mask, weight, 0, bias,
@@ -170,7 +171,8 @@ class ProgramMaker:
     def program(self) -> Program[Tensor]:
         c, scale, colours = self.channels, self.random.choice([2, 3, 4]), self.random.choice([1, 3])
         first = self.weight(c, colours + 1, 3, 3)
-        self.steps.append(ImageConv("head", first, self.weight(c), self.slope()))
+        slope = self.random.choice([None, RELU, *([self.weight(c)] if self.at_tiles else [])])
+        self.steps.append(ImageConv("head", first, self.weight(c), slope))
         masks = self.tiles(colours) if self.at_tiles else []
         for number in range(self.random.randint(1, 3)):
             mask = (
@@ -210,6 +212,8 @@ def literal(program: Program[Tensor], x: Tensor, masks: Tensor | None = None, th
     logits: dict[int, Tensor] = {}
 
     def act(value, slope):
+        if isinstance(slope, Tensor):
+            return torch.where(value > 0, value, slope[:, None, None] * value)
         return value if slope is None else F.leaky_relu(value, slope)
 
     def cat(names):

@@ -8,13 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
-from masked_networks import tiny_masked_rlfn
+from masked_networks import TILE_NETWORKS, tiny_masked_rlfn, tiny_masked_srvgg
 from safetensors.torch import load_file, save_file
 
 from smsr_plugin import to_sparse
 from smsr_plugin.archs.density import density_curve
-from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
+from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_networks import NETWORKS
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.converted import read_at_tiles
 from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
 from smsr_plugin.runtime import Runtime, UnsuitedError
@@ -30,19 +31,25 @@ print(sr.shape, [name for name in sys.modules if name.partition(".")[0] == "torc
 """
 
 
-@pytest.fixture
-def file(tmp_path):
-    net = tiny_masked_rlfn(num_narrow=3, upscale=3).float()
+def saved(net, path):
     scores = net.predictor(torch.rand(1, 3, 64, 64))
     net.density_curve = density_curve(scores.reshape(1, 1, -1, 1))
-    save_network(net, tmp_path / "net.safetensors")
-    return tmp_path / "net.safetensors"
+    save_network(net, path)
+    return path
 
 
+@pytest.fixture
+def file(tmp_path):
+    return saved(tiny_masked_rlfn(num_narrow=3, upscale=3).float(), tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("kind", TILE_NETWORKS)
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("density", [None, 0.0, 0.3, 1.0])
 @pytest.mark.parametrize("size", [(5, 37), (24, 21)])
-def test_the_result_is_that_of_to_sparse(file, precision, density, size):
+def test_the_result_is_that_of_to_sparse(tmp_path, kind, precision, density, size):
+    net = TILE_NETWORKS[kind][0](num_narrow=3, upscale=3).float()
+    file = saved(net, tmp_path / "net.safetensors")
     lq = np.random.default_rng(0).random((3, *size), np.float32)
     options = {"precision": precision, "density": density, "threshold": 0.01}
     found = Runtime.load(file, threads=1, **options)(lq)
@@ -60,13 +67,41 @@ def test_it_imports_no_pytorch(file):
     assert printed == "(3, 27, 42) []\n"
 
 
+def test_the_classes_are_those_of_the_list():
+    assert [network.__name__ for network in CLASSES] == [network.name for network in NETWORKS]
+
+
+@pytest.mark.parametrize(("network", "build"), list(zip(NETWORKS, CLASSES, strict=True)))
 @pytest.mark.parametrize("options", [{}, {"num_narrow": 2}, {"num_in_ch": 1, "num_out_ch": 1}])
-def test_the_entries_are_those_of_the_network(options):
-    (network,) = NETWORKS
+def test_the_entries_are_those_of_the_network(network, build, options):
     with torch.device("meta"):
-        state = MaskedRLFN(num_feat=7, upscale=3, **options).state_dict()
+        state = build(num_feat=7, upscale=3, **options).state_dict()
     expected = {name: tuple(value.shape) for name, value in state.items()}
     assert network.shapes_of(**network.options_of(state)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dense.body.2.bias", None),  # the convolutions are counted by their biases
+        ("dense.body.2.weight", None),
+        ("dense.body.12.weight", None),
+        ("dense.body.12.weight", torch.ones(4, 5, 3, 3)),
+        ("dense.body.14.weight", torch.tensor(1.0)),
+        ("constants", torch.ones(3, 3, 5)),
+        ("constants", torch.tensor(1.0)),
+        ("dense.body.1.weight", torch.ones(4)),
+    ],
+)
+def test_so_is_one_of_another_network(tmp_path, name, value):
+    file = saved(tiny_masked_srvgg().float(), tmp_path / "net.safetensors")
+    assert read_at_tiles(file) is not None
+    state = load_file(file)
+    spoil(state, name, value)
+    save_file(state, file)
+    assert read_at_tiles(file) is None
+    with pytest.raises(CheckpointError, match="MaskedSRVGGNetCompact"):
+        load_masked(file)
 
 
 def spoil(state, name, value):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.masked import program_of
@@ -20,7 +21,7 @@ from smsr_plugin.archs.masked_rlfn_program import (
 )
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.rlfn_arch import RLFB, RLFN
-from smsr_plugin.archs.tile_masked import ActiveConv, TileMasked, TileMaskedConfig
+from smsr_plugin.archs.tile_masked import TileMasked, TileMaskedConfig
 
 
 class MaskedRLFN(TileMasked):
@@ -35,6 +36,7 @@ class MaskedRLFN(TileMasked):
     """
 
     dense: RLFN
+    dense_name = "RLFN"
 
     def __init__(
         self,
@@ -72,8 +74,8 @@ class MaskedRLFN(TileMasked):
     def head(self, x: Tensor) -> Tensor:
         return self.dense.conv_1(x)
 
-    def conv(self, block: int, layer: int) -> ActiveConv:
-        return ActiveConv(getattr(self._block(block), LAYER_NAMES[layer]), NEGATIVE_SLOPE)
+    def conv(self, block: int, layer: int, x: Tensor) -> Tensor:
+        return F.leaky_relu(getattr(self._block(block), LAYER_NAMES[layer])(x), NEGATIVE_SLOPE)
 
     def join(self, block: int, x: Tensor, hidden: Tensor) -> Tensor:
         return self._block(block).c5(x + hidden)
@@ -81,7 +83,7 @@ class MaskedRLFN(TileMasked):
     def after(self, block: int, x: Tensor, y: Tensor) -> Tensor:
         return self._block(block).esa(y)
 
-    def tail(self, features: Sequence[Tensor]) -> Tensor:
+    def tail(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
         return self.dense.upsampler(self.dense.conv_2(features[-1]) + features[0])
 
     def program(self) -> Program[Tensor]:

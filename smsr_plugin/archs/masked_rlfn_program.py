@@ -86,11 +86,11 @@ def masked_rlfn_program(state: State) -> Program[Array]:
     steps: list[Step[Array]] = [ImageConv("block0", image, first_bias), decide_tiles(state)]
     for k, name in enumerate(BLOCK_NAMES):
         block, x = f"dense.{name}", f"block{k}"
-        convs = [f"{block}.{layer}" for layer in LAYER_NAMES]
-        steps += active_convs(state, k, x, convs, NEGATIVE_SLOPE)
+        convs = [(f"{block}.{layer}", NEGATIVE_SLOPE) for layer in LAYER_NAMES]
+        steps += active_convs(state, k, x, convs)
         xs = x, f"{x}.layer{len(convs) - 1}"
         steps += [
-            blend(state, k, product(state, f"{block}.c5"), xs, f"{x}.y"),
+            blend(state, k, x, product(state, f"{block}.c5"), xs, f"{x}.y"),
             _attention(state, f"{block}.esa", f"{x}.y", f"block{k + 1}"),
         ]
     features = f"block{len(BLOCK_NAMES)}"

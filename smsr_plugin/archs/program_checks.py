@@ -90,6 +90,7 @@ class _Checker:
                 raise ProgramError(f"reads plane {name!r}, which nothing has written")
         if isinstance(step, ImageConv):
             self._shape(step.weight, (None, self.num_in_ch + 1, 3, 3))
+            self._slope(step)
             self._write(step.out, step)
         elif isinstance(step, Conv):
             side = step.weight.shape[-1]
@@ -182,12 +183,17 @@ class _Checker:
         self._of_mask(step.x, step.mask)
         self._shape(step.weight, (None, self.known[step.x].channels, 3, 3))
         channels = step.weight.shape[0]
+        self._slope(step)
         if not 0 <= step.dense <= channels:
             raise ProgramError(f"expected dense in 0…{channels}, got {step.dense}")
         mask = step.mask if step.dense < channels else None
         if step.rest is not None:
             self._shape(step.rest, (channels - step.dense,))
         self._put(step.out, Plane(channels, step.dense, mask, step.rest is not None))
+
+    def _slope(self, step: ImageConv[Any] | MaskedConv[Any]) -> None:
+        if not isinstance(step.slope, float | int | None):
+            self._shape(step.slope, (step.weight.shape[0],))
 
     def _added(self, step: Conv[Any] | Fuse[Any]) -> None:
         if step.add is not None:

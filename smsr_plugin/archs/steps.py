@@ -5,7 +5,8 @@ map of important pixels, by number. Where a step is masked, channels are dense (
 pixel) or sparse (computed at important pixels, zero elsewhere); dense ones come first in a plane.
 
 Weights are of any kind of array that has a shape: PyTorch's tensors, NumPy's arrays, or mere names.
-An activation is told by its `slope` below zero: 0 for ReLU, more for leaky ReLU, None for none.
+An activation is told by its `slope` below zero: 0 for ReLU, more for leaky ReLU, None for none; in
+an `ImageConv` and a `MaskedConv` also by a slope of each output's own, (N,), which is PReLU.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from smsr_plugin.archs.step import A, Part, StepBase
+from smsr_plugin.archs.step import A, Part, Shaped, StepBase
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 
 RELU = 0.0
+#: See above.
+Slope: TypeAlias = float | A | None
 
 #: How the lq image is enlarged before the residual is added, as by PyTorch's `interpolate` without
 #: aligned corners; "none" leaves it out.
@@ -39,7 +42,7 @@ class ImageConv(StepBase[A]):
     out: str
     weight: A
     bias: A
-    slope: float | None = None
+    slope: Slope[A] = None
     part: str = "head"
 
     @property
@@ -137,7 +140,7 @@ class MaskedConv(StepBase[A]):
     weight: A
     dense: int
     bias: A | None = None
-    slope: float | None = RELU
+    slope: Slope[A] = RELU
     rest: A | None = None
     part: str = "sparse layers"
 
@@ -237,3 +240,8 @@ Step: TypeAlias = (
     | Collect[A]
     | Upsample[A]
 )
+
+
+def is_leaky(slope: Slope[Shaped]) -> bool:
+    """Tell whether an activation is neither ReLU nor none."""
+    return slope is not None and not (isinstance(slope, float | int) and slope == RELU)

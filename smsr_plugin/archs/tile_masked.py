@@ -17,7 +17,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from functools import partial
+from typing import Any, ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -61,18 +62,6 @@ class TileMaskedConfig:
     num_narrow: int = 0
 
 
-class ActiveConv(NamedTuple):
-    """A convolution that is computed at important pixels, and what follows it."""
-
-    conv: nn.Conv2d
-    slope: float | None  #: Of the activation below zero; None for none.
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply both at every pixel."""
-        out = self.conv(x)
-        return out if self.slope is None else F.leaky_relu(out, self.slope)
-
-
 class Substitute(nn.Module):
     """What skipped pixels get: S·x + s, and a narrow path beside it where it pays.
 
@@ -104,11 +93,14 @@ class TileMasked(MaskedNetwork):
         config: Its shape.
 
     Attributes:
+        dense_name: What the dense network is called in BasicSR's registry.
         constants: What skipped pixels hold within a block, for all convolutions of it but the
             last, (K, L − 1, C). After the activation.
         density_curve: Scores of all blocks together, by density; see `smsr_plugin.archs.density`,
             (1, POINTS). None until they are known.
     """
+
+    dense_name: ClassVar[str]
 
     def __init__(self, dense: nn.Module, config: TileMaskedConfig) -> None:
         super().__init__()
@@ -127,31 +119,34 @@ class TileMasked(MaskedNetwork):
         """One curve for all blocks."""
         return 1, POINTS
 
+    @classmethod
+    @abstractmethod
+    def from_dense(cls, dense: Any, num_narrow: int = 0) -> Self:
+        """Return the masked form of a network, to be fitted; its weights are copies.
+
+        Raises:
+            ValueError: If the network has not the shape for it.
+        """
+
     @abstractmethod
     def head(self, x: Tensor) -> Tensor:
         """Map lq images (B, num_in_ch, H, W) to the first block's input, (B, C, H, W)."""
 
     @abstractmethod
-    def conv(self, block: int, layer: int) -> ActiveConv:
-        """Return a masked convolution."""
+    def conv(self, block: int, layer: int, x: Tensor) -> Tensor:
+        """Apply a masked convolution and its activation at every pixel."""
 
-    def hidden(self, block: int, x: Tensor, conv: ApplyConv) -> Tensor:
-        """Return h, given the block's input; one convolution after the other unless overridden."""
-        for layer in range(self.config.num_layer):
-            x = conv(layer, x)
-        return x
-
-    @abstractmethod
     def join(self, block: int, x: Tensor, hidden: Tensor) -> Tensor:
-        """Return y at important pixels, (B, C, H, W), pixel by pixel."""
+        """Return y at important pixels, (B, C, H, W), pixel by pixel: h, unless overridden."""
+        return hidden
 
-    @abstractmethod
     def after(self, block: int, x: Tensor, y: Tensor) -> Tensor:
-        """Return the next block's input from y, at every pixel."""
+        """Return the next block's input from y, at every pixel: y itself, unless overridden."""
+        return y
 
     @abstractmethod
-    def tail(self, features: Sequence[Tensor]) -> Tensor:
-        """Return sr from the head's output and those of all blocks."""
+    def tail(self, x: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """Return sr from the lq images, and the head's output and those of all blocks."""
 
     @abstractmethod
     def blocks(self) -> Sequence[nn.Module]:
@@ -159,7 +154,13 @@ class TileMasked(MaskedNetwork):
 
     def dense_join(self, block: int, x: Tensor) -> Tensor:
         """Return y with every pixel computed."""
-        return self.join(block, x, self.hidden(block, x, lambda i, h: self.conv(block, i)(h)))
+        return self.join(block, x, self.hidden(block, x, partial(self.conv, block)))
+
+    def hidden(self, block: int, x: Tensor, conv: ApplyConv) -> Tensor:
+        """Return h, given the block's input: one convolution after the other."""
+        for layer in range(self.config.num_layer):
+            x = conv(layer, x)
+        return x
 
     def substitute(self, block: int) -> Substitute:
         """Return what a block's skipped pixels get."""
@@ -169,10 +170,10 @@ class TileMasked(MaskedNetwork):
         """Return h as it is where the mask (B, 1, H, W) is 1; elsewhere it means nothing."""
 
         def conv(layer: int, value: Tensor) -> Tensor:
-            out = self.conv(block, layer)(value)
+            out = self.conv(block, layer, value)
             if layer == self.config.num_layer - 1:
                 return out
-            rest = self.constants[block, layer, : out.shape[1], None, None]
+            rest = self.constants[block, layer, :, None, None]
             # Exact at both ends, which rest + m·(out − rest) is not.
             return torch.lerp(rest.expand_as(out), out, mask)
 
@@ -212,7 +213,7 @@ class TileMasked(MaskedNetwork):
         features = [self.head(x)]
         for number in range(self.config.num_block):
             features.append(self.block(number, features[-1], spa_mask[:, number : number + 1]))
-        sr = self.tail(features)
+        sr = self.tail(x, features)
         if not return_masks:
             return sr
         return MaskedOutput(sr, spa_mask, self.channel_masks(x), logits)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from smsr_plugin.archs import masked_rlfn_program as rlfn
+from smsr_plugin.archs import masked_srvgg_program as srvgg
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.step import Shaped
 from smsr_plugin.archs.tile_program import Array, State
@@ -35,6 +36,13 @@ class TileNetwork:
 NETWORKS = (
     TileNetwork(
         "MaskedRLFN", rlfn.SIGN, rlfn.options_of, rlfn.masked_rlfn_program, rlfn.entry_shapes
+    ),
+    TileNetwork(
+        "MaskedSRVGGNetCompact",
+        srvgg.SIGN,
+        srvgg.options_of,
+        srvgg.masked_srvgg_program,
+        srvgg.entry_shapes,
     ),
 )
 

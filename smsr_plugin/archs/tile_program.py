@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.density import logits_at
-from smsr_plugin.archs.steps import MaskedConv, Step
+from smsr_plugin.archs.steps import MaskedConv, Slope, Step
 from smsr_plugin.archs.tile_steps import MEAN_SIDES, Blend, DecideTiles, Narrow
 
 Array: TypeAlias = NDArray[np.float64]
@@ -32,11 +32,11 @@ def decide_tiles(state: State) -> DecideTiles[Array]:
 
 
 def active_convs(
-    state: State, block: int, x: str, convs: Sequence[str], slope: float | None
+    state: State, block: int, x: str, convs: Sequence[tuple[str, Slope[Array]]]
 ) -> list[Step[Array]]:
-    """Return a block's convolutions, each reading the one before, the first plane `x`."""
+    """Return a block's convolutions and their slopes; each reads the one before, the first `x`."""
     steps: list[Step[Array]] = []
-    for layer, conv in enumerate(convs):
+    for layer, (conv, slope) in enumerate(convs):
         rest = state["constants"][block, layer] if layer < len(convs) - 1 else None
         out = f"block{block}.layer{layer}"
         weight, bias = parameters(state, conv)
@@ -46,16 +46,21 @@ def active_convs(
 
 
 def blend(
-    state: State, block: int, join: tuple[Array, Array], xs: tuple[str, ...], out: str
+    state: State, block: int, x: str, join: tuple[Array, Array], xs: tuple[str, ...], out: str
 ) -> Step[Array]:
-    """Return a block's join, a 1×1 convolution of the sum of `xs`, and its substitute of xs[0]."""
+    """Return a block's join, a 1×1 convolution of the sum of `xs`, and its substitute of `x`."""
     name = f"substitutes.{block}"
     narrow = None
     if f"{name}.narrow.weight" in state:
         conv = parameters(state, f"{name}.narrow")
         narrow = Narrow(*conv, matrix(state[f"{name}.widen.weight"]), NARROW_SLOPE)
     linear, bias = parameters(state, f"{name}.linear")
-    return Blend(xs, xs[0], out, block, *join, matrix(linear), bias, narrow)
+    return Blend(xs, x, out, block, *join, matrix(linear), bias, narrow)
+
+
+def identity(num_feat: int) -> tuple[Array, Array]:
+    """Return weight and bias of a join that changes nothing."""
+    return np.eye(num_feat), np.zeros(num_feat)
 
 
 def parameters(state: State, name: str) -> tuple[Array, Array]:

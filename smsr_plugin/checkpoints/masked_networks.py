@@ -15,8 +15,8 @@ from torch import Size, Tensor
 
 from smsr_plugin.archs import tile_networks
 from smsr_plugin.archs.masked import MaskedNetwork
-from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints.any_network import read_tensors
 from smsr_plugin.checkpoints.errors import CheckpointError
@@ -50,7 +50,10 @@ class Known(NamedTuple):
 
 _TILES = {network.name: network for network in tile_networks.NETWORKS}
 NETWORKS: dict[str, Known] = {
-    "MaskedRLFN": Known(MaskedRLFN, _TILES["MaskedRLFN"].sign, _TILES["MaskedRLFN"].options_of),
+    network.__name__: Known(
+        network, _TILES[network.__name__].sign, _TILES[network.__name__].options_of
+    )
+    for network in CLASSES
 }
 
 

@@ -32,12 +32,15 @@ class Point:
         density: The share of pixels that were computed, mean over blocks.
         kept: The share of multiply-adds.
         psnr: On Y, in dB, without a border as wide as the scale.
+        to_dense: The same against what the dense network gives, in place of the ground truth;
+            infinite where they are equal.
     """
 
     asked: float
     density: float
     kept: float
     psnr: float
+    to_dense: float
 
 
 def bicubic_psnr(pairs: Sequence[Pair], scale: int) -> float:
@@ -57,19 +60,22 @@ def dense_psnr(dense: nn.Module, pairs: Sequence[Pair], scale: int) -> float:
 def measure(net: TileMasked, pairs: Sequence[Pair]) -> Iterator[Point]:
     """Measure a fitted network on images, yield each point of `ASKED`."""
     cost, scale = masked_cost(net.program()), net.config.upscale
+    dense: list[Rgb] = []
     assert net.density_curve is not None
     for asked in ASKED:
         threshold = float(logits_at(net.density_curve, asked)[0])
-        psnr, density, kept = [], [], []
-        for pair in pairs:
+        rows: list[tuple[float, ...]] = []
+        for number, pair in enumerate(pairs):
             lq = torch.from_numpy(as_lq(pair.lq))
             out = cast(MaskedOutput, net(lq, threshold=threshold, return_masks=True))
             of_blocks = out.spa_mask.double().mean((0, 2, 3)).tolist()
-            pixels = lq.shape[2] * lq.shape[3]
-            psnr.append(_psnr(to_image(out.sr.numpy()), pair.gt, scale))
-            density.append(np.mean(of_blocks))
-            kept.append(cost.macs(of_blocks, pixels) / cost.dense_macs(pixels))
-        yield Point(asked, *(float(np.mean(values)) for values in (density, kept, psnr)))
+            pixels, sr = lq.shape[2] * lq.shape[3], to_image(out.sr.numpy())
+            if asked == ASKED[0]:
+                dense.append(sr)
+            kept = cost.macs(of_blocks, pixels) / cost.dense_macs(pixels)
+            quality = _psnr(sr, pair.gt, scale), _psnr(sr, dense[number], scale)
+            rows.append((float(np.mean(of_blocks)), kept, *quality))
+        yield Point(asked, *np.mean(rows, 0).tolist())
 
 
 def _psnr(sr: Rgb, gt: Rgb, scale: int) -> float:
@@ -82,8 +88,8 @@ def table(points: Sequence[Point]) -> str:
     """Return the curve as a table in Markdown; losses are against the first point."""
     rows = [
         f"| {p.asked:g} | {p.density:.3f} | {p.kept:.2f} | {p.psnr:.3f} | "
-        f"{p.psnr - points[0].psnr:+.3f} |"
+        f"{p.psnr - points[0].psnr:+.3f} | {p.to_dense:.1f} |"
         for p in points
     ]
-    head = "| asked | density | multiply-adds kept | PSNR (Y) in dB | against dense |"
-    return "\n".join([head, "|---:|---:|---:|---:|---:|", *rows])
+    head = "| asked | density | multiply-adds kept | PSNR (Y) in dB | against dense | from dense |"
+    return "\n".join([head, "|---:|---:|---:|---:|---:|---:|", *rows])

@@ -77,7 +77,7 @@ def _every_tile(teacher: TileMasked, lq: Tensor) -> Tensor:
     features = [teacher.head(lq)]
     for k in range(teacher.config.num_block):
         features.append(teacher.after(k, features[-1], teacher.dense_join(k, features[-1])))
-    return teacher.tail(features)
+    return teacher.tail(lq, features)
 
 
 def _drawn(pieces: Tensor, generator: torch.Generator) -> Tensor:

@@ -100,9 +100,9 @@ def _fit_constants(net: TileMasked, block: int, x: Tensor, mask: Tensor) -> None
     for part, at in zip(x.split(BATCH), seen.split(BATCH), strict=True):
 
         def conv(layer: int, value: Tensor, at: Tensor = at) -> Tensor:
-            out = net.conv(block, layer)(value)
+            out = net.conv(block, layer, value)
             if layer < layers:
-                sums[layer, : out.shape[1]] += (out * at).sum((0, 2, 3)).double()
+                sums[layer, :-1] += (out * at).sum((0, 2, 3)).double()
                 sums[layer, -1] += at.sum().double()
             return out
 

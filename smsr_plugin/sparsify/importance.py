@@ -54,7 +54,7 @@ def losses_of_tiles(net: TileMasked, lq: Tensor, generator: torch.Generator) -> 
         xs.append(features[-1])
         ys.append(net.dense_join(k, features[-1]).requires_grad_())
         features.append(net.after(k, features[-1], ys[-1]))
-    sr = net.tail(features)
+    sr = net.tail(lq, features)
     changes = lq.new_zeros(len(lq), len(ys), *lq.shape[2:])
     for number in range(DIRECTIONS):
         direction = torch.randn(sr.shape, generator=generator, dtype=sr.dtype)

@@ -15,10 +15,10 @@ from basicsr.utils.registry import (
 from smsr_plugin.archs.carn_arch import CARN
 from smsr_plugin.archs.imdn_arch import IMDN
 from smsr_plugin.archs.mask_losses import DetailLoss, SparsityLoss
-from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
 from smsr_plugin.training.model.smsr_model import SMSRModel
@@ -28,7 +28,7 @@ from smsr_plugin.training.options.names import CONVERTER_REGISTRY
 ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, SMSR),
     (ARCH_REGISTRY, RLFN),
-    (ARCH_REGISTRY, MaskedRLFN),
+    *((ARCH_REGISTRY, network) for network in CLASSES),
     (ARCH_REGISTRY, IMDN),
     (ARCH_REGISTRY, PAN),
     (ARCH_REGISTRY, CARN),

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from masked_networks import tiny_masked_rlfn
+from masked_networks import TILE_NETWORKS, tiny_masked_rlfn
 from safetensors import safe_open
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
 
 
+@pytest.mark.parametrize("kind", TILE_NETWORKS)
 @pytest.mark.parametrize("options", [{}, {"num_narrow": 3, "upscale": 4}])
 @pytest.mark.parametrize("curve", [False, True])
-def test_what_is_saved_is_loaded(tmp_path, options, curve):
-    net = tiny_masked_rlfn(**options).float()
+def test_what_is_saved_is_loaded(tmp_path, kind, options, curve):
+    net = TILE_NETWORKS[kind][0](**options).float()
     if curve:
         net.density_curve = torch.linspace(1, -1, 41)[None]
     save_network(net, tmp_path / "m.safetensors", {"source": "x"})
@@ -26,7 +27,7 @@ def test_what_is_saved_is_loaded(tmp_path, options, curve):
         loaded.set_density(1)
         torch.testing.assert_close(loaded(x), net(x, threshold=-1e9))
     with safe_open(tmp_path / "m.safetensors", "pt") as file:
-        assert file.metadata()["network"] == "MaskedRLFN"
+        assert file.metadata()["network"] == type(net).__name__
         assert file.metadata()["source"] == "x"
 
 

@@ -104,4 +104,4 @@ def test_what_cannot_be_done_is_said_in_a_line(
 def test_other_networks_are_refused(photos, tmp_path, capsys):
     argv = ["PAN", "-o", str(tmp_path / "m.safetensors"), "--data", str(photos)]
     assert main(["sparsify", *argv]) == 2
-    assert "masks are known for RLFN, not for PAN" in capsys.readouterr().err
+    assert "masks are known for RLFN, SRVGGNetCompact, not for PAN" in capsys.readouterr().err

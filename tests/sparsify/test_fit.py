@@ -80,7 +80,7 @@ def check_constants(net, k, x, important):
     assert seen.any()
     assert (height, width) == (24, 20)
     for layer in range(2):
-        x = net.conv(k, layer)(x)
+        x = net.conv(k, layer, x)
         expected = x.movedim(1, -1)[seen].mean(0)
         torch.testing.assert_close(net.constants[k, layer], expected, rtol=1e-5, atol=1e-6)
 
@@ -103,7 +103,7 @@ def test_the_curve_is_of_all_blocks_together():
 
 
 def test_only_known_networks_get_masks():
-    with pytest.raises(SparsifyError, match="masks are known for RLFN, not for Conv2d"):
+    with pytest.raises(SparsifyError, match="masks are known for RLFN, SRVGGNetCompact, not for C"):
         masked_form(torch.nn.Conv2d(3, 3, 3), 0)
     dense = seeded(lambda: RLFN(num_feat=4))
     assert masked_form(dense, 0).config.num_narrow == 0

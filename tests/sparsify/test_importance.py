@@ -40,7 +40,7 @@ def towards_substitute(net, lq, block, i, j, step):
             error = y - net.substitute(k)(x)
             y[..., i, j] += step * error[..., i, j]
         features.append(net.after(k, x, y))
-    return net.tail(features)
+    return net.tail(lq, features)
 
 
 def test_smooth_tiles_are_half_and_have_least_gradient():

@@ -17,6 +17,7 @@ def test_every_entry_is_found_under_its_name():
         "SMSR",
         "RLFN",
         "MaskedRLFN",
+        "MaskedSRVGGNetCompact",
         "IMDN",
         "PAN",
         "CARN",

@@ -63,6 +63,7 @@ struct Store {
   bool residual_last;          // it is added after the activation
   bool relu;
   float slope;                 // of the ReLU below zero: leaky unless 0
+  const float* slopes;         // one for each output in place of it, or null
   bool streams;                // past the cache: whoever reads a large plane next comes too late
   double* sums;                // [work items][n]: channel sums of what was stored, or null
 };

@@ -31,7 +31,7 @@ py::object reduced(const std::vector<double>& partial, int items, int n, bool wa
 
 void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optional<Floats>& bias,
                  int biases, const Optional<py::array>& residual, bool relu, float slope,
-                 bool residual_last) {
+                 const Optional<Floats>& slopes, bool residual_last) {
   const int channels = plane_channels(out, g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
   s.out = out.mutable_data();
@@ -40,6 +40,7 @@ void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optio
   s.bias = vector_of(bias, biases, "bias");
   s.relu = relu;
   s.slope = slope;
+  s.slopes = vector_of(slopes, n, "slopes");
   s.residual_last = residual_last;
   if (residual) {
     require(holds_halves(*residual, "residual") == holds_halves(out, "out"),
@@ -89,7 +90,8 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
                          Optional<PooledTuple> pooled, const Optional<Bytes>& activity_in,
                          int k_dense, const Optional<py::array>& rest,
                          const Optional<Bytes>& activity_out, int stored, bool sums, float slope,
-                         bool residual_last, int threads, const Optional<std::string>& isa) {
+                         const Optional<Floats>& slopes, bool residual_last, int threads,
+                         const Optional<std::string>& isa) {
   Winograd p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
@@ -134,6 +136,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
     p.store.bias = vector_of(bias, p.n, "bias");
     p.store.relu = relu;
     p.store.slope = slope;
+    p.store.slopes = vector_of(slopes, p.n, "slopes");
   } else {
     if (pooled) {
       auto& [plane, outputs] = *pooled;
@@ -142,7 +145,9 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
       require_apart(plane, out, "out");
       require(p.n_pooled < p.n, "pooled outputs must leave some for out");
     }
-    check_store(p.store, g, out, p.n - p.n_pooled, bias, p.n, residual, relu, slope, residual_last);
+    require(!pooled || !slopes, "slopes are for outputs of one kind");
+    check_store(p.store, g, out, p.n - p.n_pooled, bias, p.n, residual, relu, slope, slopes,
+                residual_last);
   }
   require_apart(out, in, "x");
   require_apart(out, tiles, "tiles");
@@ -178,7 +183,8 @@ py::object call_rows(int height, int width, const Indices& pixels,
                      const std::vector<SourceTuple>& sources, const py::array& weights,
                      py::array& out, const Optional<Floats>& bias,
                      const Optional<py::array>& residual, bool relu, bool sums,
-                     Optional<ChainTuple> chain, float slope, bool residual_last, int threads,
+                     Optional<ChainTuple> chain, float slope, const Optional<Floats>& slopes,
+                     bool residual_last, int threads,
                      const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
@@ -216,7 +222,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.n = padded_channels(weights.shape(0));
   require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
   p.weights = weights.data();
-  check_store(p.store, g, out, p.n, bias, p.n, residual, relu, slope, residual_last);
+  check_store(p.store, g, out, p.n, bias, p.n, residual, relu, slope, slopes, residual_last);
   require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
@@ -423,13 +429,16 @@ PYBIND11_MODULE(_kernels, m) {
         arg("activity_in").noconvert() = py::none(), arg("k_dense") = 0,
         arg("rest").noconvert() = py::none(), arg("activity_out").noconvert() = py::none(),
         arg("stored") = int(kActive), arg("sums") = false, arg("slope") = 0.0f,
+        arg("slopes").noconvert() = py::none(),
         arg("residual_last") = false, arg("threads") = 1,
         arg("isa") = py::none(), "3x3 convolution at a list of tiles.");
   m.def("rows", call_rows, arg("height"), arg("width"), arg("pixels").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(),
-        arg("slope") = 0.0f, arg("residual_last") = false, arg("threads") = 1, arg("isa") = py::none(), "Sum of products over the rows of a list of pixels.");
+        arg("slope") = 0.0f, arg("slopes").noconvert() = py::none(), arg("residual_last") = false,
+        arg("threads") = 1, arg("isa") = py::none(),
+        "Sum of products over the rows of a list of pixels.");
   m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("runs").noconvert(),
         arg("sources").noconvert(), arg("weights").noconvert(), arg("out"), py::kw_only(),
         arg("activity").noconvert() = py::none(), arg("stored") = int(kActive),

@@ -76,11 +76,11 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
 #pragma GCC unroll 16
   for (int i = 0; i < Panels * kVecs; ++i) {
     const int at = c + i * SMSR_LANES;
-    const Vec bias = s.bias ? load(s.bias + at) : Vec{};
+    const Vec bias = s.bias ? load(s.bias + at) : Vec{}, slope = slopes_of(s, at);
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
       store(value + int64_t(r) * p.n + at,
-            finished<Out>(s, acc[r][i] + bias,
+            finished<Out>(s, acc[r][i] + bias, slope,
                           s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
                                      : nullptr));
   }

@@ -41,17 +41,23 @@ SMSR_INLINE void streamed() {
 
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
-SMSR_INLINE Vec activated(const Store& s, Vec v) {
+// Of a vector of outputs that begins with output c.
+SMSR_INLINE Vec slopes_of(const Store& s, int c) {
+  return s.slopes ? load(s.slopes + c) : Vec{} + s.slope;
+}
+
+SMSR_INLINE Vec activated(const Store& s, Vec v, Vec slope) {
   if (!s.relu) return v;
-  return s.slope == 0 ? relu(v) : v < 0 ? s.slope * v : v;
+  return s.slope == 0 && !s.slopes ? relu(v) : v < 0 ? slope * v : v;
 }
 
 // act(v + residual) or act(v) + residual, of channels of a pixel whose residual lies at `residual`.
 template <class Features>
-SMSR_INLINE Vec finished(const Store& s, Vec v, const typename Features::Element* residual) {
-  if (!residual) return activated(s, v);
+SMSR_INLINE Vec finished(const Store& s, Vec v, Vec slope,
+                         const typename Features::Element* residual) {
+  if (!residual) return activated(s, v, slope);
   const Vec added = Features::in_order(residual);
-  return s.residual_last ? activated(s, v) + added : activated(s, v + added);
+  return s.residual_last ? activated(s, v, slope) + added : activated(s, v + added, slope);
 }
 
 // Features in float32: a vector at a time.

@@ -162,9 +162,12 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
   Vec half[Groups][kPatch][kTile];
 #pragma GCC unroll 2
   for (int g = 0; g < Groups; ++g) transform_rows(m + g * SMSR_LANES, stride, half[g]);
-  Vec shift[Groups], sum[Groups] = {};
+  Vec shift[Groups], slope[Groups], sum[Groups] = {};
 #pragma GCC unroll 2
-  for (int g = 0; g < Groups; ++g) shift[g] = bias ? load(bias + g * SMSR_LANES) : Vec{};
+  for (int g = 0; g < Groups; ++g) {
+    shift[g] = bias ? load(bias + g * SMSR_LANES) : Vec{};
+    slope[g] = slopes_of(s, c + g * SMSR_LANES);
+  }
   auto* const out = static_cast<Element*>(s.out) + channel_at<Element>(c, s.line);
   const auto* const residual =
       s.residual ? static_cast<const Element*>(s.residual) + channel_at<Element>(c, s.residual_line)
@@ -180,7 +183,7 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
       Vec value[Groups];
 #pragma GCC unroll 2
       for (int g = 0; g < Groups; ++g) {
-        value[g] = finished<Features>(s, y[g][i] + shift[g],
+        value[g] = finished<Features>(s, y[g][i] + shift[g], slope[g],
                                       residual ? residual + row + g * SMSR_LANES : nullptr);
         sum[g] += value[g];
       }
@@ -210,13 +213,14 @@ SMSR_INLINE void pool_channels(const Winograd& p, int y0, int x0, const float* m
   Vec half[kPatch][kTile];
   transform_rows(m, stride, half);
   const Vec bias = p.store.bias ? load(p.store.bias + c) : Vec{};
+  const Vec slope = slopes_of(p.store, c);
   Vec pooled[kTile / 2] = {};
   for (int x = 0; x < kTile; ++x) {
     Vec y[kTile];
     transform_column(half, x, y);
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
-      pooled[i / 2] += activated(p.store, y[i] + bias);
+      pooled[i / 2] += activated(p.store, y[i] + bias, slope);
     }
     if (x % 2 == 0) continue;
 #pragma GCC unroll 2

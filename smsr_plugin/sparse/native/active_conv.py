@@ -38,7 +38,8 @@ class ActiveConv:
         tiles, constants = arithmetic.tile_weights, arithmetic.constants
         assert tiles is not None  # else it is no arithmetic for such steps
         assert constants is not None
-        self.weights, self.slope, self.sparse = tiles(step.weight), step.slope, sparse
+        self.weights, self.sparse = tiles(step.weight), sparse
+        self.activation = packing.activation(step.slope)
         self.bias = None if step.bias is None else packing.vector(step.bias)
         self.rest = None if rest is None else constants(rest)
         self.channels = len(step.weight)
@@ -56,8 +57,7 @@ class ActiveConv:
             bias=self.bias,
             residual=None if residual is None else residual.values,
             residual_last=True,
-            relu=self.slope is not None,
-            slope=self.slope or 0.0,
+            **self.activation,
             activity_in=mask.activity if self.sparse else None,
             rest=self.rest,
             activity_out=mask.activity,

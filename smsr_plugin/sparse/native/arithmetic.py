@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.steps import Step
+from smsr_plugin.archs.steps import Slope, Step
 from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
 from smsr_plugin.sparse.native.limits import is_at_tiles
@@ -128,7 +128,7 @@ class Arithmetic(Protocol):
         """Return a plane of features."""
         ...
 
-    def ImageConv(self, kernel: Array, bias: Array, relu: bool) -> ImageConv: ...
+    def ImageConv(self, kernel: Array, bias: Array, slope: Slope[Array]) -> ImageConv: ...
 
     def MapConv(self, kernel: Array, bias: Array) -> MapConv: ...
 

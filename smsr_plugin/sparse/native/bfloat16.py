@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from smsr_plugin.archs.steps import Slope
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.kernels import Chain, Floats, HalfSource, Halves, Indices
 from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
@@ -33,10 +34,10 @@ class ImageConv:
     The image is given as the sum of two bfloat16 numbers, so that it keeps 16 bits.
     """
 
-    def __init__(self, kernel: Array, bias: Array, relu: bool) -> None:
+    def __init__(self, kernel: Array, bias: Array, slope: Slope[Array]) -> None:
         image = kernel[:, :-1]
         self.weights = packing.half_taps(np.concatenate([image, image, kernel[:, -1:]], 1))
-        self.bias, self.relu = packing.vector(bias), relu
+        self.bias, self.relu = packing.vector(bias), slope is not None
 
     def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
         height, width = run.size

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr_plugin.archs.steps import Slope
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Source
 from smsr_plugin.sparse.native.packing import Array, padded
@@ -52,8 +53,9 @@ def row_weights(weights: Sequence[Array]) -> NDArray[Any]:
 class ImageConv:
     """The convolution that sees the image."""
 
-    def __init__(self, kernel: Array, bias: Array, relu: bool) -> None:
-        self.weights, self.bias, self.relu = packing.taps(kernel), packing.vector(bias), relu
+    def __init__(self, kernel: Array, bias: Array, slope: Slope[Array]) -> None:
+        self.weights, self.bias = packing.taps(kernel), packing.vector(bias)
+        self.activation = packing.activation(slope)
 
     def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
         height, width = run.size
@@ -70,8 +72,8 @@ class ImageConv:
             self.weights,
             out.values,
             bias=self.bias,
-            relu=self.relu,
             threads=run.threads,
+            **self.activation,
         )
 
 

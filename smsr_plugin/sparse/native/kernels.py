@@ -65,6 +65,7 @@ class Kernels(Protocol):
         stored: int = ...,
         sums: bool = False,
         slope: float = 0.0,
+        slopes: Floats | None = None,
         residual_last: bool = False,
         threads: int = 1,
     ) -> Any: ...
@@ -84,6 +85,7 @@ class Kernels(Protocol):
         sums: bool = False,
         chain: Chain | None = None,
         slope: float = 0.0,
+        slopes: Floats | None = None,
         residual_last: bool = False,
         threads: int = 1,
     ) -> Any: ...

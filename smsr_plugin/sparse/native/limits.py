@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from smsr_plugin.archs.program import Program
-from smsr_plugin.archs.steps import RELU, Conv, Decide, Fuse, MaskedConv, Step, Upsample
+from smsr_plugin.archs.steps import (
+    Conv,
+    Decide,
+    Fuse,
+    ImageConv,
+    MaskedConv,
+    Step,
+    Upsample,
+    is_leaky,
+)
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native.kernels import Kernels
 from smsr_plugin.sparse.native.packing import HALF_LINE
@@ -27,14 +36,15 @@ def obstacle_to(program: Program[Any], kernels: Kernels) -> str:
 def is_at_tiles(step: Step[Any]) -> bool:
     """Tell whether a step is of the kind that networks with masks at tiles are made of."""
     if isinstance(step, MaskedConv):
-        return step.rest is not None or step.slope not in (None, RELU)
+        return step.rest is not None or is_leaky(step.slope)
     return isinstance(step, DecideTiles | Blend | LocalAttention)
 
 
 def _obstacle(program: Program[Any], step: Step[Any]) -> str:
     if isinstance(step, MaskedConv):
         return _masked_obstacle(program, step)
-    if getattr(step, "slope", None) not in (None, RELU):
+    at_tiles = any(map(is_at_tiles, program.steps))  # their arithmetics have it of the image
+    if is_leaky(getattr(step, "slope", None)) and not (at_tiles and isinstance(step, ImageConv)):
         return f"the activation of plane {step.writes!r} is leaky"
     if isinstance(step, Conv) and step.weight.shape[-1] not in (1, 3):
         side = step.weight.shape[-1]

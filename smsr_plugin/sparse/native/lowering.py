@@ -75,7 +75,7 @@ def lower(program: Program[Array], arithmetic: Arithmetic) -> list[Operation]:
 
 
 def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
-    conv = context.arithmetic.ImageConv(step.weight, step.bias, step.slope is not None)
+    conv = context.arithmetic.ImageConv(step.weight, step.bias, step.slope)
 
     def compute(image: Image) -> None:
         conv(image.run, image.lq, image.plane(step.out), image.plane(SPARE.name))

@@ -7,11 +7,12 @@ Everything is computed in float64 and rounded once.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from smsr_plugin.archs.steps import Slope
 from smsr_plugin.sparse.native.kernels import Floats, Halves
 from smsr_plugin.sparse.native.planes import aligned_zeros
 
@@ -63,6 +64,21 @@ def pad(values: Array, axis: int, size: int) -> Array:
 def vector(values: Array) -> Floats:
     """Pad a vector of output channels to whole panels."""
     return _rounded(pad(values, 0, padded(len(values))))
+
+
+class Activation(TypedDict):
+    """An activation as the kernels take it."""
+
+    relu: bool
+    slope: float
+    slopes: Floats | None
+
+
+def activation(slope: Slope[Array]) -> Activation:
+    """Take an activation as a program tells it; see `smsr_plugin.archs.steps`."""
+    if slope is None or isinstance(slope, float | int):
+        return Activation(relu=slope is not None, slope=slope or 0.0, slopes=None)
+    return Activation(relu=True, slope=0.0, slopes=vector(slope))
 
 
 def product(weight: Array) -> Floats:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smsr_plugin.archs.steps import MaskedConv
+from smsr_plugin.archs.steps import MaskedConv, Slope
 from smsr_plugin.sparse.reference.active import ActiveSet
 from smsr_plugin.sparse.reference.ops import conv3x3, conv3x3_at, pack3x3, with_zero_row
 
@@ -31,8 +31,10 @@ class SplitConv:
         self.d2s = pack3x3(s_weight[:, :dense_in])
         self.s2d = pack3x3(d_weight[:, dense_in:])
         self.s2s = pack3x3(s_weight[:, dense_in:])
-        self.slope, self.bias, self.rest = step.slope, step.bias, step.rest
-        self.dense = step.dense
+        self.bias, self.rest, self.dense = step.bias, step.rest, step.dense
+        self.slopes = step.slope, step.slope
+        if isinstance(step.slope, Tensor):
+            self.slopes = step.slope[: step.dense], step.slope[step.dense :]
 
     def __call__(self, x: Rows, active: ActiveSet, shape: tuple[int, int, int]) -> Rows:
         """Map the rows of a batch; `shape` is (B, H, W)."""
@@ -44,13 +46,15 @@ class SplitConv:
         if self.bias is not None:
             dense += self.bias[: self.dense]
             sparse += self.bias[self.dense :]
-        dense, sparse = activated_(dense, self.slope), activated_(sparse, self.slope)
+        dense, sparse = activated_(dense, self.slopes[0]), activated_(sparse, self.slopes[1])
         rest = sparse.new_zeros(sparse.shape[1]) if self.rest is None else self.rest
         return Rows(with_zero_row(dense), torch.cat([with_zero_row(sparse), rest[None]]))
 
 
-def activated_(x: Tensor, slope: float | None) -> Tensor:
-    """Apply in place the activation that a slope tells of."""
+def activated_(x: Tensor, slope: Slope[Tensor]) -> Tensor:
+    """Apply the activation that a slope tells of, perhaps in place; channels are axis 1."""
     if slope is None:
         return x
+    if isinstance(slope, Tensor):
+        return F.prelu(x, slope) if len(slope) else x
     return x.relu_() if slope == 0 else F.leaky_relu_(x, slope)

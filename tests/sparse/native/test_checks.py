@@ -341,6 +341,7 @@ def test_an_output_that_cannot_be_written(function, name):
             "residual has fewer channels than the weights",
         ),
         ({"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\), got \(15\)"),
+        ({"slopes": np.zeros(15, np.float32)}, r"slopes must have shape \(16\), got \(15\)"),
         ({"residual": plane(size=(4, 6))}, "residual must have shape"),
         ({"k_dense": -16}, "k_dense"),
         ({"k_dense": 8}, "k_dense"),
@@ -438,6 +439,7 @@ def test_pooling_an_odd_size(function):
         ({"weights": np.zeros((65, 16, 16), np.float32)}, "too few or too many outputs"),
         ({"weights": np.zeros((2, 16, 16), np.float32)}, "fewer channels than the weights"),
         ({"bias": np.zeros(17, np.float32)}, "bias must have shape"),
+        ({"slopes": np.zeros(17, np.float32)}, "slopes must have shape"),
         ({"residual": plane(size=(4, 6))}, "residual must have shape"),
         (
             {"weights": np.zeros((2, 16, 16), np.float32), "out": plane(32), "residual": plane()},

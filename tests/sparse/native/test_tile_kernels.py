@@ -196,10 +196,10 @@ def test_what_is_not_finite_stays_where_it_is_seen(isa):
 
 @per_products
 @given(size=sizes, density=st.sampled_from([0.0, 0.3, 1.0]), has_rest=st.booleans(),
-       last=st.booleans(), seed=seeds)  # fmt: skip
+       last=st.booleans(), own=st.booleans(), seed=seeds)  # fmt: skip
 @settings(max_examples=30)
 def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
-    products, size, density, has_rest, last, seed
+    products, size, density, has_rest, last, own, seed
 ):
     rng = np.random.default_rng(seed)
     mask = rng.random(size) < density
@@ -209,7 +209,8 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
     seen = np.where(mask, image, rest[:, None, None])
     value, added = conv3x3(seen, kernel) + bias, residual.transpose(1, 2, 0)
     value = value if last else value + added
-    value = np.where(value < 0, SLOPE * value, value) + (added if last else 0)
+    slopes = normal(rng, 20) if own else np.full(20, SLOPE, np.float32)
+    value = np.where(value < 0, slopes * value, value) + (added if last else 0)
 
     x, out = unfold(plane_of(image)), filled_plane(*size, 32, dtype=products.dtype)
     inside(x, *size)[~mask] = np.nan  # may not be seen
@@ -223,7 +224,8 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
     kernels.winograd(
         *size, tiles, fold(x, products.dtype), products.winograd(kernel), out,
         bias=packing.vector(bias), residual=plane_of(residual, dtype=products.dtype),
-        residual_last=last, relu=True, slope=SLOPE, activity_in=activity,
+        residual_last=last, relu=True, slope=SLOPE,
+        slopes=packing.vector(slopes) if own else None, activity_in=activity,
         rest=constants if has_rest else None, activity_out=activity, isa=products.isa,
     )  # fmt: skip
     assert in_tiles(tiles, *size).all()
@@ -232,21 +234,23 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
 
 @per_products_of_floats
 @pytest.mark.parametrize("last", [False, True])
-def test_leaky_rows(products, last):
+@pytest.mark.parametrize("own", [False, True])
+def test_leaky_rows(products, last, own):
     rng = np.random.default_rng(0)
     size = (5, 9)
     x, weights = rng.integers(-3, 4, (16, *size)), rng.integers(-3, 4, (16, 16))
     residual = rng.integers(-9, 10, (16, *size)).astype(np.float32)
     value = np.einsum("khw,kn->nhw", x, weights).astype(np.float64)
     value = value if last else value + residual
-    value = np.where(value < 0, SLOPE * value, value) + (residual if last else 0)
+    slopes = np.arange(-8, 8) * SLOPE if own else np.full(16, SLOPE)
+    value = np.where(value < 0, slopes[:, None, None] * value, value) + (residual if last else 0)
     out = filled_plane(*size, 16)
     y, column = np.mgrid[: size[0], : size[1]]
     pixels = ((y + 1) * out.shape[2] + column + 1).astype(np.int32).ravel()
     kernels.rows(
         *size, pixels, [(plane_of(x.astype(np.float32)), 0, 0, 0, 16, None)],
         products.product(weights), out, residual=plane_of(residual), relu=True, slope=SLOPE,
-        residual_last=last, isa=products.isa,
+        slopes=packing.vector(slopes) if own else None, residual_last=last, isa=products.isa,
     )  # fmt: skip
     assert_planes_equal(out, with_values(size, 16, value))
 
