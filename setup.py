@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,24 +20,38 @@ VERSION = re.search(r'^__version__ = "(.+)"$', VERSION_FILE, re.MULTILINE).group
 
 CSRC = Path("smsr_plugin", "sparse", "csrc")
 # Instruction sets are chosen by pragmas in the sources, and at run time; never by flags.
-FLAGS = [
+GCC_OR_CLANG = [
     *("-std=c++17", "-O3", "-fvisibility=hidden"),
     *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
     "-pthread",
     *("-Wno-uninitialized", "-Wno-maybe-uninitialized"),  # GCC 12's own immintrin.h
+    "-Wno-unknown-warning-option",  # of these two Clang knows one
+]
+CLANG_CL = [
+    *("/std:c++17", "/O2", "/EHsc"),
+    *("/clang:-O3", "/clang:-ffp-contract=fast", "/clang:-fno-math-errno"),
 ]
 
 
-if "-g" not in os.environ.get("CFLAGS", "").split():
-    FLAGS.append("-g0")  # Python's own flags have -g, and the file would be fourteen times as large
+def flags(compiler_type):
+    """Return what to compile and to link with, by the kind of compiler that setuptools uses."""
+    if compiler_type == "msvc":
+        return CLANG_CL, []
+    # Python's own flags have -g, and the file would be fourteen times as large.
+    plain = [] if "-g" in os.environ.get("CFLAGS", "").split() else ["-g0"]
+    return [*GCC_OR_CLANG, *plain], ["-pthread"]
 
 
 class BuildKernels(build_ext):
     """Builds the kernels; where that does not work, the package does without."""
 
     def build_extension(self, ext):
-        ext.extra_compile_args, ext.extra_link_args = FLAGS, ["-pthread"]
+        compiler = self.compiler
+        ext.extra_compile_args, ext.extra_link_args = flags(compiler.compiler_type)
         try:
+            if compiler.compiler_type == "msvc":
+                compiler.initialize()
+                compiler.cc = clang_cl()
             return super().build_extension(ext)
         except Exception as error:
             reason = error
@@ -46,6 +61,14 @@ class BuildKernels(build_ext):
         )
         print(message, file=sys.stderr)
         return None
+
+
+def clang_cl():
+    """Return the path of Clang as Visual Studio brings it, whose own compiler has no vectors."""
+    found = shutil.which("clang-cl")
+    if not found:
+        raise FileNotFoundError("clang-cl is not in PATH; it comes with Visual Studio or LLVM")
+    return found
 
 
 def extensions():

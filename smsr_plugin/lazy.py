@@ -36,8 +36,9 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "av": "video",
 }
-#: Of the system's libraries that OpenCV needs, how their names begin.
-OF_OPENCV = ("libGL", "libgthread", "libglib")
+#: Of the system's libraries that OpenCV needs, how their names begin; an error that was wrapped may
+#: not say that they were OpenCV's.
+OF_OPENCV = ("libGL", "libgthread", "libglib", "libxcb", "libX11", "libXext")
 
 
 def exports(
@@ -78,12 +79,13 @@ def advice(error: ImportError, extra: str | None = None) -> str:
         extra: All that the caller needs; None: the one that brings the missing module.
     """
     reason = " ".join(str(error).split())
-    if any(library in reason for library in OF_OPENCV):
+    module = (error.name or "").partition(".")[0]
+    found = not isinstance(error, ModuleNotFoundError)
+    if found and (module == "cv2" or any(library in reason for library in OF_OPENCV)):
         return (
             f"OpenCV cannot be loaded ({reason}): install the system's libgl1 and libglib2.0-0, or "
             "pip install --force-reinstall opencv-python-headless"
         )
-    module = (error.name or "").partition(".")[0]
-    if isinstance(error, ModuleNotFoundError) and module in EXTRAS:
+    if not found and module in EXTRAS:
         return f"{module} is not installed: pip install 'smsr_plugin[{extra or EXTRAS[module]}]'"
     return f"a package cannot be loaded ({reason}): install it, or smsr_plugin again"

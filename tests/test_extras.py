@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from smsr_plugin.lazy import EXTRAS, advice
 
@@ -77,8 +78,20 @@ def test_every_extra_that_is_named_is_one():
     assert set(EXTRAS.values()) <= set(declared)
 
 
-@pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0"])
+@pytest.mark.parametrize("library", ["libGL.so.1", "libgthread-2.0.so.0", "libxcb.so.1"])
 def test_a_library_of_the_system_that_opencv_needs_is_named(library):
     error = ImportError(f"{library}: cannot open shared object file")
     assert "libgl1" in advice(error)
     assert "opencv-python-headless" in advice(error)
+
+
+@pytest.mark.parametrize("argv", [["train", "-opt"], ["benchmark", "EDSR", "--images"]])
+def test_an_opencv_that_cannot_be_loaded_is_one_line_whatever_it_lacks(argv, tmp_path):
+    (tmp_path / "cv2.abi3.so").write_bytes(b"")
+    Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
+    code = f"sys.path.insert(0, {str(tmp_path)!r})\nfrom smsr_plugin.cli.main import main"
+    done = without((), f"{code}\nsys.exit(main({[*argv, str(tmp_path)]!r}))")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"smsr {argv[0]}: error: OpenCV cannot be loaded (")
+    assert "libgl1" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,6 +1,8 @@
 #include "parallel.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
+#endif
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -18,7 +20,11 @@ namespace {
 
 std::atomic<bool> forked{false};
 
+#if defined(_WIN32)
+const int registered = 0;  // processes are not forked there
+#else
 const int registered = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+#endif
 
 thread_local Scratch scratch_of_thread;  // of a thread that calls; those of the team have their own
 

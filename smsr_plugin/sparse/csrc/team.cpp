@@ -1,8 +1,9 @@
 #include "team.h"
 
+#if !defined(_WIN32)
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
+#endif
 
 #include <chrono>
 #include <new>
@@ -35,11 +36,28 @@ bool watch(Ready ready) {
   }
   const auto end = std::chrono::steady_clock::now() + kWatch;
   do {
-    sched_yield();
+    std::this_thread::yield();
     if (ready()) return true;
   } while (std::chrono::steady_clock::now() < end);
   return false;
 }
+
+// While one lives, threads are started that no signal is delivered to: signals are for the threads of
+// the program, which a call of the system waits in.
+class WithoutSignals {
+#if !defined(_WIN32)
+ public:
+  WithoutSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~WithoutSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+#endif
+};
 
 }  // namespace
 
@@ -62,16 +80,12 @@ void Team::help(int helpers, Work work, void* context, Scratch& own) {
 }
 
 void Team::start(int helpers) {
-  // Signals are for the threads of the program, which a call of the system waits in.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
   try {
+    const WithoutSignals quiet;
     for (; size_ < helpers; ++size_) std::thread(&Team::serve, this, calls_.load()).detach();
   } catch (const std::system_error&) {
     // The system has no more threads: those that there are help.
   }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   std::unique_lock<std::mutex> lock(sleep_);
   done_.wait(lock, [&] { return ready_ == size_; });
 }
