@@ -1,0 +1,184 @@
+"""Compare this build with others, each a checkout with its kernels built, as engines of one run.
+
+    python scripts/compare_builds.py smsr_x2.pt --build old=../old --images rocket china \
+        --engines ours ours-bf16 'openvino*' --out builds
+
+All else is as in `smsr benchmark --preset engines`: processes that take turns, medians of the
+rounds, results.json and results.md in OUT. Another build runs the first network in float32 ("old")
+and in bfloat16 ("old-bf16"), in an interpreter of its own that imports the package from its folder.
+A request to it and its answer go through a pipe and are timed with it: about 0.1 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import IO, cast
+
+from tqdm import tqdm
+
+from smsr_plugin.compare import outputs
+from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.compare.engines.spec import EngineSpec
+from smsr_plugin.compare.plan import Request, make_plan
+from smsr_plugin.compare.resolve import ComparedNetwork
+from smsr_plugin.compare.results import Comparison
+from smsr_plugin.compare.run import Run
+
+#: What the other build's interpreter runs; it uses what every version of the package has.
+CHILD = """
+import pickle, sys, torch
+import smsr_plugin
+from smsr_plugin.checkpoints import load
+weights, precision, threads, folder = sys.argv[1:]
+assert smsr_plugin.__file__.startswith(folder), smsr_plugin.__file__
+torch.set_num_threads(int(threads))
+net = smsr_plugin.to_sparse(load(weights), precision)
+answers = sys.stdout.buffer
+x = torch.from_numpy(pickle.load(sys.stdin.buffer))
+answers.write(b"r"); answers.flush()
+with torch.inference_mode():
+    for request in iter(lambda: sys.stdin.buffer.read(1), b""):
+        sr = net(x)
+        if request == b"o":
+            pickle.dump(sr.numpy(), answers)
+        answers.write(b"r"); answers.flush()
+"""
+
+
+class OtherBuild(Engine):
+    """A network on the kernels of another checkout; one image in all."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.source is not None
+        assert job.source.weights is not None
+        spec, folder = job.spec, job.spec.backend
+        words = [str(job.source.weights), spec.precision, str(spec.threads), folder]
+        self._child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, *words],
+            env={**os.environ, "PYTHONPATH": folder},
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._requests = cast(IO[bytes], self._child.stdin)
+        self._answers = cast(IO[bytes], self._child.stdout)
+
+    def prepare(self, given: Input) -> None:
+        pickle.dump(given.lq, self._requests)
+        self._requests.flush()
+        self._await()
+
+    def run(self, prepared: None) -> None:
+        self._ask(b"x")
+        self._await()
+
+    def output(self, result: None) -> Image:
+        self._ask(b"o")
+        sr = pickle.load(self._answers)
+        self._await()
+        return sr
+
+    def _ask(self, request: bytes) -> None:
+        self._requests.write(request)
+        self._requests.flush()
+
+    def _await(self) -> None:
+        if self._answers.read(1) != b"r":
+            raise RuntimeError(f"its process ended with code {self._child.wait()}")
+
+
+def load(job: Job) -> Engine:
+    """Load a network in another build; called in the engine's process."""
+    return OtherBuild(job)
+
+
+def builds_of(name: str, folder: Path, first: ComparedNetwork) -> list[ComparedNetwork]:
+    """Return a build in both precisions."""
+    module, threads = Path(__file__).stem, first.spec.threads
+    return [
+        replace(
+            first,
+            label=label,
+            title="sparse",
+            spec=EngineSpec(
+                label, "another build", module, threads, precision, backend=str(folder.resolve())
+            ),
+        )
+        for precision, label in (("fp32", name), ("bf16", f"{name}-bf16"))
+    ]
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("networks", nargs="+", metavar="NETWORK")
+    parser.add_argument("--build", action="append", required=True, metavar="NAME=DIR")
+    parser.add_argument("--images", nargs="+", default=["rocket", "china", "flower", "small"])
+    parser.add_argument("--engines", nargs="+", default=["ours", "ours-bf16"], metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("builds"))
+    return parser.parse_args()
+
+
+def gains(comparison: Comparison, names: list[str]) -> list[str]:
+    """Return a line for each image: how many times as fast this build is."""
+    lines = []
+    for image in dict.fromkeys(m.image for n in comparison.networks for m in n.measurements):
+        seconds = {
+            network.label: median(measurement.seconds)
+            for network in comparison.networks
+            for measurement in network.measurements
+            if measurement.image == image and measurement.seconds
+        }
+        for name in names:
+            for half in ("", "-bf16"):
+                old, ours = seconds.get(name + half), seconds.get("ours" + half)
+                if old and ours:
+                    lines.append(
+                        f"{image}: {ours * 1e3:.1f} ms in {'bf16' if half else 'fp32'}, {name} "
+                        f"{old * 1e3:.1f} ms: {old / ours:.2f} times as fast"
+                    )
+    return lines
+
+
+def main() -> int:
+    args = parsed()
+    # The engines' processes import this file.
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
+    request = Request(
+        networks=args.networks,
+        images=args.images,
+        command=["python", "scripts/compare_builds.py"],
+        threads=args.threads,
+        rounds=args.rounds,
+        preset="engines",
+        engines=args.engines,
+    )
+    plan = make_plan(request)
+    first = next(n for n in plan.networks if n.label.startswith("ours"))
+    names = []
+    networks = list(plan.networks)
+    for text in args.build:
+        name, _, folder = text.partition("=")
+        names.append(name)
+        networks += builds_of(name, Path(folder), first)
+    args.out.mkdir(parents=True, exist_ok=True)
+    run = Run(replace(plan, networks=networks, details=False), args.out)
+    with tqdm(total=run.total, disable=None) as bar:
+        run.measure(lambda doing, done: (bar.set_postfix_str(doing), bar.update(done)))
+    result = run.result()
+    outputs.write(result, args.out)
+    failed = [f"{n.label}: {why}" for n in result.networks for why in n.failures.values()]
+    print(*failed, *gains(result, names), sep="\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
