@@ -18,7 +18,7 @@ from smsr_plugin.cli.arguments import (
     positive,
     threads,
 )
-from smsr_plugin.compare.engines.spec import LIBRARIES
+from smsr_plugin.engines.spec import LIBRARIES
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from smsr_plugin.checkpoints.masked_networks import SUFFIX, save_network
-    from smsr_plugin.compare.networks.find import find_source, parse_network
+    from smsr_plugin.networks.find import find_source, parse_network
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.photographs import PIECES, read_photographs
     from smsr_plugin.staging import replace_file

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
-from smsr_plugin.cli.upscale_options import HABITS, add_options, load_enlarger
+from smsr_plugin.cli.upscale_options import HABITS, add_options
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ def _silence_decoders() -> None:
 
 def _batch(args: argparse.Namespace) -> Batch:
     """Load the network. Raises ValueError if it cannot be used as asked."""
+    from smsr_plugin.cli.upscale_network import load_enlarger
     from smsr_plugin.upscaling.batch import Batch
 
     return Batch(load_enlarger(args), args.skip_existing, args.max_pixels, args.quality)

@@ -1,10 +1,10 @@
-"""The options of `smsr upscale`, and the network that they ask for."""
+"""The options of `smsr upscale`."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from smsr_plugin.cli.arguments import (
     crf,
@@ -19,9 +19,7 @@ from smsr_plugin.cli.arguments import (
     threads,
 )
 from smsr_plugin.config import UPSCALES
-
-if TYPE_CHECKING:
-    from smsr_plugin.upscaling.enlarger import Enlarger
+from smsr_plugin.engines.spec import LIBRARIES
 
 #: What other programs call what is called otherwise here.
 HABITS = {
@@ -43,7 +41,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", required=True, type=path, metavar="OUT",
         help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=path, metavar="FILE",
-        help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
+        help="other weights than the package's (or set SMSR_WEIGHTS): of an SMSR, or of "
+        "what spandrel recognises; NAME=FILE for a network of BasicSR's")  # fmt: skip
     add("--model", metavar="NAME", help="network: smsr (default), rlfn-s for x2, rlfn for x4")
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
@@ -80,6 +79,8 @@ def _add_speed(add: Callable[..., Any]) -> None:
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
     add("--threads", type=threads, metavar="N", help="(default: one for each core)")
+    add("--engine", choices=tuple(LIBRARIES), metavar="NAME",
+        help=f"compute every pixel, in one of {', '.join(LIBRARIES)}")  # fmt: skip
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
 
 
@@ -91,24 +92,3 @@ def _add_size(add: Callable[..., Any]) -> None:
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",
         help="refuse larger inputs (89 million, or SMSR_MAX_PIXELS)")  # fmt: skip
-
-
-def load_enlarger(args: argparse.Namespace) -> Enlarger:
-    """Load the network. Raises ValueError if it cannot be used as asked."""
-    from smsr_plugin.upscaling.enlarger import Enlarger
-    from smsr_plugin.upscaling.loading import load_network
-
-    network = load_network(
-        args.weights,
-        model=args.model,
-        scale=args.scale,
-        outscale=args.outscale,
-        density=args.density,
-        threshold=args.threshold,
-        precision=args.precision,
-        dense=args.dense,
-        threads=args.threads,
-        tile=args.tile,
-        overlap=args.tile_overlap,
-    )
-    return Enlarger(network, args.outscale)

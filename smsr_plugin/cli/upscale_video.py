@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from smsr_plugin.cli.arguments import FAILED, INTERRUPTED, bad_usage
-from smsr_plugin.cli.upscale_options import load_enlarger
+from smsr_plugin.cli.upscale_network import load_enlarger, weights_file
 from smsr_plugin.images.errors import SHORTAGE, ImageError
 from smsr_plugin.names import printable
 from smsr_plugin.processes import TORCHRUN
 from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.loading import find_weights
 from smsr_plugin.upscaling.video.names import result_path
 from smsr_plugin.version import __version__
 
@@ -27,7 +26,10 @@ if TYPE_CHECKING:
 #: Options that mean nothing for a video, with what stands for "not given".
 OF_IMAGES = {"masks": None, "recursive": False, "ext": "same"}
 #: Options that decide the pixels.
-DECISIVE = ("outscale", "density", "threshold", "precision", "dense", "tile", "tile_overlap")
+DECISIVE = (
+    *("weights", "scale", "outscale", "density", "threshold", "precision", "dense", "engine"),
+    *("tile", "tile_overlap"),
+)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,8 +81,7 @@ def _made_of(args: argparse.Namespace) -> str:
 
     source = Path(args.inputs[0]).resolve()
     status = source.stat()
-    weights = find_weights(args.weights, args.model, args.scale, args.outscale)
-    with weights.open("rb") as file:
+    with weights_file(args).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     lines = [f"smsr_plugin {__version__}, PyAV {av.__version__}", f"weights {digest}"]
     lines += [f"{source} {status.st_size} {status.st_mtime_ns}"]

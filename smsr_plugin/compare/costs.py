@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from smsr_plugin.archs.masked import MaskedNetwork
-from smsr_plugin.compare.engines.spec import MATMUL_SIDE
-from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.complexity import MaskedCost, lq_size, masked_cost, profile
+from smsr_plugin.engines.spec import MATMUL_SIDE
+from smsr_plugin.networks.source import NetworkSource
 
 #: (H, W) of the output for which the field quotes multiply-adds.
 OUTPUT_SIZE = (720, 1280)

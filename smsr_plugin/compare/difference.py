@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.networks.forms import masked_as
-from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.compare.results import Difference
+from smsr_plugin.networks.forms import masked_as
+from smsr_plugin.networks.source import NetworkSource
 
 
 def difference(output: NDArray[Any], expected: NDArray[Any]) -> Difference:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smsr_plugin.compare.costs import floor_seconds, peak_flops
-from smsr_plugin.compare.networks.source import FORMS
 from smsr_plugin.compare.presets import MATMUL_TITLE, SWEPT
 from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.compare.tables import (
@@ -18,6 +17,7 @@ from smsr_plugin.compare.tables import (
     table,
 )
 from smsr_plugin.names import table_cell
+from smsr_plugin.networks.source import FORMS
 from smsr_plugin.timing import summarise
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from smsr_plugin.compare.engines.runner import Schedule
 from smsr_plugin.compare.images import list_cases, load_case
-from smsr_plugin.compare.networks.find import NetworkError, parse_network
 from smsr_plugin.compare.presets import PRESETS, noise, preset_images, preset_networks
 from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.compare.run import Plan
+from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.networks.find import NetworkError, parse_network
 
 #: Rounds where neither the user nor a preset says how many.
 ROUNDS = 5

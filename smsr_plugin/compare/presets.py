@@ -13,12 +13,7 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from smsr_plugin.compare.engines.runner import Schedule
-from smsr_plugin.compare.engines.spec import EngineSpec
-from smsr_plugin.compare.engines.training import CHANNELS_LAST, NAIVE
 from smsr_plugin.compare.images import CROPS, Case, ImageSource, list_cases
-from smsr_plugin.compare.networks.find import NetworkArgument, NetworkError
-from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.compare.resolve import (
     ComparedNetwork,
     compared,
@@ -26,6 +21,11 @@ from smsr_plugin.compare.resolve import (
     name_networks,
     scaled_source,
 )
+from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.engines.spec import EngineSpec
+from smsr_plugin.engines.training import CHANNELS_LAST, NAIVE
+from smsr_plugin.networks.find import NetworkArgument, NetworkError
+from smsr_plugin.networks.source import NetworkSource
 
 #: The label of the engine that measures the machine's peak, and what it is.
 MATMUL, MATMUL_TITLE = "matmul", "matrix product"

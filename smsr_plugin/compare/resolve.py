@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from smsr_plugin.compare.engines.spec import LIBRARIES, EngineSpec, dense_spec, sparse_spec
-from smsr_plugin.compare.networks.find import NetworkArgument, NetworkError, find_source
-from smsr_plugin.compare.networks.source import KINDS, NetworkSource
 from smsr_plugin.compare.results import BICUBIC
+from smsr_plugin.engines.spec import LIBRARIES, EngineSpec, dense_spec, sparse_spec
+from smsr_plugin.networks.find import NetworkArgument, NetworkError, find_source
+from smsr_plugin.networks.source import KINDS, NetworkSource
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.sparse.native.kernels import load_kernels
 

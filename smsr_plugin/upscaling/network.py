@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.machine import available_bytes
-from smsr_plugin.runtime import Inferred, Runtime
+from smsr_plugin.runtime import Inferred
 from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.luma import joined, luma_and_chroma
 from smsr_plugin.upscaling.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
@@ -46,8 +46,9 @@ class NetworkRun:
     short: bool = False
 
 
+@runtime_checkable
 class Model(Protocol):
-    """What infers an image: `Runtime`, or `pytorch.PyTorchModel`.
+    """What infers an image: `Runtime`, `pytorch.PyTorchModel`, or an engine of another library.
 
     Attributes:
         num_in_ch, num_out_ch: Channels of the lq image and of sr.
@@ -77,8 +78,8 @@ class Network:
     """A network ready to enlarge images of any size.
 
     Args:
-        net: A network with masks, or a `Runtime`, whose options are its own; for RGB, or for luma
-            as BasicSR's `color: y` has it (see `luma`).
+        net: A network with masks, or a model, whose options are its own; for RGB, or for luma as
+            BasicSR's `color: y` has it (see `luma`).
         precision: "fp32" or "bf16"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
@@ -95,7 +96,7 @@ class Network:
 
     def __init__(
         self,
-        net: MaskedNetwork | Runtime,
+        net: MaskedNetwork | Model,
         *,
         precision: str = "fp32",
         threshold: float = 0.0,
@@ -104,8 +105,8 @@ class Network:
         tile: int | None = None,
         overlap: int = OVERLAP,
     ) -> None:
-        if isinstance(net, Runtime):
-            self.model: Model = net
+        if isinstance(net, Model):
+            self.model = net
         else:
             from smsr_plugin.upscaling.pytorch import (
                 PyTorchModel,  # the runtime does without PyTorch

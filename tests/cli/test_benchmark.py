@@ -21,11 +21,11 @@ from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.cli import main as roof
 from smsr_plugin.compare import presets
-from smsr_plugin.compare.engines.process import EngineError
-from smsr_plugin.compare.engines.worker import Worker
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
+from smsr_plugin.engines.process import EngineError
+from smsr_plugin.engines.worker import Worker
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare

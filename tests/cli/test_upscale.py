@@ -262,7 +262,7 @@ def test_a_result_that_the_format_cannot_hold_fails_before_the_work(tmp_path, mo
         (["in", "--tile", "20"], "tiles of 20 cannot overlap by 32: they must be at least 68"),
         (["in", "--dense", "--precision", "bf16"], "computes in fp32, not in bf16"),
         (["in", "--weights", "none.pth"], "none.pth: cannot be read"),
-        (["in", "--weights", "other.pth"], "holds another network, EDSR, not an SMSR"),
+        (["in", "--weights", "other.pth"], "is given with its name: EDSR=other.pth"),
         (["in", "--weights", "in/a.png"], "is neither a PyTorch nor a safetensors file"),
     ],
 )

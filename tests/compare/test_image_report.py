@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from smsr_plugin.compare.engines.spec import MATMUL_SIDE
 from smsr_plugin.compare.image_report import (
     breakdown_table,
     floor_text,
@@ -20,6 +19,7 @@ from smsr_plugin.compare.plots import draw_density
 from smsr_plugin.compare.report import markdown, printed
 from smsr_plugin.compare.results import Comparison, Difference, Measurement, NetworkResult
 from smsr_plugin.compare.tables import table
+from smsr_plugin.engines.spec import MATMUL_SIDE
 from smsr_plugin.machine import caches, describe
 
 PLACE = ("crops", "rocket")

@@ -11,8 +11,8 @@ from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.compare.networks.find import NetworkError, parse_network
 from smsr_plugin.compare.resolve import resolve
+from smsr_plugin.networks.find import NetworkError, parse_network
 from smsr_plugin.sparse import SparseNetwork
 from smsr_plugin.training.options.errors import OptionError
 
@@ -120,7 +120,7 @@ def test_what_spandrel_recognises(tmp_path):
 
 def test_without_spandrel_it_is_said_what_would_help(pan_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    monkeypatch.delitem(sys.modules, "smsr_plugin.compare.networks.spandrel_net", raising=False)
+    monkeypatch.delitem(sys.modules, "smsr_plugin.networks.spandrel_net", raising=False)
     with pytest.raises(NetworkError) as caught:
         found(str(pan_file))
     for part in ("pan.pth: holds another network, PAN", "smsr_plugin[spandrel]", "PAN=pan.pth"):

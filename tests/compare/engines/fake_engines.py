@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.base import Engine, Image, Input, Job
 
 
 class FakeEngine(Engine):

@@ -12,12 +12,12 @@ import torch
 import smsr_plugin
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.compare.difference import difference, exact_output
-from smsr_plugin.compare.engines.base import Input, Job, import_engine
-from smsr_plugin.compare.engines.export import WRITERS, Exporter, ExportError
-from smsr_plugin.compare.engines.process import EngineProcess
-from smsr_plugin.compare.networks.find import parse_network
-from smsr_plugin.compare.networks.forms import masked_as
 from smsr_plugin.compare.presets import preset_networks
+from smsr_plugin.engines.base import Input, Job, import_engine
+from smsr_plugin.engines.export import WRITERS, Exporter, ExportError
+from smsr_plugin.engines.process import EngineProcess
+from smsr_plugin.networks.find import parse_network
+from smsr_plugin.networks.forms import masked_as
 
 #: Largest difference from float64, images in 0…1: 24 bits with Winograd's loss, and 8 bits.
 LIMITS = {"fp32": 2e-5, "bf16": 0.04}

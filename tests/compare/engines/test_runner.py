@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smsr_plugin.compare.engines.base import Input
-from smsr_plugin.compare.engines.process import EngineError, EngineProcess
-from smsr_plugin.compare.engines.runner import Schedule
-from smsr_plugin.compare.engines.spec import EngineSpec
 from smsr_plugin.compare.images import Case, ImageSource
 from smsr_plugin.compare.measure import Engines, measure_image
-from smsr_plugin.compare.networks.source import NetworkSource
 from smsr_plugin.compare.resolve import ComparedNetwork
+from smsr_plugin.engines.base import Input
+from smsr_plugin.engines.process import EngineError, EngineProcess
+from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.engines.spec import EngineSpec
+from smsr_plugin.networks.source import NetworkSource
 
 #: Where `fake_engines` is, and what the tests were started with.
 PYTHONPATH = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from smsr_plugin.compare.engines.base import Input, Job
-from smsr_plugin.compare.engines.training import CHANNELS_LAST, load
 from smsr_plugin.compare.presets import preset_networks
+from smsr_plugin.engines.base import Input, Job
+from smsr_plugin.engines.training import CHANNELS_LAST, load
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.compare.networks.find import NetworkError, parse_network
+from smsr_plugin.networks.find import NetworkError, parse_network
 
 
 @pytest.mark.parametrize(

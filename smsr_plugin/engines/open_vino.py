@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.base import Engine, Image, Input, Job
 
 openvino: Any = importlib.import_module("openvino")
 

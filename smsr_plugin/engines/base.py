@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.engines.spec import EngineSpec
-from smsr_plugin.compare.networks.source import NetworkSource
+from smsr_plugin.engines.spec import EngineSpec
+from smsr_plugin.networks.source import NetworkSource
 
 Image = NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from smsr_plugin.compare.engines.process import EngineError, EngineProcess
+from smsr_plugin.engines.process import EngineError, EngineProcess
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
-from smsr_plugin.compare.engines.spec import MATMUL_SIDE
+from smsr_plugin.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.spec import MATMUL_SIDE
 
 
 class MatmulEngine(Engine):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 #: Kinds of sources, with the modules that building the network needs beside the engine's own.
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "smsr": ("smsr_plugin.compare.networks.forms",),
-    "registry": ("smsr_plugin.compare.networks.forms", "smsr_plugin.training.architectures"),
-    "masked": ("smsr_plugin.compare.networks.forms", "smsr_plugin.checkpoints.masked_networks"),
-    "spandrel": ("smsr_plugin.compare.networks.spandrel_net",),
+    "smsr": ("smsr_plugin.networks.forms",),
+    "registry": ("smsr_plugin.networks.forms", "smsr_plugin.training.architectures"),
+    "masked": ("smsr_plugin.networks.forms", "smsr_plugin.checkpoints.masked_networks"),
+    "spandrel": ("smsr_plugin.networks.spandrel_net",),
 }
 #: How an SMSR can be run, with what it is called in tables.
 FORMS = {"sparse": "sparse", "masked": "masked dense", "twin": "dense twin"}
@@ -76,7 +76,7 @@ class NetworkSource:
                 masked.set_density(self.density)
             return masked
         if self.kind == "spandrel":
-            from smsr_plugin.compare.networks.spandrel_net import SpandrelNet
+            from smsr_plugin.networks.spandrel_net import SpandrelNet
 
             assert self.weights is not None
             return SpandrelNet(self.weights)
@@ -99,7 +99,7 @@ class NetworkSource:
             backend: Of the sparse form, as in `to_sparse`.
             threshold: In place of the source's own.
         """
-        from smsr_plugin.compare.networks.forms import Autocast, masked_as
+        from smsr_plugin.networks.forms import Autocast, masked_as
 
         net = self.load()
         if self.form:

@@ -11,7 +11,7 @@ from multiprocessing import Pipe
 from types import TracebackType
 from typing import Any
 
-from smsr_plugin.compare.engines.spec import EngineSpec
+from smsr_plugin.engines.spec import EngineSpec
 
 #: Read by OpenMP, MKL and OpenBLAS when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -23,7 +23,7 @@ END_LIMIT = 5.0
 #: module that lies beside somebody's images must not be taken for one of ours.
 START = (
     "import sys; sys.path[:] = sys.path[sys.path[0] == '':]; "
-    "from smsr_plugin.compare.engines.worker import main; main()"
+    "from smsr_plugin.engines.worker import main; main()"
 )
 #: Characters of a reason that are kept.
 REASON_LENGTH = 300

@@ -21,10 +21,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.compare.engines.base import Engine, Input, Inspection, Job, import_engine
-from smsr_plugin.compare.engines.spec import EngineSpec
-from smsr_plugin.compare.networks.source import NetworkSource
+from smsr_plugin.engines.base import Engine, Input, Inspection, Job, import_engine
+from smsr_plugin.engines.spec import EngineSpec
 from smsr_plugin.machine import Memory, peak_mib, reset_peak, resident_mib
+from smsr_plugin.networks.source import NetworkSource
 
 
 class Worker:

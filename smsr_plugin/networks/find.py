@@ -13,7 +13,7 @@ from typing import Any
 from smsr_plugin.checkpoints import CheckpointError, read, read_tensors
 from smsr_plugin.checkpoints.masked_networks import load_masked
 from smsr_plugin.checkpoints.shapes import network_of
-from smsr_plugin.compare.networks.source import FORMS, NetworkSource
+from smsr_plugin.networks.source import FORMS, NetworkSource
 
 #: A comma that begins `,key=`; others belong to the path or to a value.
 NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
@@ -162,7 +162,7 @@ def _recognised(path: Path, key: str | None) -> NetworkSource:
     if (masked := load_masked(path, param_key=key)) is not None:
         return NetworkSource("masked", type(masked).__name__, masked.config.upscale, path, key)
     try:
-        net = importlib.import_module("smsr_plugin.compare.networks.spandrel_net").SpandrelNet(path)
+        net = importlib.import_module("smsr_plugin.networks.spandrel_net").SpandrelNet(path)
     except ModuleNotFoundError as error:
         raise NetworkError(
             f"{reason}; spandrel, which knows other networks, is not installed (pip install "

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from smsr_plugin.archs.masked import MaskedNetwork, MaskedOutput
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Inspection, Job
-from smsr_plugin.compare.engines.spec import COMPILED
+from smsr_plugin.engines.base import Engine, Image, Input, Inspection, Job
+from smsr_plugin.engines.spec import COMPILED
 from smsr_plugin.sparse import SparseNetwork
 
 #: The backend that runs on the native kernels or, where they cannot run, fails.

@@ -40,7 +40,7 @@ class EngineSpec:
     Attributes:
         name: By which it is reported.
         library: For people: what runs it and how.
-        module: The module with its `load` function; relative to `smsr_plugin.compare.engines` if
+        module: The module with its `load` function; relative to `smsr_plugin.engines` if
             it begins with a dot.
         threads: How many it may use.
         precision: "fp32" or "bf16".

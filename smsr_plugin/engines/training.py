@@ -16,13 +16,13 @@ from smsr_plugin.archs.gumbel import MaskNoise
 from smsr_plugin.archs.mask_losses import SparsityLoss
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
-from smsr_plugin.compare.engines.naive_training import (
+from smsr_plugin.config import SPARSITY_WEIGHT
+from smsr_plugin.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.naive_training import (
     NaiveTraining,
     gumbel_noise,
     naive_sparsity_loss,
 )
-from smsr_plugin.config import SPARSITY_WEIGHT
 from smsr_plugin.machine import keep_freed_memory
 
 #: As `EngineSpec.backend`: features in this layout; the formulas literally.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.compare.networks.source import NetworkSource
+from smsr_plugin.networks.source import NetworkSource
 from smsr_plugin.onnx_export import to_onnx
 
 #: Seconds that pnnx may take.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.base import Engine, Image, Input, Job
 
 ncnn: Any = importlib.import_module("ncnn")
 

@@ -1,1 +1,0 @@
-"""From what was asked for to the networks that are compared."""
