@@ -24,12 +24,12 @@ from typing import IO, cast
 from tqdm import tqdm
 
 from smsr_plugin.compare import outputs
-from smsr_plugin.compare.engines.base import Engine, Image, Input, Job
-from smsr_plugin.compare.engines.spec import EngineSpec
 from smsr_plugin.compare.plan import Request, make_plan
 from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
+from smsr_plugin.engines.base import Engine, Image, Input, Job
+from smsr_plugin.engines.spec import EngineSpec
 
 #: What the other build's interpreter runs; it uses what every version of the package has.
 CHILD = """
