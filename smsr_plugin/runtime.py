@@ -18,7 +18,7 @@ from smsr_plugin.archs.checks import check_brightest, check_threshold
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.smsr_program import Array, smsr_program
 from smsr_plugin.checkpoints.converted import read_at_tiles, read_converted
-from smsr_plugin.checkpoints.shipped import default_weights
+from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.machine import default_threads
 from smsr_plugin.sparse.native import packing
@@ -114,13 +114,14 @@ class Runtime:
                 for; see `SMSR.set_density`.
 
         Raises:
-            CheckpointError: If the package has no network for the scale.
+            CheckpointError: If the package has no such network or none for the scale, or a file and
+                a model are named.
             UnsuitedError: If the file is no converted network for this scale, or as the class;
                 `smsr_plugin.load` and `to_sparse` take others, and say what is wrong with a file.
             ValueError: If an option is out of range, or a density is asked of a network that keeps
                 no curves for it.
         """
-        path = Path(default_weights(scale, model=model) if path is None else path)
+        path = chosen_weights(path, model, scale)
         upscale, program = _stored(path, density)
         if scale is not None and upscale != scale:
             raise UnsuitedError(f"{path}: enlarges by {upscale}, not by {scale}")

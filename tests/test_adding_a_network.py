@@ -15,7 +15,7 @@ from option_files import train_options, validation, write_options, write_pairs
 from toy_network import Toy
 
 from smsr_plugin import to_sparse
-from smsr_plugin.checkpoints.masked_networks import load_network
+from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.cli.main import main
 from smsr_plugin.compare.density import threshold_of
 from smsr_plugin.training import registration
@@ -76,7 +76,7 @@ def test_it_is_trained_and_validated(trained):
     (log,) = (trained / "experiments/tiny").glob("train_*.log")
     assert len(re.findall(r"l_pix: \S+ l_sparsity: \S+ spa_density: ", log.read_text())) == 20
     models = trained / "experiments/tiny/models"
-    before, after = (load_network(models / f"net_g_{i}.pth").state_dict() for i in (5, 20))
+    before, after = (load(models / f"net_g_{i}.pth").state_dict() for i in (5, 20))
     assert [name for name in before if torch.equal(before[name], after[name])] == []
     history = json.loads((trained / "experiments/tiny/validation.json").read_text())
     assert len(history["pairs"]) == 2
@@ -85,7 +85,7 @@ def test_it_is_trained_and_validated(trained):
 
 
 def test_sparse_inference_is_the_network_itself(weights):
-    net = load_network(weights)
+    net = load(weights)
     assert type(net) is Toy
     x = torch.rand(2, 3, 13, 22, generator=torch.Generator().manual_seed(0))
     threshold = threshold_of(net(x, return_masks=True).logits, density=0.5)
@@ -102,7 +102,7 @@ def test_it_is_converted_counted_exported_and_enlarges_images(weights, tmp_path,
     converted = tmp_path / "toy.safetensors"
     assert main(["convert", str(weights), str(converted)]) == 0
     assert "Toy state dict" in capsys.readouterr().out
-    net = load_network(converted)
+    net = load(converted)
     assert main(["flops", "--weights", str(converted), "--density", "0.5"]) == 0
     assert "at density 0.5" in capsys.readouterr().out
 

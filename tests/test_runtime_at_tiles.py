@@ -17,7 +17,7 @@ from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_networks import NETWORKS
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.converted import read_at_tiles
-from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
+from smsr_plugin.checkpoints.masked_networks import load_masked, save
 from smsr_plugin.runtime import Runtime, UnsuitedError
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
@@ -34,7 +34,7 @@ print(sr.shape, [name for name in sys.modules if name.partition(".")[0] == "torc
 def saved(net, path):
     scores = net.predictor(torch.rand(1, 3, 64, 64))
     net.density_curve = density_curve(scores.reshape(1, 1, -1, 1))
-    save_network(net, path)
+    save(net, path)
     return path
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_in_order_is_left_to_the_reader_of_all_kinds(file, na
 
 
 def test_no_density_without_a_curve(tmp_path):
-    save_network(tiny_masked_rlfn().float(), tmp_path / "net.safetensors")
+    save(tiny_masked_rlfn().float(), tmp_path / "net.safetensors")
     with pytest.raises(ValueError, match="density"):
         Runtime.load(tmp_path / "net.safetensors", density=0.5)
     with pytest.raises(UnsuitedError, match="enlarges by 2, not by 3"):

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
     from smsr_plugin.checkpoints.any_network import load_weights, read_tensors
     from smsr_plugin.checkpoints.errors import CheckpointError
     from smsr_plugin.checkpoints.keys import fold_img_range
+    from smsr_plugin.checkpoints.masked_networks import load, save
     from smsr_plugin.checkpoints.network import (
         Checkpoint,
         build,
         interpret,
-        load,
         read,
         read_state_dict,
-        save,
     )
     from smsr_plugin.checkpoints.shipped import VARIABLE, default_weights, shipped_weights
 
@@ -45,7 +44,8 @@ _HOMES = {
     "any_network": ("load_weights", "read_tensors"),
     "errors": ("CheckpointError",),
     "keys": ("fold_img_range",),
-    "network": ("Checkpoint", "build", "interpret", "load", "read", "read_state_dict", "save"),
+    "masked_networks": ("load", "save"),
+    "network": ("Checkpoint", "build", "interpret", "read", "read_state_dict"),
     "shipped": ("VARIABLE", "default_weights", "shipped_weights"),
 }
 

@@ -1,4 +1,4 @@
-"""Files of networks with masks other than SMSR, told by the names and shapes of their tensors."""
+"""Files of networks with masks: SMSR, and others told by the names and shapes of their tensors."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from smsr_plugin.checkpoints.network import (
     check_scale,
     checked_metadata,
     read,
-    save,
+    save_smsr,
 )
 from smsr_plugin.checkpoints.shapes import find_mismatches
-from smsr_plugin.checkpoints.shipped import default_weights
+from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
@@ -112,7 +112,7 @@ def load_described(path: str | os.PathLike[str], *, param_key: str | None = None
     """Load any network with masks, an SMSR or one of `NETWORKS`, and say what the file held.
 
     Raises:
-        CheckpointError: As `load`.
+        CheckpointError: As `read`.
     """
     try:
         checkpoint = read(path, param_key=param_key)
@@ -124,37 +124,45 @@ def load_described(path: str | os.PathLike[str], *, param_key: str | None = None
     return Found(net, f"{type(net).__name__} state dict", None)
 
 
-def load_network(
+def load(
     path: str | os.PathLike[str] | None = None,
     *,
     model: str | None = None,
     scale: int | None = None,
     param_key: str | None = None,
 ) -> MaskedNetwork:
-    """Load any network with masks: an SMSR as `load` does, or one of `NETWORKS`.
+    """Load a network with masks: from a checkpoint of any kind that is known, or from the package.
 
     Args:
-        path, scale, param_key: As of `load`.
+        path: The file: an SMSR's as `read` knows it, or one of `NETWORKS`. None: that of the
+            environment variable SMSR_WEIGHTS, else the weights that come with the package.
         model: In place of a file, which of the package's networks; see `default_weights`.
+        scale: What the network must enlarge by; 2 by default where the package's own are taken.
+        param_key: As in `read`.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU. It takes and returns 0…1, whatever the
+        value range of the checkpoint.
 
     Raises:
-        CheckpointError: As `load`.
+        CheckpointError: As `read`, if the network is for another scale, the package has none of the
+            name or for the scale, or a file and a model are named.
     """
-    path = default_weights(scale, model=model) if path is None else path
+    path = chosen_weights(path, model, scale)
     net = load_described(path, param_key=param_key).net
     check_scale(path, net.config.upscale, scale)
     return net
 
 
 @singledispatch
-def save_network(
+def save(
     net: MaskedNetwork,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,
     *,
     half: bool = False,
 ) -> None:
-    """Save a network as safetensors, its name and shape in the header; an SMSR as `save` does.
+    """Save a network as safetensors, its name and shape in the header; an SMSR as `save_smsr` does.
 
     An existing file is replaced whole or, if anything fails, not at all.
 
@@ -186,4 +194,4 @@ def save_network(
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
 
 
-save_network.register(SMSR, save)
+save.register(SMSR, save_smsr)

@@ -24,7 +24,6 @@ from smsr_plugin.checkpoints.keys import (
     rename_released,
 )
 from smsr_plugin.checkpoints.shapes import infer_config
-from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
@@ -120,35 +119,6 @@ def _read(path: str | os.PathLike[str], param_keys: Sequence[str], required: boo
     return replace(checkpoint, kind=kind, metadata=content.metadata)
 
 
-def load(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    scale: int | None = None,
-    param_key: str | None = None,
-) -> SMSR:
-    """Load a network: from a checkpoint of any kind that `read` knows, or from the package.
-
-    Whatever the value range of the checkpoint, the network returned has img_range 1: see
-    `fold_img_range`, by which it is the same function up to rounding.
-
-    Args:
-        path: The file. None: that of the environment variable SMSR_WEIGHTS, else the weights that
-            come with the package.
-        scale: What the network must enlarge by; 2 by default where the package's own are taken.
-        param_key: As in `read`.
-
-    Returns:
-        The network in evaluation mode, float32, on the CPU. It takes and returns 0…1.
-
-    Raises:
-        CheckpointError: As `read`, or if the network is for another scale.
-    """
-    path = default_weights(scale) if path is None else path
-    checkpoint = read(path, param_key=param_key)
-    check_scale(path, checkpoint.config.upscale, scale)
-    return build(checkpoint)
-
-
 def check_scale(path: str | os.PathLike[str], upscale: int, wanted: int | None) -> None:
     """Raise CheckpointError if a file's network is not for the scale that is wanted, if any."""
     if wanted is not None and upscale != wanted:
@@ -159,7 +129,11 @@ def check_scale(path: str | os.PathLike[str], upscale: int, wanted: int | None) 
 
 
 def build(checkpoint: Checkpoint) -> SMSR:
-    """Return the network of a checkpoint, as `load` does."""
+    """Return the network of a checkpoint, in evaluation mode, float32, on the CPU.
+
+    Whatever the value range of the checkpoint, the network returned has img_range 1: see
+    `fold_img_range`, by which it is the same function up to rounding.
+    """
     config = replace(checkpoint.config, img_range=1.0)
     # Built without memory, so that no random weights are drawn from the caller's generator.
     with torch.device("meta"):
@@ -168,7 +142,7 @@ def build(checkpoint: Checkpoint) -> SMSR:
     return net.eval()
 
 
-def save(
+def save_smsr(
     net: SMSR,
     path: str | os.PathLike[str],
     metadata: Mapping[str, str] | None = None,

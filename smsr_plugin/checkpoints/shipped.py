@@ -30,6 +30,26 @@ def shipped_weights(model: str = MODEL) -> dict[int, Path]:
     return shipped_models().get(model, {})
 
 
+def chosen_weights(
+    path: str | os.PathLike[str] | None,
+    model: str | None,
+    scale: int | None,
+    outscale: float | None = None,
+) -> Path:
+    """Return the file that is meant: one that is named, or the default; see `default_weights`.
+
+    Raises:
+        CheckpointError: If a file and a model are named, or as `default_weights`.
+    """
+    if path is None:
+        return default_weights(scale, outscale, model)
+    if model is not None:
+        raise CheckpointError(
+            f"name weights or a model, not both: got {os.fspath(path)} and {model!r}"
+        )
+    return Path(path)
+
+
 def default_weights(
     scale: int | None = None, outscale: float | None = None, model: str | None = None
 ) -> Path:

@@ -37,13 +37,13 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert; return 0, or 2 after one line on stderr if it cannot be done."""
     from smsr_plugin.checkpoints import CheckpointError
-    from smsr_plugin.checkpoints.masked_networks import load_described, save_network
+    from smsr_plugin.checkpoints.masked_networks import load_described, save
 
     try:
         if args.output.exists() and not args.force:
             raise CheckpointError(f"{args.output} exists; --force replaces it")
         found = load_described(args.input, param_key=args.param_key)
-        save_network(found.net, args.output, {"source": args.input.name}, half=args.half)
+        save(found.net, args.output, {"source": args.input.name}, half=args.half)
     except CheckpointError as error:
         return bad_usage(args, error)
     print(f"read   {printable(args.input)}: {found.kind}")

@@ -112,9 +112,9 @@ def _check_sources(args: argparse.Namespace) -> None:
 
 def _subject(args: argparse.Namespace) -> Subject:
     if args.weights is not None:
-        from smsr_plugin.checkpoints.masked_networks import load_network
+        from smsr_plugin.checkpoints.masked_networks import load
 
-        net = load_network(args.weights)
+        net = load(args.weights)
         if args.upscale not in (None, net.config.upscale):
             raise ValueError(f"{args.weights} is for x{net.config.upscale}, not x{args.upscale}")
         return Subject(type(net).__name__, net, net.config.upscale, net.config.num_in_ch)

@@ -133,8 +133,8 @@ def _images(args: argparse.Namespace) -> int:
     """
     import torch
 
-    from smsr_plugin.checkpoints import default_weights
-    from smsr_plugin.checkpoints.masked_networks import load_network
+    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints.shipped import chosen_weights
     from smsr_plugin.images.files import left_out
     from smsr_plugin.report.lq_images import find_files
     from smsr_plugin.report.measurements import Subject
@@ -145,8 +145,8 @@ def _images(args: argparse.Namespace) -> int:
     try:
         _check_output(args.out)
         files = find_files(args.input, args.gt, args.from_gt)
-        weights = args.weights or default_weights(args.scale, model=args.model)
-        net = load_network(weights, scale=args.scale)
+        weights = chosen_weights(args.weights, args.model, args.scale)
+        net = load(weights, scale=args.scale)
         if args.density is not None:
             net.set_density(args.density)
         subject = Subject(net, args.precision, args.threshold)

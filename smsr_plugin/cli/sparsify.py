@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from smsr_plugin.archs.tile_masked import TileMasked
     from smsr_plugin.sparsify.curve import Point
     from smsr_plugin.sparsify.photographs import Photographs
+    from smsr_plugin.sparsify.state import State
 
 DESCRIPTION = """\
 Give a pretrained network masks: from a dense checkpoint to a network that
@@ -27,6 +28,8 @@ EPILOG = """\
 example:
   smsr sparsify RLFN-S=rlfn_s_x2.pth,img_range=255 --data photos \\
     -o masked.safetensors
+
+Interrupted, the same command goes on where it stopped.
 
 Some of the photographs are kept aside; on them the curve of quality against
 density is measured. It is printed, and written beside the weights (masked.md)."""
@@ -62,10 +65,11 @@ def run(args: argparse.Namespace) -> int:
     """Fit, measure, save; return 0, or 2 after one line on stderr if it cannot be done."""
     import torch
 
-    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save_network
+    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save
     from smsr_plugin.networks.find import find_source, parse_network
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.photographs import PIECES, read_photographs
+    from smsr_plugin.sparsify.state import State
     from smsr_plugin.staging import replace_file
 
     if args.threads is not None:
@@ -77,15 +81,19 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError(f"{args.out} exists; --force replaces it")
         source = find_source(parse_network(args.network), args.scale)
         dense = source.load()
-        net = work.masked_form(dense, args.iters)
+        net = work.masked_form(dense, args.iters, args.seed)
         pieces = PIECES * (work.MORE_PIECES if args.iters else 1)
         photographs = read_photographs(args.data, source.upscale, args.seed, pieces)
         work.check_dense(dense, photographs, source.upscale)
-        points = _fit(net, photographs, args)
+        facts = work.facts(dense, photographs, args.iters, args.seed)
+        state = State(args.out, facts) if args.iters else None
+        points = _fit(net, photographs, args, state)
         net.set_density(args.density)
-        save_network(net, args.out, {"source": args.network})
+        save(net, args.out, {"source": args.network})
         card = work.card(args.out.name, args.network, args.iters, net, points)
         replace_file(args.out.with_suffix(".md"), card.encode())
+        if state is not None:
+            state.remove()
     except (ValueError, OSError) as error:
         return bad_usage(args, error)
     print(card)
@@ -93,21 +101,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fit(net: TileMasked, photographs: Photographs, args: argparse.Namespace) -> Sequence[Point]:
-    """Fit and measure under a progress bar."""
-    from tqdm import tqdm
-
+def _fit(
+    net: TileMasked, photographs: Photographs, args: argparse.Namespace, state: State | None
+) -> Sequence[Point]:
+    """Fit and measure, and tell how far it is."""
+    from smsr_plugin.cli.progress import Progress
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.curve import ASKED, measure
 
     points = []
-    total = work.steps(len(photographs.pieces), net.config.num_block, args.iters) + len(ASKED)
-    with tqdm(total=total, unit="step", file=sys.stderr, disable=None, leave=False) as bar:
-        for doing in work.fit(net, photographs.pieces, args.iters, args.seed):
-            bar.set_postfix_str(doing, refresh=False)
-            bar.update()
-        bar.set_postfix_str("quality against density")
+    fit = work.Fit(net, photographs.pieces, args.iters, args.seed, state)
+    if fit.done:
+        print(f"smsr sparsify: goes on at step {fit.done:,} of {fit.total:,}", file=sys.stderr)
+    with Progress("sparsify", fit.total + len(ASKED), fit.done) as progress:
+        for doing in fit.run():
+            progress.step(doing)
         for point in measure(net, photographs.judged):
             points.append(point)
-            bar.update()
+            progress.step("quality against density")
     return points

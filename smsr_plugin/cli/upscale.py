@@ -87,6 +87,8 @@ def _run(args: argparse.Namespace, processes: Processes) -> int:
     jobs = _connect(processes, planned.jobs)
     if processes.rank == 0:
         sweep(jobs)
+        if batch.enlarger.network.dial is not None:
+            print(f"smsr upscale: {batch.enlarger.network.dial}", file=sys.stderr)
     outcomes: list[Outcome] = []
     interrupted, start = False, time.perf_counter()
     try:

@@ -7,13 +7,14 @@ import importlib.util
 from pathlib import Path
 
 from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.upscaling.enlarger import Enlarger
 from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.loading import find_weights, load_network
+from smsr_plugin.upscaling.loading import load_network
 from smsr_plugin.upscaling.network import Network
 
 #: Options that only networks with masks have, with what stands for "not given".
-OF_MASKS = {"density": None, "threshold": 0.0, "dense": False}
+OF_MASKS = {"density": None, "budget": None, "threshold": 0.0, "dense": False}
 
 
 def load_enlarger(args: argparse.Namespace) -> Enlarger:
@@ -28,7 +29,7 @@ def load_enlarger(args: argparse.Namespace) -> Enlarger:
 
 def weights_file(args: argparse.Namespace) -> Path:
     """Return the file of the weights; errors as of `load_enlarger`."""
-    weights = find_weights(args.weights, args.model, args.scale, args.outscale)
+    weights = chosen_weights(args.weights, args.model, args.scale, args.outscale)
     if "=" not in str(weights) or weights.is_file():
         return weights
     from smsr_plugin.networks.find import parse_network
@@ -38,7 +39,7 @@ def weights_file(args: argparse.Namespace) -> Path:
 
 
 def _network(args: argparse.Namespace) -> Network:
-    weights = find_weights(args.weights, args.model, args.scale, args.outscale)
+    weights = chosen_weights(args.weights, args.model, args.scale, args.outscale)
     if args.engine is not None or ("=" in str(weights) and not weights.is_file()):
         return _in_engine(args, weights)
     try:
@@ -48,6 +49,7 @@ def _network(args: argparse.Namespace) -> Network:
             scale=args.scale,
             outscale=args.outscale,
             density=args.density,
+            budget=args.budget,
             threshold=args.threshold,
             precision=args.precision,
             dense=args.dense,

@@ -75,6 +75,8 @@ def _add_speed(add: Callable[..., Any]) -> None:
         help="any factor; Lanczos after the network's own")  # fmt: skip
     add("--density", type=share, metavar="D",
         help="share of the pixels to compute, 0 to 1; less is faster")  # fmt: skip
+    add("--budget", type=factor, metavar="SECONDS",
+        help="for computing an image: sets the density, by a short measurement")  # fmt: skip
     add("--threshold", type=finite, default=0.0, metavar="T",
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))

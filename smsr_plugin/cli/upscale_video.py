@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from smsr_plugin.upscaling.video.run import VideoOutcome, VideoUpscaler
 
 #: Options that mean nothing for a video, with what stands for "not given".
-OF_IMAGES = {"masks": None, "recursive": False, "ext": "same"}
+OF_IMAGES = {"masks": None, "recursive": False, "ext": "same", "budget": None}
 #: Options that decide the pixels.
 DECISIVE = (
     *("weights", "scale", "outscale", "density", "threshold", "precision", "dense", "engine"),

@@ -67,11 +67,11 @@ class NetworkSource:
             ValueError: If it has no curves for a density.
         """
         from smsr_plugin.checkpoints import load_weights
-        from smsr_plugin.checkpoints.masked_networks import load_network
+        from smsr_plugin.checkpoints.masked_networks import load
 
         if self.kind in ("smsr", "masked"):
             assert self.weights is not None
-            masked = load_network(self.weights, param_key=self.param_key)
+            masked = load(self.weights, param_key=self.param_key)
             if self.density is not None:
                 masked.set_density(self.density)
             return masked

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +31,8 @@ WARM_UP = 50
 CLIP = 1.0
 
 
-def finetune(net: TileMasked, pieces: Tensor, iters: int, seed: int = 0) -> Iterator[float]:
-    """Train a fitted network in place; its first and last convolutions stay as they are.
+class Finetuning:
+    """The training of a fitted network, in place; its first and last convolutions stay as they are.
 
     Args:
         net: The network; every tile computed, it is the teacher.
@@ -39,30 +40,60 @@ def finetune(net: TileMasked, pieces: Tensor, iters: int, seed: int = 0) -> Iter
         iters: Steps.
         seed: Of what is drawn.
 
-    Yields:
-        The loss of each step.
+    Attributes:
+        done: Steps that were taken.
     """
-    teacher = copy.deepcopy(net).requires_grad_(False).eval()
-    generator = torch.Generator().manual_seed(seed)
-    own = [p for block in net.blocks() for p in block.parameters()] + [*net.predictor.parameters()]
-    fitted = [net.constants, *net.substitutes.parameters()]
-    net.requires_grad_(False)
-    for parameter in own + fitted:
-        parameter.requires_grad_()
-    groups = [{"params": fitted, "lr": LEARNING_RATE}, {"params": own, "lr": OWN_LEARNING_RATE}]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _share(step, iters))
-    for _ in range(iters):
-        lq = _drawn(pieces, generator)
-        density = LEAST_DENSITY + (1 - LEAST_DENSITY) * torch.rand((), generator=generator)
-        loss = F.l1_loss(net(lq, spa_mask=_masks(net, lq, density)), _every_tile(teacher, lq))
-        optimizer.zero_grad()
+
+    def __init__(self, net: TileMasked, pieces: Tensor, iters: int, seed: int = 0) -> None:
+        self.net, self.pieces, self.iters, self.done = net, pieces, iters, 0
+        self.teacher = copy.deepcopy(net).requires_grad_(False).eval()
+        self.generator = torch.Generator().manual_seed(seed)
+        blocks = [p for block in net.blocks() for p in block.parameters()]
+        fitted = [net.constants, *net.substitutes.parameters()]
+        own = [*blocks, *net.predictor.parameters()]
+        self.trained = own + fitted
+        self.rates = LEARNING_RATE, OWN_LEARNING_RATE
+        self.optimizer = torch.optim.Adam([{"params": fitted}, {"params": own}], betas=(0.9, 0.99))
+        net.requires_grad_(False)
+        for parameter in self.trained:
+            parameter.requires_grad_()
+
+    def step(self) -> float:
+        """Take a step; return its loss. After the last one no parameter learns any more."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * _share(self.done, self.iters)
+        lq = _drawn(self.pieces, self.generator)
+        density = LEAST_DENSITY + (1 - LEAST_DENSITY) * torch.rand((), generator=self.generator)
+        masks = _masks(self.net, lq, density)
+        loss = F.l1_loss(self.net(lq, spa_mask=masks), _every_tile(self.teacher, lq))
+        self.optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(own + fitted, CLIP)
-        optimizer.step()
-        schedule.step()
-        yield loss.item()
-    net.requires_grad_(False)
+        torch.nn.utils.clip_grad_norm_(self.trained, CLIP)
+        self.optimizer.step()
+        self.done += 1
+        if self.done == self.iters:
+            self.net.requires_grad_(False)
+        return loss.item()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that another training needs to go on from here, bit for bit."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "done": self.done,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there.
+
+        Raises:
+            LookupError, TypeError, ValueError, RuntimeError, AttributeError: If it is none.
+        """
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.done = int(state["done"])
 
 
 def _masks(net: TileMasked, lq: Tensor, density: Tensor) -> Tensor:

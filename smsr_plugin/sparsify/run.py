@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.sparsify.curve import Point, bicubic_psnr, dense_psnr, table
-from smsr_plugin.sparsify.finetune import finetune
+from smsr_plugin.sparsify.finetune import Finetuning
 from smsr_plugin.sparsify.fit import BATCH, fit_substitutes, keep_curve
 from smsr_plugin.sparsify.importance import (
     STEPS,
@@ -19,12 +19,13 @@ from smsr_plugin.sparsify.importance import (
     train_predictor,
 )
 from smsr_plugin.sparsify.photographs import PIECES, Photographs
+from smsr_plugin.sparsify.state import State, digest
 from smsr_plugin.version import __version__
 
 #: Channels of the narrow path at skipped pixels; it begins at 0, and only training gives it worth.
 NARROW = 12
 #: Fine-tuning sees so many times the pieces that a fit does.
-MORE_PIECES = 8
+MORE_PIECES = 24
 #: A network may lie so many dB below bicubic interpolation: those trained for looks do.
 LOOKS = 3.0
 #: The masked form of each network, by its name in BasicSR's registry.
@@ -35,12 +36,13 @@ class SparsifyError(ValueError):
     """A network cannot be given masks: one line that says why."""
 
 
-def masked_form(dense: nn.Module, iters: int) -> TileMasked:
+def masked_form(dense: nn.Module, iters: int, seed: int = 0) -> TileMasked:
     """Return a network with masks, yet to be fitted.
 
     Args:
         dense: The network, with trained weights.
         iters: Steps of fine-tuning that are to follow.
+        seed: Of the predictor's first weights.
 
     Raises:
         SparsifyError: If its blocks are not known.
@@ -51,7 +53,9 @@ def masked_form(dense: nn.Module, iters: int) -> TileMasked:
             f"masks are known for {', '.join(sorted(FORMS))}, not for {name}: "
             "smsr_plugin/archs/masked_srvgg_arch.py shows how a network gets them"
         )
-    net = FORMS[name].from_dense(dense, num_narrow=NARROW if iters else 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = FORMS[name].from_dense(dense, num_narrow=NARROW if iters else 0)
     return net.requires_grad_(False).eval()
 
 
@@ -86,18 +90,19 @@ PSNR (Y) against what the dense network gives: it alone counts for networks trai
 """
 
 
-def steps(pieces: int, blocks: int, iters: int) -> int:
-    """Return how many steps `fit` takes."""
-    return 2 * -(-len(range(0, pieces, _stride(pieces))) // BATCH) + STEPS + blocks + iters
+def facts(dense: nn.Module, photographs: Photographs, iters: int, seed: int) -> dict[str, str]:
+    """Return what two runs must have in common to make the same network."""
+    return {
+        "version": __version__,
+        "network": digest(dense.state_dict()),
+        "photographs": digest({"pieces": photographs.pieces}),
+        "--iters": str(iters),
+        "--seed": str(seed),
+    }
 
 
-def _stride(pieces: int) -> int:
-    """Return how far apart the pieces lie that all but the fine-tuning makes do with."""
-    return max(1, pieces // PIECES)
-
-
-def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Iterator[str]:
-    """Fit a network with masks to its dense form, in place.
+class Fit:
+    """Fits a network with masks to its dense form, in place.
 
     Args:
         net: As `masked_form` returns it.
@@ -105,25 +110,60 @@ def fit(net: TileMasked, pieces: Tensor, iters: int = 0, seed: int = 0) -> Itera
             seen by the fine-tuning.
         iters: Steps of fine-tuning.
         seed: Of what is drawn.
+        state: Where the fine-tuning is kept, and goes on from if it was interrupted: the result is
+            the same, bit for bit.
 
-    Yields:
-        What is being done, after each step of it.
+    Attributes:
+        total: Steps in all.
+        done: Those of an interrupted run.
+
+    Raises:
+        StateError: If there is a state that does not fit.
     """
-    torch.manual_seed(seed)
+
+    def __init__(
+        self,
+        net: TileMasked,
+        pieces: Tensor,
+        iters: int = 0,
+        seed: int = 0,
+        state: State | None = None,
+    ) -> None:
+        self.net, self.pieces, self.iters, self.seed, self.state = net, pieces, iters, seed, state
+        self.some = pieces[:: max(1, len(pieces) // PIECES)]
+        alone = 2 * -(-len(self.some) // BATCH) + STEPS + net.config.num_block
+        self.total, self.done = alone + iters, 0
+        self.training: Finetuning | None = None
+        if state is not None and state.exists():
+            self.training = Finetuning(net, pieces, iters, seed)
+            state.restore(self.training)
+            self.done = alone + self.training.done
+
+    def run(self) -> Iterator[str]:
+        """Take the steps that are left; yield what was done after each of them."""
+        if self.training is None:
+            yield from _fit_alone(self.net, self.some, self.seed)
+            self.training = Finetuning(self.net, self.pieces, self.iters, self.seed)
+        while self.training.done < self.iters:
+            if self.state is not None:
+                self.state.keep(self.training)
+            yield f"fine-tuning {self.training.step():.5f}"
+        self.net.requires_grad_(False)
+        keep_curve(self.net, self.pieces)
+
+
+def _fit_alone(net: TileMasked, pieces: Tensor, seed: int) -> Iterator[str]:
+    """Fit masks, constants and substitutes without training what the network computes."""
     generator = torch.Generator().manual_seed(seed)
-    some = pieces[:: _stride(len(pieces))]
-    for _ in fit_at_smooth_tiles(net, some):
+    for _ in fit_at_smooth_tiles(net, pieces):
         yield "first substitutes"
     losses = []
-    for lq in some.split(BATCH):
+    for lq in pieces.split(BATCH):
         losses.append(losses_of_tiles(net, lq, generator))
         yield "what tiles are worth"
     net.predictor.requires_grad_()
-    for loss in train_predictor(net, some, torch.cat(losses), seed):
+    for loss in train_predictor(net, pieces, torch.cat(losses), seed):
         yield f"predictor {loss:.3f}"
     net.requires_grad_(False)
-    for _ in fit_substitutes(net, some):
+    for _ in fit_substitutes(net, pieces):
         yield "substitutes"
-    for loss in finetune(net, pieces, iters, seed) if iters else ():
-        yield f"fine-tuning {loss:.5f}"
-    keep_curve(net, pieces)

@@ -129,7 +129,7 @@ class Batch:
         if isinstance(loaded, Outcome):
             return False
         enlarger = self.enlarger
-        return enlarger.bytes_of(*loaded.picture.size) > ALONE * enlarger.network.budget
+        return enlarger.bytes_of(*loaded.picture.size) > ALONE * enlarger.network.memory
 
     def _read(self, job: Job) -> _Loaded | Outcome:
         if self.skip_existing and all(output.exists() for output in job.outputs):

@@ -130,11 +130,11 @@ class Enlarger:
 
     def _check_memory(self, width: int, height: int) -> None:
         needed = self.bytes_of(width, height)
-        if needed > self.network.budget:
+        if needed > self.network.memory:
             result_width, result_height = self.size_of(width, height)
             raise ImageError(
                 f"the result, {result_width}×{result_height}, takes {needed / 2**30:.1f} GiB of "
-                f"memory; {self.network.budget / 2**30:.1f} GiB can be used"
+                f"memory; {self.network.memory / 2**30:.1f} GiB can be used"
             )
 
 

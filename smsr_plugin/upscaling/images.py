@@ -43,6 +43,8 @@ class Upscaler:
             the network's own.
         density: The share of pixels to compute, 0…1; less is faster. By default what the network
             was trained for.
+        budget: Seconds that computing an image may take, in place of a density: that is chosen for
+            each image, from 0.2 to 1, by what a pixel was measured to take on this machine.
         threshold: For networks that keep no curves of their densities: above 0 computes less.
         precision: "fp32" or "bf16".
         threads: How many compute; by default one for each core.
@@ -63,6 +65,7 @@ class Upscaler:
         model: str | None = None,
         outscale: float | None = None,
         density: float | None = None,
+        budget: float | None = None,
         threshold: float = 0.0,
         precision: str = "fp32",
         threads: int | None = None,
@@ -77,6 +80,7 @@ class Upscaler:
             scale=scale,
             outscale=outscale,
             density=density,
+            budget=budget,
             threshold=threshold,
             precision=precision,
             threads=threads,

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
-from smsr_plugin.checkpoints.shipped import default_weights
+from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.runtime import Runtime, UnsuitedError
+from smsr_plugin.upscaling.dial import Dial
 from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
-
-
-def find_weights(
-    weights: str | os.PathLike[str] | None,
-    model: str | None = None,
-    scale: int | None = None,
-    outscale: float | None = None,
-) -> Path:
-    """Return the file of weights that is meant; arguments and errors as of `load_network`."""
-    if weights is not None and model is not None:
-        raise RequestError(f"name weights or a model, not both: got {weights} and {model!r}")
-    return Path(default_weights(scale, outscale, model) if weights is None else weights)
 
 
 def load_network(
@@ -31,6 +21,7 @@ def load_network(
     scale: int | None = None,
     outscale: float | None = None,
     density: float | None = None,
+    budget: float | None = None,
     threshold: float = 0.0,
     precision: str = "fp32",
     dense: bool = False,
@@ -45,14 +36,22 @@ def load_network(
         model: In place of a file, which of the package's networks; see `default_weights`.
         scale: What the network must enlarge by.
         outscale: What the result is wanted for; of the package's networks the least that suffices.
+        budget: Seconds that computing an image may take; the density follows from it, see `dial`.
         threads: None: one for each core.
         density, threshold, precision, dense, tile, overlap: As of `Network`.
 
     Raises:
-        CheckpointError: If the file cannot be read, or is for another scale.
-        ValueError: If an option is out of range, or a file and a model are named.
+        CheckpointError: If the file cannot be read, or is for another scale, or a file and a model
+            are named.
+        ValueError: If an option is out of range.
     """
-    path = find_weights(weights, model, scale, outscale)
+    path = chosen_weights(weights, model, scale, outscale)
+    if budget is not None:
+        if density is not None or dense:
+            raise RequestError("a budget sets the density itself: name neither density nor dense")
+        return _with_dial(
+            path, budget, scale, precision, threshold, threads, tile=tile, overlap=overlap
+        )
     if not dense:
         try:
             runtime = Runtime.load(
@@ -64,12 +63,44 @@ def load_network(
             pass
     import torch
 
-    from smsr_plugin.checkpoints import masked_networks
+    from smsr_plugin.checkpoints import load
 
     if threads:
         torch.set_num_threads(threads)
-    net = masked_networks.load_network(path, scale=scale)
+    net = load(path, scale=scale)
     return Network(
         net, precision=precision, threshold=threshold, density=density, dense=dense, tile=tile,
         overlap=overlap,
     )  # fmt: skip
+
+
+def _with_dial(
+    path: Path,
+    budget: float,
+    scale: int | None,
+    precision: str,
+    threshold: float,
+    threads: int | None,
+    *,
+    tile: int | None,
+    overlap: int,
+) -> Network:
+    """Load a network that keeps to a number of seconds.
+
+    Raises:
+        RequestError: If the number is none of them, or the network has no dial.
+    """
+    if not 0 < budget < math.inf:
+        raise RequestError(f"budget must be a number of seconds above 0, got {budget}")
+
+    def load(density: float) -> Runtime:
+        return Runtime.load(
+            path, scale=scale, precision=precision, threshold=threshold, density=density,
+            threads=threads,
+        )  # fmt: skip
+
+    try:
+        dial = Dial(load, budget)
+    except ValueError as error:
+        raise RequestError(f"a budget needs a network with densities: {error}") from error
+    return Network(dial.at(1), tile=tile, overlap=overlap, dial=dial)

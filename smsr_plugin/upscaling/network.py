@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.runtime import Inferred
+from smsr_plugin.upscaling.dial import Dial
 from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.luma import joined, luma_and_chroma
 from smsr_plugin.upscaling.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
@@ -88,6 +89,7 @@ class Network:
             image asks for, `memory.TILES` beyond `memory.WHOLE`; smaller only if that needs more
             than `memory.SHARE` of the memory that is available now.
         overlap: Pixels that neighbouring tiles share.
+        dial: Gives the network for each image in place of `net`, which tells its shape.
 
     Raises:
         RequestError: If the options do not fit together, or the network is neither for RGB nor
@@ -104,6 +106,7 @@ class Network:
         dense: bool = False,
         tile: int | None = None,
         overlap: int = OVERLAP,
+        dial: Dial | None = None,
     ) -> None:
         if isinstance(net, Model):
             self.model = net
@@ -113,7 +116,7 @@ class Network:
             )
 
             self.model = PyTorchModel(net, precision, threshold, density, dense)
-        self.upscale, self.tile, self.overlap = self.model.upscale, tile, overlap
+        self.upscale, self.tile, self.overlap, self.dial = self.model.upscale, tile, overlap, dial
         channels = self.model.num_in_ch, self.model.num_out_ch
         if channels not in ((3, 3), (1, 1)):
             raise RequestError(
@@ -126,7 +129,7 @@ class Network:
                 f"they must be at least {smallest_tile(overlap)}"
             )
         # Taken once: what one image leaves allocated must not change how the next one is cut.
-        self.budget = int(SHARE * available_bytes())
+        self.memory = int(SHARE * available_bytes())
 
     def tiles_for(self, height: int, width: int) -> list[int]:
         """Return sides of tiles for an lq image of that size, the one to try first first.
@@ -135,7 +138,7 @@ class Network:
         long as one remains.
         """
         sides = self._sides(height, width)
-        left = self.budget - result_bytes(self.upscale**2 * height * width)
+        left = self.memory - result_bytes(self.upscale**2 * height * width)
         pixels = left // self.model.bytes_per_pixel
         fitting = [s for s in sides if min(s or height, height) * min(s or width, width) <= pixels]
         return fitting or sides[-1:]
@@ -172,12 +175,14 @@ class Network:
         height, width = lq.shape[1:]
         dense = self.model.dense_macs(height * width)
         if not tile or tile >= max(height, width):
+            self._turn(height * width)
             progress(0, 1)
             return NetworkRun(*self._run(lq), dense, 1)
         scale, macs = self.upscale, 0.0
         sr = np.zeros((3, height * scale, width * scale), np.float32)
         spa_mask = np.zeros((self.model.num_masks, height, width), np.bool_)
         tiles = list(grid(height, width, tile, self.overlap))
+        self._turn(sum((y.stop - y.start) * (x.stop - x.start) for y, x in tiles))
         for number, (rows, columns) in enumerate(tiles):
             progress(number, len(tiles))
             part, mask, cost = self._run(lq[:, rows.covered, columns.covered])
@@ -186,6 +191,11 @@ class Network:
             spa_mask[:, rows.own, columns.own] = mask[inner]
             macs += cost
         return NetworkRun(sr, spa_mask, macs, dense, len(tiles))
+
+    def _turn(self, pixels: int) -> None:
+        """Take the network that computes so many lq pixels in the time allowed, if any is."""
+        if self.dial is not None:
+            self.model = self.dial.at(pixels)
 
     def _run(self, lq: Image) -> Inferred:
         """Return sr, the masks and the multiply-adds of one image or tile, (3, H, W)."""

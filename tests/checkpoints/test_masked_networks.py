@@ -6,7 +6,7 @@ from masked_networks import TILE_NETWORKS, tiny_masked_rlfn
 from safetensors import safe_open
 
 from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.checkpoints.masked_networks import load_masked, save_network
+from smsr_plugin.checkpoints.masked_networks import load_masked, save
 
 
 @pytest.mark.parametrize("kind", TILE_NETWORKS)
@@ -16,7 +16,7 @@ def test_what_is_saved_is_loaded(tmp_path, kind, options, curve):
     net = TILE_NETWORKS[kind][0](**options).float()
     if curve:
         net.density_curve = torch.linspace(1, -1, 41)[None]
-    save_network(net, tmp_path / "m.safetensors", {"source": "x"})
+    save(net, tmp_path / "m.safetensors", {"source": "x"})
     loaded = load_masked(tmp_path / "m.safetensors")
     assert loaded is not None
     assert loaded.config == net.config
@@ -76,11 +76,11 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name, value, message):
 
 def test_it_is_saved_as_safetensors_only(tmp_path):
     with pytest.raises(CheckpointError, match=r"must end in \.safetensors"):
-        save_network(tiny_masked_rlfn(), tmp_path / "m.pth")
+        save(tiny_masked_rlfn(), tmp_path / "m.pth")
 
 
 @pytest.mark.parametrize("metadata", [{"network": "SMSR"}, {"config": "{}"}, {"source": 1}])
 def test_metadata_that_do_not_fit_are_refused(tmp_path, metadata):
     with pytest.raises(CheckpointError, match="metadata must map strings other than"):
-        save_network(tiny_masked_rlfn().float(), tmp_path / "m.safetensors", metadata)
+        save(tiny_masked_rlfn().float(), tmp_path / "m.safetensors", metadata)
     assert not list(tmp_path.iterdir())

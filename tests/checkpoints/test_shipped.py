@@ -8,7 +8,6 @@ from masked_networks import tiny_masked_rlfn
 from networks import tiny_smsr
 
 from smsr_plugin.checkpoints import CheckpointError, default_weights, load, save, shipped
-from smsr_plugin.checkpoints.masked_networks import load_network, save_network
 from smsr_plugin.checkpoints.network import read
 from smsr_plugin.runtime import Runtime
 from smsr_plugin.upscaling.loading import load_network as load_for_images
@@ -51,21 +50,22 @@ def test_weights_that_the_user_sets_win(folder, monkeypatch, tmp_path):
 
 def test_a_network_can_be_named(folder, monkeypatch):
     path = folder / "rlfn-s_x3.safetensors"
-    save_network(tiny_masked_rlfn(upscale=3).float(), path, {"licence": "Apache-2.0"}, half=True)
+    save(tiny_masked_rlfn(upscale=3).float(), path, {"licence": "Apache-2.0"}, half=True)
     monkeypatch.setenv(shipped.VARIABLE, "none")  # does not count where a network is named
     assert default_weights(model="rlfn-s") == path
     assert default_weights(4, model="smsr") == folder / "smsr_x4.safetensors"
-    net = load_network(model="rlfn-s", scale=3)
+    net = load(model="rlfn-s", scale=3)
     assert net.config.upscale == 3
     assert next(net.parameters()).dtype == torch.float32
     assert Runtime.load(model="rlfn-s").upscale == 3
     assert load_for_images(model="rlfn-s", outscale=2).upscale == 3
     with pytest.raises(CheckpointError, match="scale must be one of 3"):
-        load_network(model="rlfn-s", scale=2)
+        load(model="rlfn-s", scale=2)
     with pytest.raises(CheckpointError, match=r"model must be one of rlfn-s, smsr, .* got 'pan'"):
         default_weights(model="pan")
-    with pytest.raises(ValueError, match="name weights or a model, not both"):
-        load_for_images(path, model="rlfn-s")
+    for take in (load, Runtime.load, load_for_images):
+        with pytest.raises(CheckpointError, match="name weights or a model, not both"):
+            take(path, model="rlfn-s")
 
 
 def test_without_weights_in_the_package_the_error_says_what_to_do(folder):

@@ -5,14 +5,16 @@ import json
 import pytest
 import torch
 from commands import flops
+from safetensors.torch import load_file
 
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.rlfn_arch import RLFN
-from smsr_plugin.checkpoints.masked_networks import load_network
+from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.cli import progress
 from smsr_plugin.cli.main import main
 from smsr_plugin.images.pixels import as_lq
 from smsr_plugin.images.rgb import read_rgb
-from smsr_plugin.sparsify import importance, photographs, run
+from smsr_plugin.sparsify import finetune, importance, photographs, run, state
 
 ARGUMENT = "num_feat=4"
 
@@ -51,7 +53,7 @@ def test_from_dense_weights_to_an_image(weights, photos, tmp_path, capsys, monke
     assert len(rows) == 1
     assert "| 1.000 | 1.00 |" in rows[0]
 
-    net = load_network(out)
+    net = load(out)
     assert net.config.num_narrow == 12
     output = net(torch.from_numpy(as_lq(read_rgb(photos / "0.png"))), return_masks=True)
     assert isinstance(output, MaskedOutput)
@@ -68,6 +70,44 @@ def test_from_dense_weights_to_an_image(weights, photos, tmp_path, capsys, monke
     printed = capsys.readouterr().out
     assert printed.startswith("MaskedRLFN x2, output 1280×720")
     assert "at density 0.5" in printed
+
+
+def test_interrupted_it_goes_on_and_ends_the_same(weights, photos, tmp_path, capsys, monkeypatch):
+    for module in (run, importance):
+        monkeypatch.setattr(module, "STEPS", 5)
+    monkeypatch.setattr(photographs, "PIECES", 2)
+    monkeypatch.setattr(run, "MORE_PIECES", 2)
+    monkeypatch.setattr(run, "check_dense", lambda *_: None)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "masked.safetensors"
+    assert sparsify(weights, photos, whole, "--iters", "4") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("smsr sparsify: 1 of ")
+    assert " left (" in lines[-2]
+
+    step, taken = finetune.Finetuning.step, []
+
+    def interrupted(training):
+        taken.append(training.done)
+        if training.done == 2:
+            raise KeyboardInterrupt
+        return step(training)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune.Finetuning, "step", interrupted)
+        patch.setattr(state, "INTERVAL", 0.0)
+        assert sparsify(weights, photos, out, "--iters", "4") == 130
+    assert not out.exists()
+    assert sparsify(weights, photos, out, "--iters", "5") == 2
+    assert "an interrupted run of another --iters" in capsys.readouterr().err
+    assert sparsify(weights, photos, out, "--iters", "4") == 0
+    assert "goes on at step" in capsys.readouterr().err
+    made, expected = load_file(out), load_file(whole)  # the order in a header is any
+    assert made.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in made.items())
+    of_both = [path.with_suffix(".md").read_text().splitlines()[1:] for path in (out, whole)]
+    assert of_both[0] == of_both[1]
+    assert not list(tmp_path.glob("*.state"))
 
 
 def test_a_network_worse_than_bicubic_is_refused(weights, photos, tmp_path, capsys):

@@ -5,7 +5,7 @@ import torch
 from masked_networks import tiny_masked_rlfn
 
 from smsr_plugin.sparsify import finetune as module
-from smsr_plugin.sparsify.finetune import finetune
+from smsr_plugin.sparsify.finetune import Finetuning
 from smsr_plugin.sparsify.fit import keep_curve
 
 
@@ -30,8 +30,9 @@ def test_it_comes_nearer_to_the_dense_network_and_leaves_its_ends(monkeypatch):
     ends = [net.dense.conv_1.weight.clone(), net.dense.upsampler[0].weight.clone()]
     dense = net(pieces, threshold=-np.inf)
     before = difference(net, pieces, dense, 0.5)
-    course = list(finetune(net, pieces, 60))
-    assert len(course) == 60
+    training = Finetuning(net, pieces, 60)
+    course = [training.step() for _ in range(60)]
+    assert course[-1] < course[0]
     assert difference(net, pieces, dense, 0.5) < 0.6 * before
     assert all(substitute.widen.weight.any() for substitute in net.substitutes)
     assert torch.equal(net.dense.conv_1.weight, ends[0])
@@ -41,5 +42,6 @@ def test_it_comes_nearer_to_the_dense_network_and_leaves_its_ends(monkeypatch):
 
 def test_it_is_the_same_with_the_same_seed(monkeypatch):
     monkeypatch.setattr(module, "SIDE", 16)
-    courses = [list(finetune(*unfitted(), 3, seed)) for seed in (0, 0, 1)]
+    trainings = [Finetuning(*unfitted(), 3, seed) for seed in (0, 0, 1)]
+    courses = [[training.step() for _ in range(3)] for training in trainings]
     assert courses[0] == courses[1] != courses[2]
