@@ -29,6 +29,14 @@ FALLBACK = 4 << 30
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/proc/self/cgroup")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+#: How Linux's control groups, version 2 and 1, tell of memory: by which line of `CGROUP`, where
+#: below the root, the files of limit and use, and in memory.stat what is given up first: cached
+#: files that nothing reads.
+GROUPS = (
+    (r"^0::(/.*)$", "", "memory.max", "memory.current", "inactive_file"),
+    (r"^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(/.*)$", "memory", "memory.limit_in_bytes",
+     "memory.usage_in_bytes", "total_inactive_file"),
+)  # fmt: skip
 
 MIB = 1 << 20
 STATUS = Path("/proc/self/status")
@@ -132,7 +140,7 @@ def available_bytes() -> int:
 
     As Linux says, the limits of a container (control groups), and those of the process (ulimit).
     """
-    found = (_meminfo(), _cgroup(), _first_cgroup(), *_own_limits())
+    found = (_meminfo(), *(_left_by_groups(*group) for group in GROUPS), *_own_limits())
     return max(0, min((value for value in found if value is not None), default=FALLBACK))
 
 
@@ -141,37 +149,19 @@ def _meminfo() -> int | None:
     return None if match is None else int(match[1]) * 1024
 
 
-def _cgroup() -> int | None:
-    """Return what the control group and those above it leave, None where none has a limit."""
-    match = re.search(r"^0::(/.*)$", _read(CGROUP), re.MULTILINE)
+def _left_by_groups(line: str, folder: str, limit: str, used: str, cached: str) -> int | None:
+    """Return what the control group of this process and those above it leave; see `GROUPS`."""
+    match = re.search(line, _read(CGROUP), re.MULTILINE)
     if match is None:
         return None
-    group = CGROUP_ROOT / match[1].lstrip("/")
-    left = []
-    while group.is_relative_to(CGROUP_ROOT):
-        limit, used = _read(group / "memory.max"), _read(group / "memory.current")
-        if limit.strip().isdigit() and used.strip().isdigit():
-            # Cached files that nothing reads are given up first.
-            cache = re.search(r"^inactive_file (\d+)$", _read(group / "memory.stat"), re.MULTILINE)
-            left.append(int(limit) - int(used) + (int(cache[1]) if cache else 0))
-        group = group.parent
-    return min(left, default=None)
-
-
-def _first_cgroup() -> int | None:
-    """Return what the control groups of version 1 leave, None where they set no limit."""
-    match = re.search(r"^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(/.*)$", _read(CGROUP), re.MULTILINE)
-    if match is None:
-        return None
-    root = CGROUP_ROOT / "memory"
+    root = CGROUP_ROOT / folder
     group, left = root / match[1].lstrip("/"), []
     while group.is_relative_to(root):
-        limit = _read(group / "memory.limit_in_bytes").strip()
-        used = _read(group / "memory.usage_in_bytes").strip()
-        if limit.isdigit() and used.isdigit():
+        most, taken = _read(group / limit).strip(), _read(group / used).strip()
+        if most.isdigit() and taken.isdigit():
             stat = _read(group / "memory.stat")
-            cache = re.search(r"^total_inactive_file (\d+)$", stat, re.MULTILINE)
-            left.append(int(limit) - int(used) + (int(cache[1]) if cache else 0))
+            cache = re.search(rf"^{cached} (\d+)$", stat, re.MULTILINE)
+            left.append(int(most) - int(taken) + (int(cache[1]) if cache else 0))
         group = group.parent
     return min(left, default=None)
 

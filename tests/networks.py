@@ -6,7 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.complexity import masked_cost
+from smsr_plugin.sparse import SparseStats
 
 
 def tiny_smsr(seed: int = 0, **options) -> SMSR:
@@ -17,6 +20,13 @@ def tiny_smsr(seed: int = 0, **options) -> SMSR:
         for block in net.blocks:
             block.spa_mask.deconv.weight *= 30
     return net
+
+
+@torch.no_grad()
+def stats_of(net: MaskedNetwork, lq: Tensor, threshold: float = 0.0) -> SparseStats:
+    """Return what the masks leave to compute of a network in eval mode."""
+    masks = net(lq, threshold=threshold, return_masks=True).spa_mask > 0
+    return SparseStats.of(masks, masked_cost(net.program()))
 
 
 def split_channels(net: SMSR, dense: list[list[list[int]]]) -> SMSR:

@@ -228,19 +228,22 @@ def image_row(net: MaskedNetwork, path: Path) -> Row:
     """Return the multiply-adds for one lq image, with the density in each block."""
     import torch
 
-    from smsr_plugin.complexity import measured
+    from smsr_plugin.complexity import masked_cost
     from smsr_plugin.images.pixels import as_lq
     from smsr_plugin.images.rgb import read_rgb
+    from smsr_plugin.sparse import SparseStats
 
     lq = torch.from_numpy(as_lq(read_rgb(path)))
-    result = measured(net, lq)
-    densities = " ".join(f"{density:.3f}" for density in result.spa_densities)
+    with torch.inference_mode():
+        masks = net(lq, return_masks=True).spa_mask > 0
+    stats = SparseStats.of(masks, masked_cost(net.program()))
+    densities = " ".join(f"{density:.3f}" for density in stats.spa_density[0].tolist())
     height, width = lq.shape[2:]
     return Row(
         f"{printable(path.name)}, lq {width}×{height}",
-        result.macs / 1e9,
+        stats.macs[0] / 1e9,
         "G",
-        f"{result.kept:.1%} of {result.dense_macs / 1e9:.2f} G; density in blocks {densities}",
+        f"{stats.kept:.1%} of {stats.macs_dense / 1e9:.2f} G; density in blocks {densities}",
     )
 
 

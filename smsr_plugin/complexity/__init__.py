@@ -15,15 +15,12 @@ from smsr_plugin.complexity.masked_cost import MaskedCost, masked_cost
 
 if TYPE_CHECKING:
     from smsr_plugin.complexity.counter import Complexity, lq_size, profile
-    from smsr_plugin.complexity.of_image import Measured, measured
 
 __all__ = [
     "Complexity",
     "MaskedCost",
-    "Measured",
     "lq_size",
     "masked_cost",
-    "measured",
     "profile",
 ]
 
@@ -31,9 +28,7 @@ __getattr__, __dir__ = lazy.exports(
     __name__,
     {
         "Complexity": "smsr_plugin.complexity.counter",
-        "Measured": "smsr_plugin.complexity.of_image",
         "lq_size": "smsr_plugin.complexity.counter",
-        "measured": "smsr_plugin.complexity.of_image",
         "profile": "smsr_plugin.complexity.counter",
     },
 )

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from commands import flops as main
-from networks import split_channels, tiny_smsr
+from networks import split_channels, stats_of, tiny_smsr
 from PIL import Image
 from smsr_cost import SMSRCost, dense_channels
 
 from smsr_plugin.checkpoints import save
 from smsr_plugin.cli.flops import Row, table
-from smsr_plugin.complexity import measured, profile
+from smsr_plugin.complexity import profile
 from smsr_plugin.training.architectures import build_architecture
 
 
@@ -70,13 +70,13 @@ def test_smsr_with_weights_and_an_image(net, weights, tmp_path, capsys):
     assert table_values["at density 0.25"] == pytest.approx(
         cost.macs([0.25] * 2, lq_pixels) / 1e9, abs=0.005
     )
-    result = measured(net, torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
+    result = stats_of(net, torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
     assert (
-        f"lq.png, lq 40×30 {result.macs / 1e9:15.2f} G {result.kept:.1%}".split()
+        f"lq.png, lq 40×30 {result.macs[0] / 1e9:15.2f} G {result.kept:.1%}".split()
         == (printed.splitlines()[-1].split()[:6])
     )
     densities = [float(text) for text in printed.splitlines()[-1].split("blocks ")[1].split()]
-    assert densities == pytest.approx(result.spa_densities, abs=5e-4)
+    assert densities == pytest.approx(result.spa_density[0].tolist(), abs=5e-4)
     assert "Without --weights" not in printed
 
 

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import split_channels, tiny_smsr
+from networks import split_channels, stats_of, tiny_smsr
 from opinions import thop_itself
 from smsr_cost import SMSRCost, dense_channels
 from torch import nn
@@ -15,7 +15,6 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity import (
     Complexity,
     lq_size,
-    measured,
     profile,
 )
 from smsr_plugin.config import SMSRConfig
@@ -287,31 +286,29 @@ class TestMeasured:
         net = tiny_smsr(num_block=3)
         image = torch.rand(1, 3, 6, 8).double()
         masks = net(image, return_masks=True).spa_mask
-        result = measured(net, image)
+        result = stats_of(net, image)
         assert 0 < masks.mean() < 1
-        assert result.spa_densities == pytest.approx(masks.mean((0, 2, 3)).tolist())
+        assert result.spa_density[0].tolist() == pytest.approx(masks.mean((0, 2, 3)).tolist())
         cost = SMSRCost(net.config)
         outside = cost.dense_macs(48) - cost.smm * 48
-        assert result.macs == counted_masked(net, masks) + outside
-        assert result.dense_macs == counted_dense(net.float(), 6, 8)
-        assert result.kept == result.macs / result.dense_macs < 1
+        assert result.macs == (counted_masked(net, masks) + outside,)
+        assert result.macs_dense == counted_dense(net.float(), 6, 8)
+        assert result.kept == result.macs[0] / result.macs_dense < 1
 
     def test_threshold_moves_the_density(self):
         net, image = tiny_smsr(), torch.rand(1, 3, 6, 8).double()
-        every, none = measured(net, image, -1e9), measured(net, image, 1e9)
-        assert every.macs == every.dense_macs
+        every, none = stats_of(net, image, -1e9), stats_of(net, image, 1e9)
+        assert every.macs == (every.macs_dense,)
         assert every.kept == 1
-        assert none.spa_densities == (0, 0)
-        assert none.macs == SMSRCost(net.config, dense_channels(net)).macs([0, 0], 48)
+        assert none.spa_density.tolist() == [[0, 0]]
+        assert none.macs == (SMSRCost(net.config, dense_channels(net)).macs([0, 0], 48),)
 
-    def test_batch_gives_the_mean(self):
+    def test_each_image_of_a_batch_is_counted(self):
         net, images = tiny_smsr(), torch.rand(3, 3, 6, 8).double()
-        each = [measured(net, image[None]).macs for image in images]
-        assert measured(net, images).macs == pytest.approx(sum(each) / 3, abs=1)
-
-    def test_soft_masks_are_refused(self):
-        with pytest.raises(ValueError, match="eval"):
-            measured(tiny_smsr().train(), torch.zeros(1, 3, 4, 4).double())
+        each = [stats_of(net, image[None]) for image in images]
+        assert stats_of(net, images).macs == tuple(stats.macs[0] for stats in each)
+        kept = [stats.kept for stats in each]
+        assert stats_of(net, images).kept == pytest.approx(sum(kept) / 3)
 
 
 @pytest.mark.reference
