@@ -46,8 +46,7 @@ class SparsityLoss(nn.Module):
     """L_reg = mean over blocks of η, times a weight.
 
     Args:
-        loss_weight: λ₀. The model multiplies by the warm-up, see `sparsity_weight` of
-            `smsr_plugin.training.options.schedules`.
+        loss_weight: λ₀. The model multiplies it by the warm-up of `sparsity_warmup_epochs`.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:

@@ -18,11 +18,8 @@ from smsr_plugin.images.rgb import decode_with_header
 from smsr_plugin.training.data.client import ROOTS, ImageClient, Loaded, tensor_of
 from smsr_plugin.training.data.data_order import draw_by_detail
 from smsr_plugin.training.data.pairs import set_up
-from smsr_plugin.training.options.datasets import MAX_DRAWS
-
-_OPTIONS = (*ROOTS.values(), "io_backend", "scale", "phase")
-KINDS = ("lmdb", "disk")
-_TRAIN_OPTIONS = ("gt_size", "use_hflip", "use_rot")
+from smsr_plugin.training.options.datasets import CheckedTrainingPairs, EvaluationPairs
+from smsr_plugin.training.options.values import built, fields
 
 
 class CheckedPairedImageDataset(PairedImageDataset):
@@ -125,20 +122,18 @@ class CheckedPairedImageDataset(PairedImageDataset):
 
 
 def _check_options(opt: Mapping[str, Any]) -> None:
-    required = _OPTIONS + (_TRAIN_OPTIONS if opt.get("phase") == "train" else ())
-    missing = [option for option in required if opt.get(option) is None]
+    missing = [option for option in ("scale", "phase") if opt.get(option) is None]
     if missing:
         raise DataError(f"options are missing: {', '.join(missing)}")
-    for option in ("scale", "gt_size") if opt["phase"] == "train" else ("scale",):
-        if not isinstance(opt[option], int) or opt[option] < 1:
-            raise DataError(f"{option} must be a whole number above 0, got {opt[option]!r}")
-    if opt["phase"] == "train" and opt["gt_size"] % opt["scale"]:
-        raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {opt['scale']}")
-    draws = opt.get("detail_draws", 1)
-    if isinstance(draws, bool) or not isinstance(draws, int) or not 1 <= draws <= MAX_DRAWS:
-        raise DataError(f"detail_draws must be a whole number from 1 to {MAX_DRAWS}, got {draws!r}")
-    if not isinstance(opt["io_backend"], Mapping) or opt["io_backend"].get("type") not in KINDS:
-        raise DataError(f"io_backend needs a type, lmdb or disk; got {opt['io_backend']!r}")
+    scale, training = opt["scale"], opt["phase"] == "train"
+    if not isinstance(scale, int) or scale < 1:
+        raise DataError(f"scale must be a whole number above 0, got {scale!r}")
+    kind = CheckedTrainingPairs if training else EvaluationPairs
+    known = {item.name for item in fields(kind)} & opt.keys()
+    plain = {key: str(opt[key]) if isinstance(opt[key], Path) else opt[key] for key in known}
+    built("options", plain, kind)
+    if training and opt["gt_size"] % scale:
+        raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {scale}")
     kind = opt["io_backend"]["type"]
     for option in ROOTS.values():
         root = Path(opt[option])

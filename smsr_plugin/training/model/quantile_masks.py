@@ -21,7 +21,7 @@ from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import DetailLoss
 from smsr_plugin.archs.masked import DensityNetwork, MaskedOutput
 from smsr_plugin.training.model.mask_training import Forward
-from smsr_plugin.training.options.schedules import MaskOptions
+from smsr_plugin.training.options.train import MaskOptions
 
 #: Least weight of a batch in the running curves: a few patches say little of all.
 MOMENTUM = 0.01

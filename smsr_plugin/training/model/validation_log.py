@@ -13,6 +13,8 @@ from torch import Tensor
 
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.pixels import to_image
+from smsr_plugin.training.options.sections import SMSRLogger
+from smsr_plugin.training.options.values import built
 
 Image = NDArray[np.uint8]
 
@@ -28,15 +30,9 @@ def mask_images(logger: Mapping[str, Any]) -> int | None:
     """Return `tb_masks` of the `logger` section: of how many images to draw masks, None for no log.
 
     Raises:
-        ValueError: If it is not a whole number of at least 0.
+        ValueError: If it is none of these.
     """
-    value = logger.get(OPTION)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-        raise ValueError(
-            f"logger.{OPTION} must be ~ or the number of images whose masks TensorBoard shows, "
-            f"got {value!r}"
-        )
-    return value
+    return built("logger", {OPTION: logger.get(OPTION)}, SMSRLogger).tb_masks
 
 
 class ImageMasks(NamedTuple):

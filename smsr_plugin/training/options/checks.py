@@ -15,9 +15,9 @@ from smsr_plugin.training.options.extensions import IMAGE_SETS, image_channels, 
 from smsr_plugin.training.options.machine import (
     check_files,
     check_loaders,
+    check_loggers,
     check_networks,
     check_num_gpu,
-    check_tensorboard,
 )
 from smsr_plugin.training.options.names import (
     IN_CHANNEL_OPTIONS,
@@ -143,22 +143,45 @@ def check_metrics(opt: Options, is_train: bool) -> None:
             raise wrong(key, expected, keys["type"], "a SingleImageDataset has no gt: remove it")
 
 
-def check_schedules(opt: Options, is_train: bool) -> None:
+#: Of BasicSR's schedulers: the list that each restart's weight belongs to.
+_RESTARTS = {
+    "MultiStepLR": "restarts",
+    "MultiStepRestartLR": "restarts",
+    "CosineAnnealingRestartLR": "periods",
+}
+
+
+def check_scheduler(opt: Options, is_train: bool) -> None:
     """The learning rate is known for every iteration."""
-    if is_train:
-        check_scheduler(opt["train"]["scheduler"], opt["train"]["total_iter"])
+    if not is_train:
+        return
+    keys: Options = opt["train"]["scheduler"]
+    total_iter: int = opt["train"]["total_iter"]
+    name = _RESTARTS.get(keys["type"])
+    if name is None:
+        return
+    restarts = keys.get(name, [0])
+    weights = keys.get("restart_weights", [1])
+    if len(restarts) != len(weights):
+        expected = f"{len(restarts)}, one for each of `{name}`"
+        raise wrong("train.scheduler.restart_weights", expected, weights, "write e.g. 1 for each")
+    # At iteration n it has made n - 1 steps.
+    if name == "periods" and sum(restarts) + 1 < total_iter:
+        expected = f"iterations that add up to total_iter, {total_iter:,}"
+        came = f"{restarts}, together {sum(restarts):,}"
+        raise wrong("train.scheduler.periods", expected, came, "the training would stop there")
 
 
 CHECKS = (
     check_num_gpu,
     check_names,
     check_losses,
-    check_tensorboard,
+    check_loggers,
     check_scale,
     check_channels,
     check_metrics,
     check_networks,
-    check_schedules,
+    check_scheduler,
     check_loaders,
     check_files,
 )
@@ -170,37 +193,3 @@ def _image_sets(opt: Options) -> Iterator[tuple[str, Options]]:
     for phase, dataset in opt["datasets"].items():
         if model is not None and model.images and dataset["type"] in IMAGE_SETS:
             yield phase, dataset
-
-
-#: Of BasicSR's schedulers: the list that each restart's weight belongs to.
-_RESTARTS = {
-    "MultiStepLR": "restarts",
-    "MultiStepRestartLR": "restarts",
-    "CosineAnnealingRestartLR": "periods",
-}
-_KEY = "train.scheduler"
-
-
-def check_scheduler(keys: Mapping[str, Any], total_iter: int) -> None:
-    """Refuse a scheduler that knows no learning rate for some iteration.
-
-    Args:
-        keys: The section `train.scheduler`.
-        total_iter: Iterations of the training.
-
-    Raises:
-        OptionError: If it is one.
-    """
-    name = _RESTARTS.get(keys["type"])
-    if name is None:
-        return
-    restarts = keys.get(name, [0])
-    weights = keys.get("restart_weights", [1])
-    if len(restarts) != len(weights):
-        expected = f"{len(restarts)}, one for each of `{name}`"
-        raise wrong(f"{_KEY}.restart_weights", expected, weights, "write e.g. 1 for each")
-    # At iteration n it has made n - 1 steps.
-    if name == "periods" and sum(restarts) + 1 < total_iter:
-        expected = f"iterations that add up to total_iter, {total_iter:,}"
-        came = f"{restarts}, together {sum(restarts):,}"
-        raise wrong(f"{_KEY}.periods", expected, came, "the training would stop there")

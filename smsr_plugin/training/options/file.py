@@ -12,9 +12,9 @@ import yaml
 from yaml.constructor import ConstructorError
 
 from smsr_plugin.staging import open_regular
-from smsr_plugin.training.options.errors import OptionError, shown, suggestion, wrong
+from smsr_plugin.training.options.errors import OptionError, shown, suggestion
 from smsr_plugin.training.options.typed import known_keys
-from smsr_plugin.training.options.values import Options, is_section
+from smsr_plugin.training.options.values import Options, Size, checked, is_section
 
 MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAG = "tag:yaml.org,2002:str"
@@ -239,14 +239,12 @@ def read_option_network(file: Path) -> OptionNetwork:
     section, path = opt.get("network_g"), opt.get("path")
     if not is_section(section) or not isinstance(section.get("type"), str):
         raise OptionError(f"{file}: expected a section network_g with a type")
-    scale, weights, key = opt.get("scale"), None, None
-    if scale is not None and (not isinstance(scale, int) or isinstance(scale, bool) or scale < 1):
-        raise wrong(f"{file}: scale", "a whole number from 1", scale, "it is the network's scale")
-    if is_section(path):
-        weights, key = path.get("pretrain_network_g"), path.get("param_key_g")
-    for name, value in (("pretrain_network_g", weights), ("param_key_g", key)):
-        if value is not None and not isinstance(value, str):
-            raise wrong(f"{file}: path.{name}", "text", value, "or leave it out")
+    scale = checked(f"{file}: scale", opt.get("scale"), Size | None)
+    path = path if is_section(path) else {}
+    weights, key = (
+        checked(f"{file}: path.{name}", path.get(name), str | None)
+        for name in ("pretrain_network_g", "param_key_g")
+    )
     options = {name: value for name, value in section.items() if name != "type"}
     return OptionNetwork(
         section["type"], options, scale, Path(weights).expanduser() if weights else None, key

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -40,18 +40,22 @@ def check_networks(opt: Options, is_train: bool) -> None:
             check_network_size(section, network, options)
 
 
-def check_tensorboard(opt: Options, is_train: bool) -> None:
-    """TensorBoard is installed if it is asked for, and on if Weights & Biases follows it."""
+def check_loggers(opt: Options, is_train: bool) -> None:
+    """What is asked for of TensorBoard and Weights & Biases, which follows it, is installed."""
     if not is_train:
         return
     logger, key = opt["logger"], "logger.use_tb_logger"
+    wandb: Options = logger.get("wandb") or {}
+    project = wandb.get("project")
     if not logger["use_tb_logger"]:
-        wandb: Options = logger.get("wandb") or {}
-        if wandb.get("project") is not None:
+        if project is not None:
             raise wrong(
                 key, "true with logger.wandb.project", False, "it logs what TensorBoard does"
             )
         return
+    if project is not None and importlib.util.find_spec("wandb") is None:
+        advice = "`pip install wandb`, or write `project: ~`"
+        raise wrong("logger.wandb.project", "~ where wandb is not installed", project, advice)
     try:
         importlib.import_module("torch.utils.tensorboard")
     except ImportError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, NamedTuple, cast
 
@@ -19,10 +19,8 @@ from basicsr.utils.registry import (
     MODEL_REGISTRY,
     Registry,
 )
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 from torch.optim import lr_scheduler as torch_schedulers
-from torch.optim.lr_scheduler import LRScheduler
 
 #: Functions that turn a trained network into one for inference.
 CONVERTER_REGISTRY = Registry("converter")
@@ -156,13 +154,14 @@ def convert(net: nn.Module, opt: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"val.converter: {error}") from error
 
 
-def build_optimizer(keys: Mapping[str, Any], params: Iterable[Tensor]) -> Optimizer:
-    """Return the optimizer of some weights that a section `train.optim_…` describes."""
-    arguments = {key: value for key, value in keys.items() if key != "type"}
-    return required("optimizer", keys["type"])(params, **arguments)
+def build(kind: str, keys: Mapping[str, Any], *given: Any) -> Any:
+    """Return what a section with a `type` describes.
 
-
-def build_scheduler(keys: Mapping[str, Any], optimizer: Optimizer) -> LRScheduler:
-    """Return the scheduler of an optimizer that the section `train.scheduler` describes."""
-    arguments = {key: value for key, value in keys.items() if key != "type"}
-    return required("scheduler", keys["type"])(optimizer, **arguments)
+    Args:
+        kind: Of what `type` names.
+        keys: The section, which stays as it is.
+        given: What the pipeline passes besides: weights to an optimizer, an optimizer to a
+            scheduler.
+    """
+    arguments = deepcopy({key: value for key, value in keys.items() if key != "type"})
+    return required(kind, keys["type"])(*given, **arguments)

@@ -12,7 +12,6 @@ from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Backend, EvaluationDataset, TrainingDataset
 from smsr_plugin.training.options.extensions import datasets, models
 from smsr_plugin.training.options.names import names, required
-from smsr_plugin.training.options.schedules import MaskOptions
 from smsr_plugin.training.options.schema import SCHEDULERS
 from smsr_plugin.training.options.sections import (
     Distribution,
@@ -24,7 +23,7 @@ from smsr_plugin.training.options.sections import (
     TrainingValidation,
     Wandb,
 )
-from smsr_plugin.training.options.train import Train
+from smsr_plugin.training.options.train import MaskOptions, Train
 from smsr_plugin.training.options.values import Section, description, expected, fields, metadata
 
 HEAD = """\

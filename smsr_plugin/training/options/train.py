@@ -1,4 +1,8 @@
-"""The section `train` of an option file: BasicSR's keys, and those of SMSR's training."""
+"""The section `train` of an option file: BasicSR's keys, and those of SMSR's training.
+
+The temperature τ, the weight λ of the sparsity loss and the density are pure functions of the
+iteration, so that nothing has to be restored on resume.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,7 @@ import torch
 from msgspec import Meta
 
 from smsr_plugin.config import ITERS_PER_EPOCH, SPARSITY_WARMUP_EPOCHS, TAU_EPOCHS, TAU_MIN
-from smsr_plugin.training.options import schedules
 from smsr_plugin.training.options.errors import OptionError
-from smsr_plugin.training.options.schedules import MaskOptions
 from smsr_plugin.training.options.values import (
     Count,
     NotNegative,
@@ -86,6 +88,45 @@ class AdversarialTrain(Train, kw_only=True):
     net_d_init_iters: Whole = 0
 
 
+Share = Annotated[float, Meta(gt=0, le=1)]
+
+
+class MaskOptions(Section):
+    """`train.masks`: how masks are learned by running quantiles.
+
+    Attributes:
+        density: The share of pixels that each block computes in the end. [it is a share of the
+            pixels, e.g. {density: 0.4}]
+        density_start: The share with which masks begin.
+        dense_iters: Up to this iteration every pixel is computed.
+        density_iters: Over so many iterations after them the density falls, linearly.
+        detail_iters: Over so many iterations after them the weight of `detail_opt` falls to its
+            `end_weight`.
+        lr: The learning rate of mask predictors; ~ for that of the rest.
+    """
+
+    density: Share
+    density_start: Share = 0.97
+    dense_iters: Whole = 0
+    density_iters: Whole = 0
+    detail_iters: Whole = 0
+    lr: Annotated[float, Meta(gt=0, lt=1)] | None = None
+
+    def density_at(self, current_iter: int) -> float:
+        """Return the density of a 1-based iteration; 1 while every pixel is computed."""
+        done = current_iter - self.dense_iters
+        if done <= 0:
+            return 1.0
+        share = min(done / self.density_iters, 1.0) if self.density_iters else 1.0
+        return self.density + (self.density_start - self.density) * (1 - share)
+
+    def detail_weight(self, current_iter: int, first: float, last: float) -> float:
+        """Return the weight of the detail loss at a 1-based iteration."""
+        done = current_iter - self.dense_iters
+        share = min(done / self.detail_iters, 1.0) if self.detail_iters else 1.0
+        return first + (last - first) * share
+
+
 class TrainOptions(Section):
     """What the `train` section says of SMSR's training, beside its losses.
 
@@ -121,17 +162,27 @@ class TrainOptions(Section):
     grad_clip: Positive | None = None
     skip_nonfinite: Whole = 0
 
+    def epochs(self, current_iter: int) -> float:
+        """Return t, the epochs that are complete before a 1-based iteration, with their fraction.
+
+        Raises:
+            ValueError: If `current_iter` is below 1.
+        """
+        if current_iter < 1:
+            raise ValueError(f"iterations count from 1, got {current_iter}")
+        return (current_iter - 1) / self.iters_per_epoch
+
     def tau(self, current_iter: int) -> float:
-        """Return τ at a 1-based iteration."""
-        return schedules.tau(
-            current_iter, self.iters_per_epoch, tau_min=self.tau_min, tau_epochs=self.tau_epochs
-        )
+        """Return the temperature τ_t = max(tau_min, 1 − t / tau_epochs).
+
+        `tau_min=1` keeps τ constant at 1, as the released x2 weights were probably trained.
+        """
+        return max(self.tau_min, 1 - self.epochs(current_iter) / self.tau_epochs)
 
     def warmup(self, current_iter: int) -> float:
-        """Return λ_t / λ₀ at a 1-based iteration."""
-        return schedules.sparsity_weight(
-            current_iter, self.iters_per_epoch, 1.0, warmup_epochs=self.sparsity_warmup_epochs
-        )
+        """Return λ_t / λ₀ = min(t / sparsity_warmup_epochs, 1); 1 where there is no warm-up."""
+        t, epochs = self.epochs(current_iter), self.sparsity_warmup_epochs
+        return 1.0 if t >= epochs else t / epochs
 
     def memory_format(self, device_type: str) -> torch.memory_format:
         """Return the layout of features on a device."""

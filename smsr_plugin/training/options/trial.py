@@ -12,7 +12,6 @@ import math
 import warnings
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from copy import deepcopy
 from functools import cached_property
 from typing import Any, cast
 
@@ -26,11 +25,9 @@ from smsr_plugin.training.options.errors import OptionError, wrong
 from smsr_plugin.training.options.extensions import image_channels, models
 from smsr_plugin.training.options.names import (
     UPSCALE_OPTIONS,
-    build_optimizer,
-    build_scheduler,
+    build,
     convert,
     network_option,
-    required,
 )
 from smsr_plugin.training.options.values import Options
 
@@ -84,7 +81,7 @@ class Trial:
     def __init__(self, opt: Options) -> None:
         keys = opt["network_g"]
         with tried("network_g"):
-            self.net: nn.Module = required("network", keys["type"])(**_arguments(keys))
+            self.net: nn.Module = build("network", keys)
         _, upscale = network_option(keys, UPSCALE_OPTIONS)
         channels = min(map(image_channels, opt["datasets"].values()))
         scale = opt.get("scale") or (1 if upscale is None else upscale)
@@ -121,7 +118,7 @@ def _try_training(train: Options, trial: Trial | None) -> None:
     for key, keys in train.items():
         if key.endswith("_opt") and keys is not None:
             with tried(f"train.{key}"):
-                loss = required("loss", keys["type"])(**_arguments(keys))
+                loss = build("loss", keys)
                 if trial is not None:
                     total = total + _value_of(loss, key, trial)
     if isinstance(total, Tensor):
@@ -133,10 +130,11 @@ def _try_training(train: Options, trial: Trial | None) -> None:
             if key == "optim_g" and trial is not None:
                 weights = [weight for weight in trial.net.parameters() if weight.requires_grad]
             with tried(f"train.{key}"):
-                optimizer = build_optimizer(keys, weights)
+                optimizer = build("optimizer", keys, weights)
                 optimizer.step()
             with tried("train.scheduler"):
-                _try_scheduler(build_scheduler(train["scheduler"], optimizer), train["total_iter"])
+                scheduler = build("scheduler", train["scheduler"], optimizer)
+                _try_scheduler(scheduler, train["total_iter"])
 
 
 def _value_of(loss: Callable[..., Any], key: str, trial: Trial) -> Any:
@@ -211,7 +209,3 @@ def tried(key: str) -> Generator[None]:
         )
         told = named if named.startswith(key) else f"{key}: {named}"
         raise OptionError(told) from error
-
-
-def _arguments(keys: Mapping[str, Any]) -> Options:
-    return deepcopy({key: value for key, value in keys.items() if key != "type"})

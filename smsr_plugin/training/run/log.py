@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 import sys
@@ -106,17 +105,6 @@ def fresh_logger() -> Iterator[None]:
         logger.setLevel(level)
 
 
-KEY = "logger.wandb.project"
-
-
-def check_wandb(opt: Options) -> None:
-    """Raise OptionError if the options name a project for wandb and it is not installed."""
-    project = (opt["logger"].get("wandb") or {}).get("project")
-    if project is not None and importlib.util.find_spec("wandb") is None:
-        advice = "`pip install wandb`, or write `project: ~`"
-        raise wrong(KEY, "~ where wandb is not installed", project, advice)
-
-
 @master_only
 def init_wandb_logger(opt: Options) -> None:
     """Start the run of a training in wandb, in the first process.
@@ -142,7 +130,8 @@ def init_wandb_logger(opt: Options) -> None:
         )
     except wandb.Error as error:
         advice = "`wandb login`, set WANDB_MODE=offline, or write `project: ~`"
-        raise wrong(KEY, f"a project ({one_line(error)})", section["project"], advice) from error
+        expected = f"a project ({one_line(error)})"
+        raise wrong("logger.wandb.project", expected, section["project"], advice) from error
     get_root_logger().info(f"wandb run {run.id}; resume_id: {run.id} adds to it.")
 
 

@@ -20,7 +20,6 @@ from smsr_plugin.training.options.machine import check_weights
 from smsr_plugin.training.options.trial import try_out
 from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import connect
-from smsr_plugin.training.run.log import check_wandb
 
 
 class Command(NamedTuple):
@@ -62,8 +61,6 @@ def parse_options(command: Command, root: Path, is_train: bool) -> tuple[Options
     opt = check_options(opt, is_train)
     check_weights(opt)
     try_out(opt, is_train)
-    if is_train:
-        check_wandb(opt)
     _complete(opt, command, is_train)
     _complete_paths(opt, root, is_train)
     if is_train:

@@ -21,8 +21,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from smsr_plugin.training.data.data_order import IterationSampler, seed_iteration
 from smsr_plugin.training.data.dataloaders import DataFacts
 from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
+from smsr_plugin.training.options import names
 from smsr_plugin.training.options.errors import RunError, mendable
-from smsr_plugin.training.options.names import build_optimizer, build_scheduler
 from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import DistributedModel
 from smsr_plugin.training.run.facts import changed_facts, parts, run_facts
@@ -136,12 +136,12 @@ class RunModel(DistributedModel):
         self, optim_type: str, params: Iterable[Tensor], lr: float, **kwargs: Any
     ) -> Optimizer:
         """Build any optimizer of torch; BasicSR's method knows Adam alone."""
-        return build_optimizer({"type": optim_type, "lr": lr, **kwargs}, params)
+        return names.build("optimizer", {"type": optim_type, "lr": lr, **kwargs}, params)
 
     def setup_schedulers(self) -> None:
         """Build any scheduler of torch; BasicSR's method knows three of its own."""
         keys = self.opt["train"]["scheduler"]
-        self.schedulers.extend(build_scheduler(keys, optimizer) for optimizer in self.optimizers)
+        self.schedulers += [names.build("scheduler", keys, part) for part in self.optimizers]
 
     def resume_training(self, resume_state: dict[str, Any]) -> None:
         """Say what differs from the run that the state is from, and take the state."""

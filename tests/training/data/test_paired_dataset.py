@@ -355,12 +355,18 @@ def with_empty_list(root: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (without("dataroot_gt"), "options are missing: dataroot_gt"),
-        (without("gt_size"), "options are missing: gt_size"),
-        (without("io_backend"), "options are missing: io_backend"),
-        (lambda r: train_lmdb(r) | {"io_backend": "lmdb"}, "io_backend needs a type"),
+        (without("dataroot_gt"), "dataroot_gt: expected a path, got nothing"),
+        (without("gt_size"), "gt_size: expected a whole number above 0, got nothing"),
+        (without("io_backend"), "io_backend: expected a section .*, got nothing"),
+        (
+            lambda r: train_lmdb(r) | {"io_backend": "lmdb"},
+            "io_backend: expected a section with type disk or lmdb, got 'lmdb'",
+        ),
         (lambda r: train_lmdb(r, gt_size=15), "gt_size 15 is not a multiple of scale 2"),
-        (lambda r: train_lmdb(r, gt_size="16"), "gt_size must be a whole number"),
+        (
+            lambda r: train_lmdb(r, gt_size="16"),
+            "gt_size: expected a whole number above 0, got '16'",
+        ),
         (lambda r: train_lmdb(r) | {"dataroot_lq": "nowhere"}, "dataroot_lq: nowhere is not"),
         (lambda r: train_folder(r) | {"io_backend": {"type": "lmdb"}}, "does not end in .lmdb"),
         (lambda r: train_lmdb(r) | {"io_backend": {"type": "disk"}}, "is an LMDB, but io_backend"),
@@ -426,5 +432,5 @@ def test_detailed_patches_are_pairs_flipped_and_turned_alike(root):
 
 @pytest.mark.parametrize("draws", [0, 101, True, "6"])
 def test_detail_draws_out_of_range_are_refused(root, draws):
-    with pytest.raises(DataError, match="detail_draws must be a whole number from 1 to 100"):
+    with pytest.raises(DataError, match="detail_draws: expected a whole number from 1 to 100"):
         CheckedPairedImageDataset(train_lmdb(root, detail_draws=draws))

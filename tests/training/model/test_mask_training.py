@@ -14,7 +14,7 @@ from smsr_plugin.checkpoints import load, read
 from smsr_plugin.cli.main import main
 from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.model.quantile_masks import follow_density
-from smsr_plugin.training.options.schedules import MaskOptions
+from smsr_plugin.training.options.train import MaskOptions
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 TEACHER = {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "upscale": 2}
