@@ -1,16 +1,19 @@
-"""Checkpoints of networks other than SMSR, read as safely and loaded strictly."""
+"""Checkpoints of any network: read safely, loaded strictly, written whole."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.files import read_file
-from smsr_plugin.checkpoints.keys import CONTAINERS, clean_tensors, find_state_dict
+from smsr_plugin.checkpoints.files import read_file, write_file
+from smsr_plugin.checkpoints.keys import CONTAINERS, clean_tensors, find_state_dict, halved
 from smsr_plugin.checkpoints.shapes import find_mismatches
+
+SUFFIX = ".safetensors"
 
 
 def read_tensors(
@@ -51,3 +54,33 @@ def load_weights(
     if any(found):
         raise CheckpointError(f"{os.fspath(path)}: does not fit {type(net).__name__} ({found})")
     net.load_state_dict(state)
+
+
+def write_weights(
+    net: nn.Module,
+    path: str | os.PathLike[str],
+    header: Callable[[Mapping[str, Tensor]], Mapping[str, str]],
+    half: bool,
+) -> None:
+    """Write a network's state dict as safetensors, whole or not at all.
+
+    Args:
+        net: The network.
+        path: Must end in .safetensors.
+        header: Returns what stands in the file's header, of the state dict as float32.
+        half: Store parameters as float16; buffers stay float32.
+
+    Raises:
+        CheckpointError: If the path ends otherwise or cannot be written, or weights are not finite,
+            in float16 where that is asked for; one line that begins with the path.
+    """
+    try:
+        if Path(path).suffix != SUFFIX:
+            raise CheckpointError(f"must end in {SUFFIX}")
+        state = clean_tensors(net.state_dict())
+        told = header(state)
+        if half:
+            state = halved(state, {name for name, _ in net.named_parameters()})
+        write_file(Path(path), state, told)
+    except CheckpointError as error:
+        raise CheckpointError(f"{os.fspath(path)}: {error}") from error

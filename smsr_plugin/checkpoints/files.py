@@ -17,9 +17,9 @@ from smsr_plugin import staging
 from smsr_plugin.checkpoints.archives import read_archive
 from smsr_plugin.checkpoints.converted import MAX_HEADER, SAFETENSORS_PREFIX
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.keys import MAX_SHARING
+from smsr_plugin.checkpoints.keys import check_sharing
 from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
-from smsr_plugin.checkpoints.pickle_values import Value, damaged
+from smsr_plugin.checkpoints.pickle_values import damaged
 from smsr_plugin.names import first_line
 
 #: How a zip and a pickle begin.
@@ -97,7 +97,7 @@ def _check_zip(file: BinaryIO) -> None:
         held = archive.records.get(f"data/{key}", 0)
         if claimed > held:
             raise damaged(f"the storage {key[:40]!r} claims {claimed:,} bytes and holds {held:,}")
-    _check_sharing(root, storages)
+    check_sharing(root.nbytes, sum(storages.values()))
 
 
 def _check_legacy(content: bytes) -> None:
@@ -114,17 +114,7 @@ def _check_legacy(content: bytes) -> None:
     claimed, held = sum(storages.values()), len(content) - source.tell()
     if claimed > held:
         raise damaged(f"its storages claim {claimed:,} bytes, and {held:,} follow")
-    _check_sharing(root, storages)
-
-
-def _check_sharing(root: Value, storages: Mapping[str, int]) -> None:
-    """Refuse a few stored values under so many names that copies of them fill the memory."""
-    stored = sum(storages.values())
-    if root.nbytes > MAX_SHARING * stored:
-        raise CheckpointError(
-            f"names {root.nbytes:,} bytes of values and stores {stored:,}: no network shares its "
-            "weights so often"
-        )
+    check_sharing(root.nbytes, sum(storages.values()))
 
 
 def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

@@ -101,7 +101,7 @@ def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
     """
     if all(isinstance(key, str) and WRAPPER_PREFIX.match(key) for key in state):
         state = {WRAPPER_PREFIX.sub("", key, count=1): value for key, value in state.items()}
-    _check_sharing(value for value in state.values() if isinstance(value, Tensor))
+    _check_sharing_of(value for value in state.values() if isinstance(value, Tensor))
     tensors, not_finite = {}, []
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):
@@ -118,17 +118,20 @@ def clean_tensors(state: Mapping[str, object]) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_sharing(tensors: Iterable[Tensor]) -> None:
-    """Refuse a few stored values under so many names that copies of them fill the memory."""
+def _check_sharing_of(tensors: Iterable[Tensor]) -> None:
     claimed, stored = 0, dict[int, int]()
     for tensor in filter(_is_ordinary, tensors):
         storage = tensor.untyped_storage()
         claimed += tensor.numel() * tensor.element_size()
         stored[storage.data_ptr()] = storage.nbytes()
-    held = sum(stored.values())
-    if claimed > MAX_SHARING * held:
+    check_sharing(claimed, sum(stored.values()))
+
+
+def check_sharing(named: int, stored: int) -> None:
+    """Refuse so many bytes of values named, of those stored, that copies would fill the memory."""
+    if named > MAX_SHARING * stored:
         raise CheckpointError(
-            f"names {claimed:,} bytes of values and stores {held:,}: no network shares its weights "
+            f"names {named:,} bytes of values and stores {stored:,}: no network shares its weights "
             "so often"
         )
 

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import singledispatch
-from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -18,10 +17,8 @@ from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_program import CURVE
-from smsr_plugin.checkpoints.any_network import read_tensors
+from smsr_plugin.checkpoints.any_network import read_tensors, write_weights
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.files import write_file
-from smsr_plugin.checkpoints.keys import clean_tensors, halved
 from smsr_plugin.checkpoints.network import (
     RESERVED,
     build,
@@ -34,8 +31,6 @@ from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
-
-SUFFIX = ".safetensors"
 
 
 class Known(NamedTuple):
@@ -183,15 +178,7 @@ def save(
         "network": type(net).__name__,
         "config": json.dumps(asdict(cast(Any, net.config))),
     }
-    try:
-        if Path(path).suffix != SUFFIX:
-            raise CheckpointError(f"must end in {SUFFIX}")
-        state = clean_tensors(net.state_dict())
-        if half:
-            state = halved(state, {name for name, _ in net.named_parameters()})
-        write_file(Path(path), state, header)
-    except CheckpointError as error:
-        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    write_weights(net, path, lambda _: header, half)
 
 
 save.register(SMSR, save_smsr)

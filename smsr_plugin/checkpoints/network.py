@@ -12,22 +12,21 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.checkpoints.any_network import write_weights
 from smsr_plugin.checkpoints.converted import CONFIG, FORMAT
 from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.files import read_file, write_file
+from smsr_plugin.checkpoints.files import read_file
 from smsr_plugin.checkpoints.keys import (
     CONTAINERS,
     clean_tensors,
     find_state_dict,
     fold_img_range,
-    halved,
     rename_released,
 )
 from smsr_plugin.checkpoints.shapes import infer_config
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
 
-SUFFIX = ".safetensors"
 #: Where BasicSR keeps weights that are not averaged.
 PARAMS = "params"
 #: Entries of a safetensors header that are ours.
@@ -166,18 +165,10 @@ def save_smsr(
     """
     if not isinstance(net, SMSR):
         raise CheckpointError(f"save takes an SMSR, got a {type(net).__name__}")
-    extra = checked_metadata(metadata)
-    try:
-        if Path(path).suffix != SUFFIX:
-            raise CheckpointError(f"must end in {SUFFIX}")
-        state = clean_tensors(net.state_dict())
-        header = {"smsr_plugin": __version__}
-        header[CONFIG] = json.dumps(infer_config(state).to_dict())
-        if half:
-            state = halved(state, {key for key, _ in net.named_parameters()})
-        write_file(Path(path), state, {**extra, **FORMAT, **header})
-    except CheckpointError as error:
-        raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    extra = {**checked_metadata(metadata), **FORMAT, "smsr_plugin": __version__}
+    write_weights(
+        net, path, lambda state: {**extra, CONFIG: json.dumps(infer_config(state).to_dict())}, half
+    )
 
 
 def checked_metadata(

@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> int:
     """Fit, measure, save; return 0, or 2 after one line on stderr if it cannot be done."""
     import torch
 
-    from smsr_plugin.checkpoints.masked_networks import SUFFIX, save
+    from smsr_plugin.checkpoints.any_network import SUFFIX
+    from smsr_plugin.checkpoints.masked_networks import save
     from smsr_plugin.networks.find import find_source, parse_network
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.photographs import PIECES, read_photographs

@@ -128,10 +128,10 @@ def _check_options(opt: Mapping[str, Any]) -> None:
     scale, training = opt["scale"], opt["phase"] == "train"
     if not isinstance(scale, int) or scale < 1:
         raise DataError(f"scale must be a whole number above 0, got {scale!r}")
-    kind = CheckedTrainingPairs if training else EvaluationPairs
-    known = {item.name for item in fields(kind)} & opt.keys()
+    section = CheckedTrainingPairs if training else EvaluationPairs
+    known = {item.name for item in fields(section)} & opt.keys()
     plain = {key: str(opt[key]) if isinstance(opt[key], Path) else opt[key] for key in known}
-    built("options", plain, kind)
+    built("options", plain, section)
     if training and opt["gt_size"] % scale:
         raise DataError(f"gt_size {opt['gt_size']} is not a multiple of scale {scale}")
     kind = opt["io_backend"]["type"]
