@@ -314,7 +314,8 @@ def test_a_pair_that_is_turned_alike_is_turned(tmp_path):
 
 
 def test_errors_that_are_not_the_images_fault_stay_as_they_are(root):
-    dataset = CheckedPairedImageDataset(train_lmdb(root, mean="nonsense", std=[1]))
+    dataset = CheckedPairedImageDataset(train_lmdb(root))
+    dataset.opt |= {"mean": "nonsense", "std": [1]}
     with pytest.raises(TypeError):
         dataset[0]
 
@@ -357,6 +358,7 @@ def with_empty_list(root: Path) -> dict[str, Any]:
     [
         (without("dataroot_gt"), "dataroot_gt: expected a path, got nothing"),
         (without("gt_size"), "gt_size: expected a whole number above 0, got nothing"),
+        (lambda r: train_lmdb(r, mean="nonsense"), "mean: expected a list, each a number or ~"),
         (without("io_backend"), "io_backend: expected a section .*, got nothing"),
         (
             lambda r: train_lmdb(r) | {"io_backend": "lmdb"},
