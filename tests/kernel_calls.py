@@ -1,0 +1,125 @@
+"""Calls of the native kernels: good ones, and what checks that a changed one raises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from native_planes import activity_of, filled_plane, plane_shape
+
+kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
+
+needs_bfloat16 = pytest.mark.skipif(
+    not kernels.has_half(), reason="this processor has no bfloat16 kernels"
+)
+
+SIZE = (8, 6)
+SHAPE = plane_shape(*SIZE)
+HALF = (4, 3)
+FIRST, LAST = 19, 150  # the first and the last pixel of an image of that size
+INT_MAX = 2**31 - 1
+
+
+def plane(channels=16, size=SIZE, dtype=np.float32):
+    return filled_plane(*size, channels, 0, dtype)
+
+
+def index_list(*indices):
+    return np.array(indices, np.int32)
+
+
+def every_other(array):
+    """Return a view of equal shape and contents that is not contiguous."""
+    wide = np.repeat(array, 2, axis=-1)
+    return wide[..., ::2]
+
+
+def source(x=None, dy=0, dx=0, first=0, channels=16, activity=None):
+    return (plane() if x is None else x, dy, dx, first, channels, activity)
+
+
+def half_plane(lines=1):
+    return plane(32 * lines, dtype=np.uint16)
+
+
+def half_source(x=None, dy=0, dx=0, lines=1):
+    return (half_plane() if x is None else x, dy, dx, lines)
+
+
+def chain(weights=None, bias=None, out=None, relu=False):
+    weights = np.zeros((1, 16, 16), np.float32) if weights is None else weights
+    return (weights, bias, plane() if out is None else out, relu)
+
+
+def arguments(function):
+    """Return arguments that are good."""
+    size = {"height": SIZE[0], "width": SIZE[1]}
+    activity = activity_of(np.ones(SIZE, bool))
+    return {
+        "winograd": size
+        | {
+            "tiles": index_list(0, 1),
+            "x": plane(),
+            "weights": np.zeros((36, 1, 16, 16), np.float32),
+            "out": plane(),
+        },
+        "rows": size
+        | {
+            "pixels": index_list(FIRST, LAST),
+            "sources": [source()],
+            "weights": np.zeros((1, 16, 16), np.float32),
+            "out": plane(),
+        },
+        "half_rows": size
+        | {
+            "runs": index_list(0, 7),
+            "sources": [half_source()],
+            "weights": np.zeros((1, 1, 16, 16, 2), np.uint16),
+            "out": half_plane(),
+        },
+        "compose": {
+            "lq": np.zeros((1, *SIZE), np.float32),
+            "residual": plane(),
+            "taps": np.zeros((2, 5), np.float32),
+            "sr": np.zeros((1, 2 * SIZE[0], 2 * SIZE[1]), np.float32),
+        },
+        "decide": size
+        | {"products": plane(size=(4, 3)), "bias": 0.0, "threshold": 0.0, "activity": activity},
+        "list_active": size | {"activity": activity},
+        "strided": {
+            "size": SIZE,
+            "x": plane(),
+            "weights": np.zeros((1, 9 * 16, 16), np.float32),
+            "out_size": HALF,
+            "out": plane(size=HALF),
+            "padding": 1,
+        },
+        "maximum": {
+            "size": SIZE,
+            "x": plane(),
+            "side": 2,
+            "step": 2,
+            "out_size": HALF,
+            "out": plane(size=HALF),
+        },
+        "attend": {
+            "size": SIZE,
+            "x": plane(),
+            "row": plane(),
+            "weights": np.zeros((1, 16, 16), np.float32),
+            "coarse_size": HALF,
+            "coarse": plane(size=HALF),
+            "down": resampled(8),
+            "across": resampled(6),
+            "out": plane(),
+        },
+        "details": {"lq": np.zeros((1, *SIZE), np.float32), "levels": 255.0, "out": plane()},
+    }[function]
+
+
+def resampled(count, low=0):
+    return np.full(count, low, np.int32), np.zeros(count, np.int32), np.zeros(count, np.float32)
+
+
+def check(function, error, message, changes):
+    with pytest.raises(error, match=message):
+        getattr(kernels, function)(**(arguments(function) | changes))

@@ -1,0 +1,48 @@
+"""Bad calls of the kernels for masks at tiles raise, with a message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_calls import INT_MAX, SIZE, check, plane, resampled
+
+X = plane()
+
+
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("strided", {"size": (0, 6)}, "must be positive"),
+        ("strided", {"size": (INT_MAX, 6)}, "too many pixels"),
+        ("strided", {"size": (8, 17)}, "in must have shape"),
+        ("strided", {"size": (7, 6), "x": plane(size=(7, 6)), "padding": 0}, "too large"),
+        ("strided", {"out_size": (5, 3), "out": plane(size=(5, 3))}, "too large"),
+        ("strided", {"padding": 0}, "too large"),
+        ("strided", {"padding": 2}, "padding must be 0 or 1"),
+        ("strided", {"weights": np.zeros((1, 16, 16), np.float32)}, "nine taps"),
+        ("strided", {"weights": np.zeros((1, 0, 16), np.float32)}, "too few or too"),
+        ("strided", {"weights": np.zeros((1, 8, 16, 2), np.float32)}, "three dimensions"),
+        ("strided", {"first": -1}, "fewer channels"),
+        ("attend", {"row": X, "out": X}, "row must lie behind"),
+        ("strided", {"weights": np.zeros((1, 9 * 17, 16), np.float32)}, "fewer channels"),
+        ("strided", {"weights": np.zeros((2, 9, 16), np.float32)}, "out has fewer channels"),
+        ("strided", {"bias": np.zeros(15, np.float32)}, r"bias must have shape \(16\)"),
+        ("maximum", {"side": 0}, "must lie in the input"),
+        ("maximum", {"step": 0}, "must lie in the input"),
+        ("maximum", {"side": 3}, "must lie in the input"),
+        ("maximum", {"step": INT_MAX}, "must lie in the input"),
+        ("maximum", {"x": plane(32)}, "out has fewer channels"),
+        ("attend", {"down": resampled(7)}, r"down must have shape \(8\)"),
+        ("attend", {"down": resampled(8, 4)}, "down must be in 0 ... 3"),
+        ("attend", {"across": resampled(6, -1)}, "across must be in 0 ... 2"),
+        ("attend", {"weights": np.zeros((1, 17, 16), np.float32)}, "row has fewer channels"),
+        ("attend", {"weights": np.zeros((2, 16, 16), np.float32)}, "a plane has fewer channels"),
+        ("attend", {"coarse": plane()}, "coarse must have shape"),
+        ("details", {"lq": np.zeros((8, *SIZE), np.float32)}, "too few channels"),
+        ("details", {"lq": np.zeros((0, *SIZE), np.float32)}, "lq must have shape"),
+        ("details", {"out": plane(size=(12, 6))}, "out must have shape"),
+        ("winograd", {"rest": np.zeros(15, np.float32)}, r"rest must have shape \(16\)"),
+    ],
+)
+def test_bad_calls_of_the_kernels_at_tiles(function, changes, message):
+    check(function, ValueError, message, changes)

@@ -1,0 +1,104 @@
+"""What is in bfloat16 and what in float32 must go together, and with the processor."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kernel_calls import arguments, chain, check, half_plane, kernels, needs_bfloat16, plane, source
+from native_planes import copy_at
+
+
+def test_an_instruction_set_without_bfloat16():
+    assert not kernels.has_half("baseline")
+    check("half_rows", ValueError, "no bfloat16 kernel for baseline", {"isa": "baseline"})
+
+
+@pytest.mark.parametrize(
+    ("function", "weights"),
+    [
+        ("winograd", np.zeros((36, 1, 8, 16, 2), np.uint16)),
+        ("rows", np.zeros((1, 8, 16, 2), np.uint16)),
+    ],
+)
+def test_products_in_bfloat16(function, weights):
+    message = "no bfloat16 products for baseline"
+    check(function, ValueError, message, {"isa": "baseline", "weights": weights})
+    if not kernels.has_half():
+        pytest.skip("this processor has no bfloat16 kernels")
+    halves = {"weights": weights}
+    getattr(kernels, function)(**(arguments(function) | halves))
+    of_halves = halves | half_inputs(function)
+    for out in (half_plane(), plane()):
+        getattr(kernels, function)(**(arguments(function) | of_halves | {"out": out}))
+    for shape in (weights.shape[:-1], (*weights.shape[:-1], 1), (0, *weights.shape[1:])):
+        changed = halves | {"weights": np.zeros(shape, np.uint16)}
+        check(function, ValueError, "dimensions|must have shape|outputs", changed)
+    misaligned = halves | {"weights": copy_at(weights, byte=1)}
+    check(function, ValueError, "weights must be aligned", misaligned)
+
+
+def half_inputs(function):
+    """Return the inputs of a good call whose weights are in bfloat16."""
+    if function == "winograd":
+        return {"x": half_plane()}
+    return {"sources": [source(half_plane())]}
+
+
+X = plane()
+
+
+HALF_STRIDED = {"x": half_plane(), "weights": np.zeros((1, 72, 16, 2), np.uint16)}
+
+
+HALF_WINOGRAD = {"weights": np.zeros((36, 1, 8, 16, 2), np.uint16)}
+
+
+HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
+
+
+@needs_bfloat16
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("winograd", {"out": half_plane()}, "out must hold float32"),
+        ("winograd", {"x": half_plane(), "out": half_plane()}, "out must hold float32"),
+        ("winograd", HALF_WINOGRAD | {"out": half_plane()}, "out must hold float32"),
+        ("winograd", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
+        ("winograd", HALF_WINOGRAD | {"residual": half_plane()}, "dtype of out"),
+        (
+            "winograd",
+            {"x": half_plane(), "rest": np.zeros(16, np.float32)},
+            "rest must be of the dtype of x",
+        ),
+        ("strided", {"x": half_plane()}, "weights must be of the dtype of x"),
+        ("strided", {"weights": np.zeros((1, 72, 16, 2), np.uint16)}, "dtype of x"),
+        ("strided", HALF_STRIDED | {"weights": np.zeros((1, 72, 16), np.uint16)}, "four dim"),
+        ("strided", HALF_STRIDED | {"weights": np.zeros((1, 71, 16, 2), np.uint16)}, "nine taps"),
+        ("strided", HALF_STRIDED | {"x": half_plane(2), "first": 24}, "or within one"),
+        ("strided", HALF_STRIDED | {"first": 17}, "fewer channels"),
+        ("strided", HALF_STRIDED | {"isa": "baseline"}, "no bfloat16 products for baseline"),
+        ("attend", {"row": half_plane()}, "of the dtype of the weights"),
+        ("attend", {"weights": np.zeros((1, 8, 16, 2), np.uint16)}, "of the dtype of the weights"),
+        ("winograd", {"x": half_plane(), "k_dense": 16}, "k_dense"),
+        ("winograd", {"x": half_plane(), "k_dense": 64}, "k_dense"),
+        (
+            "winograd",
+            HALF_WINOGRAD | {"x": half_plane(), "pool": True, "out": half_plane()},
+            "pooled outputs are float32",
+        ),
+        ("rows", {"sources": [source(half_plane())]}, "weights must hold uint16"),
+        ("rows", {"sources": [source(), source(half_plane())]}, "sources must be of one dtype"),
+        ("rows", HALF_ROWS | {"out": half_plane()}, "out must hold float32"),
+        ("rows", HALF_ROWS | {"residual": half_plane()}, "dtype of out"),
+        (
+            "rows",
+            HALF_ROWS | {"sources": [source(plane(64, dtype=np.uint16), first=16)]},
+            "begin with a line of 32 channels",
+        ),
+        ("rows", {"chain": chain(HALF_ROWS["weights"])}, "must be of the weights' dtype"),
+        ("rows", {"chain": chain(out=half_plane())}, "must be of one dtype"),
+        ("rows", {"out": half_plane(), "chain": chain(out=half_plane())}, "must be of one dtype"),
+    ],
+)
+def test_float32_and_bfloat16_that_do_not_go_together(function, changes, message):
+    check(function, ValueError, message, changes)
