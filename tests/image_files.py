@@ -67,3 +67,8 @@ def save(path: Path, pixels: NDArray[np.uint8], **options) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path, **options)
     return path
+
+
+def eight(height: int, width: int, channels: int = 3) -> np.ndarray:
+    """Return a smooth image of 8 bits, (H, W) or (H, W, C)."""
+    return np.rint(smooth(height, width, channels) * 255).astype(np.uint8).squeeze()

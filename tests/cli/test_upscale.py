@@ -3,47 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from image_files import claiming_png, noise, png_of_sixteen_bits, save, smooth, srgb_profile
+from image_files import claiming_png, eight, noise, png_of_sixteen_bits, save, smooth, srgb_profile
 from networks import tiny_smsr
 from PIL import Image
 from PIL.ExifTags import Base
 
-import smsr_plugin
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.writing import QUALITY
-from smsr_plugin.upscaling import batch as batch_module
 from smsr_plugin.upscaling.inputs import EXTENSIONS, Naming
-from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
 
-
-@pytest.fixture(autouse=True)
-def net(tmp_path, monkeypatch):
-    """Return a small network; its weights are those of SMSR_WEIGHTS."""
-    net = tiny_smsr(3).float()
-    save_checkpoint(net, tmp_path / "net.safetensors")
-    monkeypatch.setenv("SMSR_WEIGHTS", str(tmp_path / "net.safetensors"))
-    monkeypatch.chdir(tmp_path)
-    return net
-
-
-def eight(height: int, width: int, channels: int = 3) -> np.ndarray:
-    return np.rint(smooth(height, width, channels) * 255).astype(np.uint8).squeeze()
+pytestmark = pytest.mark.usefixtures("net")
 
 
 def fill(folder):
@@ -169,113 +149,12 @@ def test_the_oracle_agrees(tmp_path):
     assert np.abs(sparse - dense).max() <= 1
 
 
-def test_names_cannot_forge_lines_or_reach_the_terminal(tmp_path, capsys):
-    strange = "\x1b[31mred\nsmsr upscale: error: forged"
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / f"{strange}.png").write_text("junk")
-    save(tmp_path / "in" / f"good {strange}.png", eight(8, 10))
-    (tmp_path / "in" / f"{strange}.heic").touch()
-    assert main(["upscale", "in", "-o", "out"]) == 1
-    captured = capsys.readouterr()
-    assert "\x1b" not in captured.out + captured.err
-    lines = captured.err.splitlines()
-    assert len(lines) == 2
-    assert lines[0].startswith(
-        r"smsr upscale: error: in/\x1b[31mred\nsmsr upscale: error: forged.png: is"
-    )
-    assert lines[1].startswith("smsr upscale: note: left out, of kinds that are not read: in/")
-    assert len(captured.out.splitlines()) == 3
-    assert main(["upscale", f"in/{strange}", "-o", "out"]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
-@pytest.mark.parametrize("arguments", [["a" * 300 + ".png"], ["loop.png"], ["loop.png/a.png"]])
-def test_names_that_lead_nowhere_are_one_line(tmp_path, capsys, arguments):
-    (tmp_path / "loop.png").symlink_to("loop.png")
-    assert main(["upscale", *arguments, "-o", "out"]) in (1, 2)
-    captured = capsys.readouterr()
-    assert captured.err.startswith("smsr upscale: error: ")
-    assert captured.err.count("\n") == 1
-
-
-def test_a_folder_that_may_not_be_entered_is_one_line(monkeypatch, capsys):
-    def closed(self, **options):
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(Path, "stat", closed)
-    assert main(["upscale", "closed/a.png", "-o", "out"]) == 2
-    error = "smsr upscale: error: closed/a.png: Permission denied\n"
-    assert capsys.readouterr().err == error
-
-
-def test_what_a_killed_run_was_writing_is_swept(tmp_path):
-    save(tmp_path / "a.png", eight(8, 10))
-    for folder in ("out", "masks"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / ".0123456789abcdef.tmp").touch()
-    (tmp_path / "out" / "mine.tmp").touch()
-    assert main(["upscale", "a.png", "-o", "out", "--masks", "masks"]) == 0
-    left = sorted(path.name for path in tmp_path.glob("*/*"))
-    assert left == ["a.png", "a_masks.png", "mine.tmp"]
-
-
 def test_tiles_for_want_of_memory_are_noted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("smsr_plugin.upscaling.network.available_bytes", lambda: 900_000)
     save(tmp_path / "a.png", eight(8, 200))
     assert main(["upscale", "a.png", "-o", "out"]) == 0
     noted = "note: a.png: cut into 2 smaller tiles for want of memory, which changes the result"
     assert noted in capsys.readouterr().err
-
-
-def test_what_exists_is_skipped_if_asked(tmp_path, capsys):
-    save(tmp_path / "in" / "a.png", eight(9, 12))
-    save(tmp_path / "in" / "b.png", eight(9, 12))
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "a.png").write_bytes(b"old")
-    assert main(["upscale", "in", "-o", "out", "--skip-existing"]) == 0
-    assert (tmp_path / "out" / "a.png").read_bytes() == b"old"
-    assert "in/a.png: skipped, out/a.png is there" in capsys.readouterr().out
-    assert main(["upscale", "in", "-o", "out", "--skip-existing", "--masks", "m"]) == 0
-    assert (tmp_path / "out" / "a.png").read_bytes() != b"old"  # its masks were not there
-    assert main(["upscale", "in", "-o", "out"]) == 0
-
-
-def test_the_limit_on_pixels_can_be_set(tmp_path, capsys):
-    save(tmp_path / "a.png", eight(9, 12))
-    assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "107"]) == 1
-    assert "has 108 pixels, above the limit of 107" in capsys.readouterr().err
-    assert main(["upscale", "a.png", "-o", "out", "--max-pixels", "108"]) == 0
-
-
-def test_a_result_that_the_format_cannot_hold_fails_before_the_work(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Network, "__call__", None)
-    save(tmp_path / "a.webp", eight(2, 20))
-    assert main(["upscale", "a.webp", "-o", "out", "--outscale", "1000"]) == 1
-    assert "would be 20000×2000, and .webp holds sides up to 16383" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["none.png"], "error: none.png does not exist"),
-        (["in", "-o", "in"], "would replace the input in/a.png"),
-        (["in", "--tile", "20"], "tiles of 20 cannot overlap by 32: they must be at least 68"),
-        (["in", "--dense", "--precision", "bf16"], "computes in fp32, not in bf16"),
-        (["in", "--weights", "none.pth"], "none.pth: cannot be read"),
-        (["in", "--weights", "other.pth"], "is given with its name: EDSR=other.pth"),
-        (["in", "--weights", "in/a.png"], "is neither a PyTorch nor a safetensors file"),
-    ],
-)
-def test_wrong_usage_is_one_line_and_touches_nothing(tmp_path, capsys, arguments, message):
-    save(tmp_path / "in" / "a.png", eight(9, 12))
-    torch.save({"conv_after_body.weight": torch.zeros(1)}, "other.pth")
-    out = [] if "-o" in arguments else ["-o", "out"]
-    assert main(["upscale", *arguments, *out]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert message in printed.err
-    assert printed.err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 def test_without_weights_the_packages_network_is_taken(monkeypatch, tmp_path, capsys):
@@ -310,129 +189,6 @@ def test_a_density_is_asked_for(net, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["upscale", "a.png", "-o", "out.png", "--density", "1.2"])
     assert "expected a share from 0 to 1, got '1.2'" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    "option", [["--outscale", "0"], ["--outscale", "nan"], ["--quality", "101"], ["--tile", "-1"],
-               ["--ext", "gif"], ["--threads", "0"], ["--threshold", "inf"],
-               ["--outscale", "1e308"], ["--threads", "100000"]]
-)  # fmt: skip
-def test_numbers_out_of_range_are_wrong_usage(option):
-    with pytest.raises(SystemExit, match="2"):
-        main(["upscale", "a.png", "-o", "out", *option])
-
-
-def test_a_name_that_is_empty_is_not_the_current_folder(tmp_path, monkeypatch, capsys):
-    save(tmp_path / "a.png", eight(9, 12))
-    monkeypatch.chdir(tmp_path)
-    for argv in (["", "-o", "out"], ["a.png", "-o", ""], ["a.png", "-o", "out", "--masks", ""]):
-        with pytest.raises(SystemExit, match="2"):
-            main(["upscale", *argv])
-        assert "expected a name, got ''" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "net.safetensors"]
-
-
-def test_an_image_of_which_the_network_makes_no_numbers_fails_alone(tmp_path, monkeypatch, capsys):
-    for name in "ab":
-        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
-    call, values = Network.__call__, [float("nan"), 0.0]
-
-    def run(*args):
-        done = call(*args)
-        done.sr[0, 3, 4] += values.pop(0)
-        return done
-
-    monkeypatch.setattr(Network, "__call__", run)
-    assert main(["upscale", "in", "-o", "out"]) == 1
-    assert "error: in/a.png: the network makes NaN or infinity of it" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
-
-
-def test_what_memory_does_not_suffice_for_fails_alone(tmp_path, monkeypatch, capsys):
-    save(tmp_path / "in" / "a.png", eight(9, 12))
-    save(tmp_path / "in" / "b.png", eight(9, 12))
-    call, errors = Network.__call__, [RuntimeError("DefaultCPUAllocator: can't allocate memory")]
-
-    def run(*args):
-        if errors:
-            raise errors.pop()
-        return call(*args)
-
-    monkeypatch.setattr(Network, "__call__", run)
-    assert main(["upscale", "in", "-o", "out"]) == 1
-    assert "in/a.png: needs more memory than there is" in capsys.readouterr().err
-    errors.append(RuntimeError("a bug"))
-    with pytest.raises(RuntimeError, match="a bug"):
-        main(["upscale", "in", "-o", "out"])
-
-
-@pytest.mark.parametrize("step", ["read_picture", "write_picture"])
-def test_memory_that_is_short_outside_the_network_is_the_images_fault_alone(
-    tmp_path, monkeypatch, capsys, step
-):
-    for name in "abc":
-        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
-    own = getattr(batch_module, step)
-
-    def short_at_b(*args, **options):
-        if any(isinstance(value, Path) and value.name == "b.png" for value in args):
-            raise MemoryError
-        return own(*args, **options)
-
-    monkeypatch.setattr(batch_module, step, short_at_b)
-    assert main(["upscale", "in", "-o", "out"]) == 1
-    assert "error: in/b.png: needs more memory than there is" in capsys.readouterr().err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
-
-
-def test_ctrl_c_keeps_what_is_done(tmp_path, monkeypatch, capsys):
-    for name in "abc":
-        save(tmp_path / "in" / f"{name}.png", eight(9, 12))
-    write = batch_module.write_picture
-
-    def interrupted_at_b(picture, path, *args):
-        if path.name == "b.png":
-            raise KeyboardInterrupt
-        return write(picture, path, *args)
-
-    monkeypatch.setattr(batch_module, "write_picture", interrupted_at_b)
-    assert main(["upscale", "in", "-o", "out", "--json"]) == 130
-    printed = capsys.readouterr()
-    assert printed.err == "smsr upscale: interrupted, 2 left; --skip-existing goes on\n"
-    report = json.loads(printed.out)
-    assert (report["done"], report["left"]) == (1, 2)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-def test_sigint_leaves_whole_files_only(tmp_path):
-    # Seconds of work, so that the signal comes in the middle of it on a busy machine too.
-    for number in range(60):
-        save(tmp_path / "in" / f"{number:02}.png", eight(240, 240))
-    code = "import sys; from smsr_plugin.cli.main import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "upscale", "in", "-o", "out"]
-    path = {**os.environ, "PYTHONPATH": str(Path(smsr_plugin.__file__).parents[1])}
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=path,
-        # Tests started in the background would hand down that the signal is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "out").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.count("\n") == 1
-    assert "interrupted" in error
-    for path in (tmp_path / "out").iterdir():
-        with Image.open(path) as image:
-            image.load()
 
 
 @pytest.mark.reference
