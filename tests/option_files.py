@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import yaml
 
 #: As the new value in `changes`: remove the key.
@@ -134,3 +135,15 @@ def _dataset(pairs: Path) -> dict[str, Any]:
         "dataroot_lq": str(pairs / "lq"),
         "io_backend": {"type": "disk"},
     }
+
+
+def training_error(pairs, changes) -> str:
+    """Return the one line with which the options of a training are refused."""
+    from smsr_plugin.training.options.checks import check_options  # with BasicSR
+    from smsr_plugin.training.options.errors import OptionError
+
+    options = train_options(pairs, {**validation(pairs), **changes})
+    with pytest.raises(OptionError) as caught:
+        check_options(options, is_train=True)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)

@@ -14,24 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks import tiny_smsr
 from video_files import Look, content_of, make_clip, picture
 
 import smsr_plugin
-from smsr_plugin.checkpoints import save as save_checkpoint
 from smsr_plugin.cli.main import main
 from smsr_plugin.upscaling.video import segments
 from smsr_plugin.upscaling.video.run import VideoUpscaler
 
-
-@pytest.fixture(autouse=True)
-def net(tmp_path, monkeypatch):
-    """Return a small network; its weights are those of SMSR_WEIGHTS."""
-    net = tiny_smsr(3).float()
-    save_checkpoint(net, tmp_path / "net.safetensors")
-    monkeypatch.setenv("SMSR_WEIGHTS", str(tmp_path / "net.safetensors"))
-    monkeypatch.chdir(tmp_path)
-    return net
+pytestmark = pytest.mark.usefixtures("net")
 
 
 def test_a_hundred_frames_with_sound(tmp_path, net, capsys):

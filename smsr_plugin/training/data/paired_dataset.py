@@ -17,7 +17,7 @@ from smsr_plugin.images.pixels import Pixels, to_unit
 from smsr_plugin.images.rgb import decode_with_header
 from smsr_plugin.training.data.client import ROOTS, ImageClient, Loaded, tensor_of
 from smsr_plugin.training.data.data_order import draw_by_detail
-from smsr_plugin.training.data.pairs import set_up
+from smsr_plugin.training.data.pairs import pair_paths
 from smsr_plugin.training.options.datasets import CheckedTrainingPairs, EvaluationPairs
 from smsr_plugin.training.options.values import built, fields
 
@@ -46,9 +46,11 @@ class CheckedPairedImageDataset(PairedImageDataset):
         try:
             _check_options(opt)
             opt |= {option: str(Path(opt[option])) for option in ROOTS.values()}
-            set_up(self, opt)
+            # All that the parent's constructor sets and that is read here; its search for pairs is
+            # not wanted.
+            self.opt, self.paths, self.file_client = opt, pair_paths(opt), None
             if not self.paths:
-                raise DataError(f"there are no image pairs in {self.gt_folder}")
+                raise DataError(f"there are no image pairs in {opt['dataroot_gt']}")
         except (AssertionError, ValueError, OSError) as error:
             raise DataError(f"data set {opt.get('name', '(unnamed)')}: {error}") from error
 

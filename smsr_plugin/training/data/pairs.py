@@ -15,18 +15,6 @@ from smsr_plugin.names import listed, printable
 SHOWN = 3
 
 
-def set_up(dataset: Any, opt: dict[str, Any]) -> None:
-    """Do what PairedImageDataset's constructor does, but search for pairs by `pair_paths`."""
-    dataset.file_client, dataset.opt, dataset.io_backend_opt = None, opt, opt["io_backend"]
-    dataset.mean, dataset.std = opt.get("mean"), opt.get("std")
-    dataset.gt_folder, dataset.lq_folder = opt["dataroot_gt"], opt["dataroot_lq"]
-    dataset.filename_tmpl = opt.get("filename_tmpl") or "{}"
-    if opt["io_backend"]["type"] == "lmdb":
-        opt["io_backend"] |= {"db_paths": [dataset.lq_folder, dataset.gt_folder]}
-        opt["io_backend"] |= {"client_keys": ["lq", "gt"]}
-    dataset.paths = pair_paths(opt)
-
-
 def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return `lq_path` and `gt_path` of each pair, in BasicSR's order.
 

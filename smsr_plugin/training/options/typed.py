@@ -132,27 +132,28 @@ def _value(place: Place, value: Any, kind: Any) -> Any:
     extra, section = metadata(kind), section_of(kind)
     if value is None and refusal(kind, None) is None:
         return None
-    if "kind" in extra:
-        return _registered(place, value, extra["kind"], extra)
-    if section is None:
-        return _leaf(place, value, kind)
-    if not is_section(value) or ("whole" in extra and not _is_whole(value, section)):
+    if "names" in extra:
+        return named(place.path, value, extra["names"])
+    if section is None and "kind" not in extra:
+        return checked(place.path, value, kind)
+    if not is_section(value) or ("whole" in extra and not _has_type(value, section)):
+        usual = "a section with a type" if "kind" in extra else "a section"
         told = extra.get("advice", f"indent its keys below `{place.name}:`")
-        raise wrong(place.path, extra.get("expected", "a section"), value, told)
+        raise wrong(place.path, extra.get("expected", usual), value, told)
+    if section is None:
+        return _registered(place, value, extra["kind"])
     return _section(place, value, section, extra.get("unknown"))
 
 
-def _is_whole(value: Mapping[str, Any], section: type[Section]) -> bool:
-    kinds = {item.name: item.type for item in fields(section)}
-    return refusal(kinds["type"], value.get("type")) is None
+def _has_type(value: Mapping[str, Any], section: type[Section] | None) -> bool:
+    """Whether the `type` of a section is one that it may have; any text without a struct."""
+    known = () if section is None else fields(section)
+    kind = next((item.type for item in known if item.name == "type"), str)
+    return refusal(kind, value.get("type")) is None
 
 
-def _registered(place: Place, value: Any, kind: str, extra: Mapping[str, Any]) -> Options:
+def _registered(place: Place, value: Mapping[str, Any], kind: str) -> Options:
     """Return a section with a `type`, its other keys checked as arguments of what that names."""
-    whole = is_section(value) and ("whole" not in extra or isinstance(value.get("type"), str))
-    if not whole:
-        told = extra.get("advice", f"indent its keys below `{place.name}:`")
-        raise wrong(place.path, extra.get("expected", "a section with a type"), value, told)
     name = named(place.key("type").path, value.get("type", MISSING), kind)
     section, is_open = arguments(kind, names.required(kind, name))
     known = {item.name: item.type for item in fields(section)}
@@ -166,11 +167,6 @@ def _registered(place: Place, value: Any, kind: str, extra: Mapping[str, Any]) -
         result[key] = given
     _complete(place, result, fields(section), needed_by=name)
     return result
-
-
-def _leaf(place: Place, value: Any, kind: Any) -> Any:
-    names = metadata(kind).get("names")
-    return named(place.path, value, names) if names else checked(place.path, value, kind)
 
 
 class Keys(NamedTuple):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from option_files import REMOVED, evaluation_options, train_options, validation
+from option_files import REMOVED, evaluation_options, train_options, training_error, validation
 
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.errors import OptionError
@@ -20,14 +20,6 @@ def _cpu_machine(monkeypatch):
     register_all()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-
-
-def training_error(pairs, changes) -> str:
-    options = train_options(pairs, {**validation(pairs), **changes})
-    with pytest.raises(OptionError) as caught:
-        check_options(options, is_train=True)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def evaluation_error(pairs, changes) -> str:
