@@ -14,6 +14,7 @@ from smsr_plugin.processes import current
 from smsr_plugin.training.data.data_order import IterationSampler, SeededDataset
 from smsr_plugin.training.data.loader import RunLoader, build_dataloader
 from smsr_plugin.training.data.named import NAMED
+from smsr_plugin.training.data.pairs import image_paths
 from smsr_plugin.training.data.validation_sets import check_together, check_validation_set
 from smsr_plugin.training.options.errors import OptionError, mendable
 from smsr_plugin.training.options.values import Options
@@ -93,9 +94,7 @@ def data_facts(dataset: Any, section: Options) -> DataFacts:
 
 
 def _names_digest(dataset: Any) -> str:
-    entries = getattr(dataset, "paths", [])
-    paths = [str(entry["lq_path"] if isinstance(entry, dict) else entry) for entry in entries]
-    names = "\n".join(Path(path).name for path in paths)
+    names = "\n".join(Path(path).name for path in image_paths(dataset))
     return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
 
 

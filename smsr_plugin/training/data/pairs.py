@@ -10,6 +10,7 @@ from typing import Any
 from smsr_plugin.data.lmdb_store import read_keys
 from smsr_plugin.images.files import DataError
 from smsr_plugin.names import listed, printable
+from smsr_plugin.training.options.values import is_section
 
 #: As many file names an error shows of a folder.
 SHOWN = 3
@@ -54,6 +55,12 @@ def pair_paths(opt: Mapping[str, Any]) -> list[dict[str, str]]:
         {"lq_path": str(lq_root / lq), "gt_path": str(gt_root / gt)}
         for lq, gt in zip(lq_names, gt_names, strict=True)
     ]
+
+
+def image_paths(dataset: Any) -> list[str]:
+    """Return the path or key of each image of a data set; of pairs, that of lq."""
+    entries: list[Any] = getattr(dataset, "paths", [])
+    return [str(entry["lq_path"] if is_section(entry) else entry) for entry in entries]
 
 
 def _files(folder: Path) -> list[str]:

@@ -11,9 +11,10 @@ from smsr_plugin.images.files import DataError
 from smsr_plugin.images.reading import read_header
 from smsr_plugin.names import printable
 from smsr_plugin.staging import open_regular
+from smsr_plugin.training.data.pairs import image_paths
 from smsr_plugin.training.options.names import required
 from smsr_plugin.training.options.trial import try_metric
-from smsr_plugin.training.options.values import Options, is_section
+from smsr_plugin.training.options.values import Options
 
 #: Images are at least this large in the trial that all metrics have passed.
 TRIED_SIZE = 192
@@ -33,7 +34,7 @@ def check_validation_set(dataset: Any, opt: Options) -> None:
     val: Options = opt.get("val") or {}
     name = dataset.opt["name"]
     if val.get("save_img"):
-        _check_names({name: _paths(dataset)})
+        _check_names({name: image_paths(dataset)})
     smallest = min(_sides(dataset), default=None)
     scale = opt.get("scale") or 1
     if smallest is None or dataset.opt.get("dataroot_gt") is None:
@@ -55,7 +56,7 @@ def check_together(datasets: list[Any], opt: Options) -> None:
     if not val.get("save_img"):
         return
     if not getattr(required("model", opt["model_type"]), "validates_apart", False):
-        _check_names({dataset.opt["name"]: _paths(dataset) for dataset in datasets})
+        _check_names({dataset.opt["name"]: image_paths(dataset) for dataset in datasets})
 
 
 def _check_names(sets: dict[str, list[str]]) -> None:
@@ -73,11 +74,6 @@ def _check_names(sets: dict[str, list[str]]) -> None:
                 )
 
 
-def _paths(dataset: Any) -> list[str]:
-    entries: list[Any] = getattr(dataset, "paths", [])
-    return [str(entry["lq_path"] if is_section(entry) else entry) for entry in entries]
-
-
 def _sides(dataset: Any) -> Iterator[int]:
     """Yield the shorter side of each lq image.
 
@@ -89,7 +85,7 @@ def _sides(dataset: Any) -> Iterator[int]:
         shapes = read_meta_info(Path(dataset.opt["dataroot_lq"]))
         yield from (min(height, width) for height, width, _ in shapes.values())
         return
-    for index, path in enumerate(_paths(dataset)):
+    for index, path in enumerate(image_paths(dataset)):
         try:
             with open_regular(Path(path)) as file:
                 header = read_header(file)
