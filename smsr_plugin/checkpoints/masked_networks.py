@@ -168,10 +168,13 @@ def save(
         half: Store weights as float16, which halves the file; the curve stays float32.
 
     Raises:
-        CheckpointError: If the path does not end in .safetensors or cannot be written, the metadata
-            are not strings or use a name of ours, or weights are not finite, in float16 where that
-            is asked for.
+        CheckpointError: If the network has no masks, the path does not end in .safetensors or
+            cannot be written, the metadata are not strings or use a name of ours, or weights are
+            not finite, in float16 where that is asked for.
     """
+    if not isinstance(net, MaskedNetwork):
+        kind = type(net).__name__
+        raise CheckpointError(f"save takes a network with masks, such as SMSR, got a {kind}")
     header = {
         **checked_metadata(metadata, (*RESERVED, "network")),
         "smsr_plugin": __version__,

@@ -148,23 +148,10 @@ def save_smsr(
     *,
     half: bool = False,
 ) -> None:
-    """Save a network as safetensors, with its configuration in the header.
+    """Save an SMSR of any img_range, on any device, as `masked_networks.save` does.
 
-    An existing file is replaced whole or, if anything fails, not at all.
-
-    Args:
-        net: The network, of any img_range and on any device.
-        path: Must end in .safetensors.
-        metadata: Strings to keep in the header beside ours (`format`, `smsr_plugin`, `config`).
-        half: Store weights as float16, which halves the file; buffers stay float32.
-
-    Raises:
-        CheckpointError: If the path does not end in .safetensors or cannot be written, a weight is
-            too large for float16, the metadata are not strings or use a name of ours, or the
-            weights are not finite.
+    The header's own entries are `format`, `smsr_plugin` and `config`.
     """
-    if not isinstance(net, SMSR):
-        raise CheckpointError(f"save takes an SMSR, got a {type(net).__name__}")
     extra = {**checked_metadata(metadata), **FORMAT, "smsr_plugin": __version__}
     write_weights(
         net, path, lambda state: {**extra, CONFIG: json.dumps(infer_config(state).to_dict())}, half
