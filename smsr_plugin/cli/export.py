@@ -15,7 +15,8 @@ and others.
 The network takes lq images of any size and batch, (batch, 3, height, width),
 float32, RGB in 0…1. It computes the masks from the image and applies them, but
 computes every pixel all the same: inference that skips what the masks leave
-out is `smsr upscale`."""
+out is `smsr upscale`. With --every-pixel it is the dense network without
+masks, which OpenVINO and ncnn can have as files of their own."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -33,7 +34,14 @@ def add_parser(subparsers: Any) -> None:
         type=path,
         help="of a network with masks",
     )
-    add("output", metavar="OUT", type=path, help="file to write, *.onnx")
+    add("output", metavar="OUT", type=path,
+        help="file to write, *.onnx; with --every-pixel also *.xml (OpenVINO), *.param (ncnn)",
+    )  # fmt: skip
+    add(
+        "--every-pixel",
+        action="store_true",
+        help="leave out masks and their predictor, as if all pixels were important",
+    )
     add(
         "--threshold",
         metavar="T",
@@ -55,13 +63,22 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
     from smsr_plugin.checkpoints import CheckpointError
     from smsr_plugin.checkpoints.masked_networks import load_described
+    from smsr_plugin.engines.every_pixel import export_every_pixel
+    from smsr_plugin.engines.export import ExportError
     from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
 
     try:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
+        if args.every_pixel and (args.masks or args.threshold):
+            raise ExportError("--every-pixel leaves out the masks: no --masks, no --threshold")
         found = load_described(args.checkpoint, param_key=args.param_key)
         print(f"read   {args.checkpoint}: {found.kind}, x{found.net.config.upscale}", flush=True)
+        if args.every_pixel:
+            difference = export_every_pixel(found.net, args.output)
+            print(f"wrote  {printable(args.output)}: every pixel computed, values in 0…1")
+            print(f"checked in its own library: differs from PyTorch by at most {difference:.1g}")
+            return 0
         difference = export_onnx(
             found.net,
             args.output,
@@ -69,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             masks=args.masks,
             metadata={"source": args.checkpoint.name},
         )
-    except (CheckpointError, OnnxExportError) as error:
+    except (CheckpointError, ExportError, OnnxExportError) as error:
         return bad_usage(args, error)
     print(f"wrote  {printable(args.output)}: ONNX, opset {OPSET}, values in 0…1")
     if difference is None:

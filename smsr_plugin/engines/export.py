@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +68,30 @@ class Exporter:
             return WRITERS[model_format](net, x, stem)
 
 
-def write_onnx(net: nn.Module, x: Tensor, stem: Path) -> Path:
-    """Write one .onnx file with the shape of `x`."""
+def write_onnx(net: nn.Module, x: Tensor, stem: Path, dynamic: bool = False) -> Path:
+    """Write one .onnx file with the shape of `x`, or, if `dynamic`, for any batch and size."""
     path = stem.with_suffix(".onnx")
-    path.write_bytes(to_onnx(net, x).SerializeToString())
+    path.write_bytes(to_onnx(net, x, dynamic=dynamic).SerializeToString())
     return path
 
 
-def write_ncnn(net: nn.Module, x: Tensor, stem: Path) -> Path:
-    """Write a pair of .ncnn.param and .ncnn.bin files with the shape of `x`; return the first.
+def write_openvino(net: nn.Module, x: Tensor, stem: Path) -> Path:
+    """Write a pair of .xml and .bin files for any batch and size; return the first."""
+    openvino: Any = importlib.import_module("openvino")
+    path = stem.with_suffix(".xml")
+    model = openvino.convert_model(str(write_onnx(net, x, stem, dynamic=True)))
+    openvino.save_model(model, str(path), compress_to_fp16=False)
+    return path
+
+
+def write_ncnn(net: nn.Module, x: Tensor, stem: Path, other: Sequence[int] = ()) -> Path:
+    """Write a pair of .ncnn.param and .ncnn.bin files; return the first.
+
+    Args:
+        net: The network.
+        x: An input of it.
+        stem: The name of the files.
+        other: The shape of another input, by which pnnx tells what is fixed from what is not.
 
     Raises:
         ImportError: If pnnx is not installed.
@@ -89,6 +104,8 @@ def write_ncnn(net: nn.Module, x: Tensor, stem: Path) -> Path:
     shape = ",".join(map(str, x.shape))
     # Weights are stored in half precision unless told otherwise.
     command = [pnnx.EXEC_PATH, traced.name, f"inputshape=[{shape}]", "fp16=0"]
+    if other:
+        command.append(f"inputshape2=[{','.join(map(str, other))}]")
     done = subprocess.run(
         command, cwd=stem.parent, capture_output=True, text=True, timeout=TIME_LIMIT
     )
