@@ -9,14 +9,10 @@ from smsr_plugin.cli.arguments import bad_usage, path
 from smsr_plugin.names import printable
 
 DESCRIPTION = """\
-Write a network with masks as an ONNX file for ONNX Runtime, OpenVINO, TensorRT
-and others.
-
-The network takes lq images of any size and batch, (batch, 3, height, width),
-float32, RGB in 0…1. It computes the masks from the image and applies them, but
-computes every pixel all the same: inference that skips what the masks leave
-out is `smsr upscale`. With --every-pixel it is the dense network without
-masks, which OpenVINO and ncnn can have as files of their own."""
+Write a network with masks as an ONNX file: lq images of any size and batch,
+(batch, 3, height, width), float32, RGB in 0…1. It computes the masks from the
+image and applies them, but computes every pixel all the same: inference that
+skips what the masks leave out is `smsr upscale`."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -24,6 +20,7 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "export",
         help="write a checkpoint as an ONNX file",
+        usage="%(prog)s CHECKPOINT OUT [options]",
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -35,12 +32,12 @@ def add_parser(subparsers: Any) -> None:
         help="of a network with masks",
     )
     add("output", metavar="OUT", type=path,
-        help="file to write, *.onnx; with --every-pixel also *.xml (OpenVINO), *.param (ncnn)",
+        help="*.onnx; with --every-pixel also *.xml (OpenVINO) or *.param (ncnn)",
     )  # fmt: skip
     add(
         "--every-pixel",
         action="store_true",
-        help="leave out masks and their predictor, as if all pixels were important",
+        help="leave out the masks and what predicts them",
     )
     add(
         "--threshold",
@@ -53,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
     add(
         "--param-key",
         metavar="KEY",
-        help="entry that holds the weights (default: params_ema, params or state_dict)",
+        help="entry with the weights (params_ema, params or state_dict)",
     )
     add("--force", action="store_true", help="replace OUT if it exists")
     parser.set_defaults(run=run)
