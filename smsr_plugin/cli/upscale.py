@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from smsr_plugin.upscaling.inputs import Job
 
 DESCRIPTION = """\
-Enlarge images with an SMSR network, skipping what needs no computation.
-16 bits, grey, transparency, colour profile and EXIF are kept; of a video sound,
-frame rate and colours (extra [video])."""
+Enlarge images or a video, skipping what needs no computation. Depth, opacity,
+colour profile and EXIF are kept; of a video sound, dates and colours."""
 
 
 def add_parser(subparsers: Any) -> None:

@@ -37,12 +37,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add them all."""
     add = parser.add_argument
     add("inputs", nargs="+", type=path_text, metavar="INPUT",
-        help="image, folder, pattern such as 'in/*.jpg', or one video")  # fmt: skip
+        help="image, folder, 'in/*.jpg', or one video")  # fmt: skip
     add("-o", "--out", required=True, type=path, metavar="OUT",
         help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=path, metavar="FILE",
-        help="other weights than the package's (or set SMSR_WEIGHTS): of an SMSR, or of "
-        "what spandrel recognises; NAME=FILE for a network of BasicSR's")  # fmt: skip
+        help="other weights, also NAME=FILE (or set SMSR_WEIGHTS)")  # fmt: skip
     add("--model", metavar="NAME", help="network: smsr (default), rlfn-s for x2, rlfn for x4")
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
@@ -76,21 +75,19 @@ def _add_speed(add: Callable[..., Any]) -> None:
     add("--density", type=share, metavar="D",
         help="share of the pixels to compute, 0 to 1; less is faster")  # fmt: skip
     add("--budget", type=factor, metavar="SECONDS",
-        help="for computing an image: sets the density, by a short measurement")  # fmt: skip
+        help="that an image may take; sets the density")  # fmt: skip
     add("--threshold", type=finite, default=0.0, metavar="T",
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
     add("--threads", type=threads, metavar="N", help="(default: one for each core)")
     add("--engine", choices=tuple(LIBRARIES), metavar="NAME",
-        help=f"compute every pixel, in one of {', '.join(LIBRARIES)}")  # fmt: skip
+        help="compute every pixel in openvino, ncnn, pytorch, ...")  # fmt: skip
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
 
 
 def _add_size(add: Callable[..., Any]) -> None:
     add("--tile", type=not_negative, metavar="PX",
-        help="cut images into tiles of this side, 0 never; by default 512 for those of "
-        "more than a megapixel: channel attention then pools over a tile, and the "
-        "result differs slightly (docs/upscaling.md)")  # fmt: skip
+        help="side of tiles, 0 never; else 512 above a megapixel")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",
         help="refuse larger inputs (89 million, or SMSR_MAX_PIXELS)")  # fmt: skip
