@@ -50,6 +50,13 @@ def chain(weights=None, bias=None, out=None, relu=False):
     return (weights, bias, plane() if out is None else out, relu)
 
 
+def side(*planes, channels=16, weights=None, bias=None):
+    """Return what `blend` computes at pixels of one kind."""
+    weights = np.zeros((1, channels, 16), np.float32) if weights is None else weights
+    sources = [(x, channels) for x in planes or [plane()]]
+    return sources, weights, np.zeros(16, np.float32) if bias is None else bias
+
+
 def arguments(function):
     """Return arguments that are good."""
     size = {"height": SIZE[0], "width": SIZE[1]}
@@ -80,6 +87,7 @@ def arguments(function):
             "lq": np.zeros((1, *SIZE), np.float32),
             "residual": plane(),
             "taps": np.zeros((2, 5), np.float32),
+            "scale": 2,
             "sr": np.zeros((1, 2 * SIZE[0], 2 * SIZE[1]), np.float32),
         },
         "decide": size
@@ -110,6 +118,13 @@ def arguments(function):
             "coarse": plane(size=HALF),
             "down": resampled(8),
             "across": resampled(6),
+            "out": plane(),
+        },
+        "blend": {
+            "size": SIZE,
+            "activity": activity,
+            "active": side(),
+            "inactive": side(),
             "out": plane(),
         },
         "details": {"lq": np.zeros((1, *SIZE), np.float32), "levels": 255.0, "out": plane()},

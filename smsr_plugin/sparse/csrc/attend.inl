@@ -54,27 +54,16 @@ SMSR_INLINE void attend_group(const Attend& p, const float* coarse, int64_t at, 
   }
   const auto* const plane = static_cast<const Element*>(p.x) + at * line_length;
   auto* const out = static_cast<Element*>(p.out) + at * line_length;
-  constexpr int groups = Features::kGroups;
 #pragma GCC unroll 16
-  for (int v = 0; v < Panels * kVecs; v += groups) {
-    const int c = panel * kLine + v * SMSR_LANES;
-    const Element* const from = plane + channel_at<Element>(c, p.x_line);
-    Element* const to = out + channel_at<Element>(c, p.out_line);
+  for (int r = 0; r < Rows; ++r) {
+    if (r >= count) continue;
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) {
-      if (r >= count) continue;
-      if (v + groups <= Panels * kVecs) {
-        Vec value[groups];
-#pragma GCC unroll 2
-        for (int g = 0; g < groups; ++g)
-          value[g] = Gate::scaled(Features::in_order(from + r * line_length + g * SMSR_LANES),
-                                  acc[r][v + g]);
-        Features::template put_line<groups>(to + r * line_length, value, p.streams);
-      } else {
-        const Vec value[1] = {Gate::scaled(Features::in_order(from + r * line_length), acc[r][v])};
-        Features::template put_line<1>(to + r * line_length, value, p.streams);
-      }
+    for (int v = 0; v < Panels * kVecs; ++v) {
+      const int c = panel * kLine + v * SMSR_LANES;
+      acc[r][v] = Gate::scaled(
+          Features::in_order(plane + r * line_length + channel_at<Element>(c, p.x_line)), acc[r][v]);
     }
+    put_vectors<Features>(out + r * line_length, p.out_line, panel * kLine, acc[r], p.streams);
   }
 }
 

@@ -13,12 +13,15 @@ namespace SMSR_ISA_NAME {
 #include "compose.inl"
 #include "strided.inl"
 #include "maximum.inl"
+#include "put_vectors.inl"
 #include "attend.inl"
+#include "blend.inl"
 #include "details.inl"
 
 extern const FloatKernels kernels = {
     winograd<FloatProduct, FloatFeatures>, rows<FloatProduct, FloatFeatures>,
-    compose, strided<FloatProduct>, maximum, attend<FloatProduct, FloatGate>, details,
+    compose, strided<FloatProduct>, maximum, attend<FloatProduct, FloatGate>,
+    blend<FloatProduct>, details,
 };
 
 }  // namespace SMSR_ISA_NAME

@@ -20,10 +20,13 @@ namespace avx512_bf16 {
 #include "half_line.inl"
 #include "half_product.inl"
 #include "strided.inl"
+#include "put_vectors.inl"
 #include "attend.inl"
+#include "blend.inl"
 #include "half_gate.inl"
 
-extern const HalfTileKernels half_tiles = {strided<HalfProduct>, attend<HalfProduct, HalfGate>};
+extern const HalfTileKernels half_tiles = {strided<HalfProduct>, attend<HalfProduct, HalfGate>,
+                                           blend<HalfProduct>};
 
 }  // namespace avx512_bf16
 }  // namespace smsr

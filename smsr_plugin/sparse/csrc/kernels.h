@@ -120,7 +120,7 @@ struct Rows {
   bool chain_streams;          // as in Store
 };
 
-// Bicubic upsampling plus the pixel-shuffled residual.
+// The pixel-shuffled residual, plus the enlarged image.
 struct Compose {
   Geometry geometry;
   const float* lq;             // (channels, height, width)
@@ -128,7 +128,7 @@ struct Compose {
   const float* residual;       // plane, channel (c * scale + i) * scale + j
   int64_t residual_line;
   int channels, scale;
-  const float* taps;           // [scale][5]: weights of x - 2 ... x + 2 for each phase
+  const float* taps;           // [scale][5]: weights of x - 2 ... x + 2 for each phase; null: no image
 };
 
 // 3x3 convolution of stride 2: output (y, x) sees the input from (2y - padding, 2x - padding) on.
@@ -178,6 +178,26 @@ struct Attend {
   int64_t coarse_line;
   Resampling down, across;     // rows, columns
   void* out;
+  int64_t out_line;
+  bool streams;                // as in Store
+};
+
+// What `Blend` computes at pixels of one kind.
+struct BlendSide {
+  const Source* sources;       // at the pixel itself, without activity
+  int num_sources;
+  int depth;                   // sum of k, each in bfloat16 rounded up to whole pairs
+  const void* weights;         // as of Rows
+  const float* bias;
+};
+
+// out[p] = bias + sum over sources of row(p) W: one such product at active pixels, another elsewhere.
+struct Blend {
+  Geometry geometry;
+  const uint8_t* activity;
+  BlendSide active, inactive;
+  int n;                       // output channels, multiple of kLine; in bfloat16 as in Store
+  void* out;                   // of the kind of the sources
   int64_t out_line;
   bool streams;                // as in Store
 };
@@ -256,6 +276,7 @@ struct FloatKernels {
   Kernel<Strided> strided;
   Kernel<Maximum> maximum;
   Kernel<Attend> attend;
+  Kernel<Blend> blend;
   Kernel<Details> details;
 };
 
@@ -274,6 +295,7 @@ struct MixedKernels {
 struct HalfTileKernels {
   Kernel<Strided> strided;     // stores floats
   Kernel<Attend> attend;
+  Kernel<Blend> blend;
 };
 
 // The kernels that one instruction set runs.

@@ -335,18 +335,17 @@ py::object call_half_rows(int height, int width, const Indices& runs,
   return reduced(partial, items, p.n, sums);
 }
 
-void call_compose(const Floats& lq, const Floats& residual, const Floats& taps, Floats& sr,
-                  int threads, const Optional<std::string>& isa) {
+void call_compose(const Floats& lq, const Floats& residual, const Optional<Floats>& taps, Floats& sr,
+                  int scale, int threads, const Optional<std::string>& isa) {
   require(lq.ndim() == 3, "lq must have shape (channels, height, width)");
   require_aligned(lq, "lq");
   Compose p{};
   p.geometry = geometry_of(int(lq.shape(1)), int(lq.shape(2)));
   require_threads(threads);
   p.channels = int(lq.shape(0));
-  require(taps.ndim() == 2 && taps.shape(0) > 0 && taps.shape(0) <= 64,
-          "taps must have shape (scale, 5)");
-  p.scale = int(taps.shape(0));
-  require_shape(taps, {p.scale, 5}, "taps");
+  require(scale > 0 && scale <= 64, "scale must be in 1 ... 64, got " + std::to_string(scale));
+  p.scale = scale;
+  if (taps) require_shape(*taps, {p.scale, 5}, "taps");
   require(plane_channels(residual, p.geometry, "residual") >=
               int64_t(p.channels) * p.scale * p.scale,
           "residual has too few channels");
@@ -358,9 +357,9 @@ void call_compose(const Floats& lq, const Floats& residual, const Floats& taps, 
   p.lq = lq.data();
   p.sr = sr.mutable_data();
   p.residual = residual.data();
-  p.taps = taps.data();
+  p.taps = taps ? taps->data() : nullptr;
   run(kernels_named(isa).floats->compose, p, p.geometry.height, 1, threads,
-      p.geometry.width + 4);
+      (p.scale + 1) * int64_t(p.geometry.width) + 4);
 }
 
 void call_decide(int height, int width, const Floats& products, float bias, float threshold,
@@ -447,8 +446,9 @@ PYBIND11_MODULE(_kernels, m) {
         arg("sums") = false, arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the bfloat16 rows of the pixels of a list of runs.");
   m.def("compose", call_compose, arg("lq").noconvert(), arg("residual").noconvert(),
-        arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("threads") = 1,
-        arg("isa") = py::none(), "Bicubic upsampling plus the pixel-shuffled residual.");
+        arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("scale"),
+        arg("threads") = 1, arg("isa") = py::none(),
+        "The pixel-shuffled residual, plus the enlarged image unless taps is None.");
   m.def("decide", call_decide, arg("height"), arg("width"), arg("products").noconvert(),
         arg("bias"), arg("threshold"), arg("activity").noconvert(), py::kw_only(),
         arg("threads") = 1, "Marks active and inactive pixels from the mask predictor's products.");

@@ -6,6 +6,7 @@
 
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "calls.h"
 #include "checks.h"
@@ -154,6 +155,58 @@ void call_attend(const Size& size, const py::array& x, const py::array& row,
       int64_t(p.coarse_geometry.width) * p.n);
 }
 
+// (plane, channels)
+using TermTuple = std::tuple<py::array, int>;
+// (sources, weights, bias)
+using SideTuple = std::tuple<std::vector<TermTuple>, py::array, Floats>;
+
+// The product at pixels of one kind; its sources are kept in `terms`.
+BlendSide side_of(const SideTuple& tuple, const Geometry& g, bool half, int n, const py::array& out,
+                  std::vector<Source>& terms) {
+  const auto& [sources, weights, bias] = tuple;
+  BlendSide side{};
+  for (const auto& [plane, channels] : sources) {
+    require(holds_halves(plane, "source") == half, "sources must be of the dtype of the weights");
+    require(channels > 0 && channels <= plane_channels(plane, g, "source"),
+            "a source's channels must lie within its plane");
+    require_apart(out, plane, "sources");
+    terms.push_back({plane.data(), line_of(plane), 0, channels, nullptr});
+    side.depth += half ? (channels + 1) / 2 * 2 : channels;
+  }
+  side.sources = terms.data();
+  side.num_sources = int(terms.size());
+  require_weights(weights, {n / kLine, side.depth, kLine}, half, "weights");
+  side.weights = weights.data();
+  side.bias = vector_of(bias, n, "bias");
+  return side;
+}
+
+void call_blend(const Size& size, const Bytes& activity, const SideTuple& active,
+                const SideTuple& inactive, py::array& out, int threads,
+                const Optional<std::string>& isa) {
+  Blend p{};
+  const Geometry& g = p.geometry = geometry_of(size);
+  require_threads(threads);
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(std::get<1>(active), kernels);
+  require(are_half(std::get<1>(inactive), kernels) == half && holds_halves(out, "out") == half,
+          "weights and out must be of one dtype");
+  p.activity = activity_of(activity, g);
+  require(std::get<1>(active).ndim() > 0, "weights must have dimensions");
+  p.n = padded_channels(std::get<1>(active).shape(0));
+  require(plane_channels(out, g, "out") >= p.n,
+          "out has fewer channels than the weights have outputs");
+  require_apart(out, activity, "activity");
+  std::vector<Source> terms[2];
+  p.active = side_of(active, g, half, p.n, out, terms[0]);
+  p.inactive = side_of(inactive, g, half, p.n, out, terms[1]);
+  p.out = out.mutable_data();
+  p.out_line = line_of(out);
+  p.streams = worth_streaming(out, nullptr);
+  run(half ? kernels.half_tiles->blend : kernels.floats->blend, p, g.height, 1, threads,
+      2 * (int64_t(g.width) + 1));
+}
+
 void call_details(const Floats& lq, float levels, Floats& out, int threads,
                   const Optional<std::string>& isa) {
   require(lq.ndim() == 3 && lq.shape(0) > 0 && lq.shape(0) < kMaxChannels / 2,
@@ -189,6 +242,10 @@ void add_tile_calls(py::module_& m) {
         arg("across"), arg("out").noconvert(), py::kw_only(), arg("first") = 0, arg("threads") = 1,
         arg("isa") = py::none(),
         "Scales a plane by 1 / (1 + 2^gate), gate being products over rows plus a resampled plane.");
+  m.def("blend", call_blend, arg("size"), arg("activity").noconvert(), arg("active").noconvert(),
+        arg("inactive").noconvert(), arg("out").noconvert(), py::kw_only(), arg("threads") = 1,
+        arg("isa") = py::none(),
+        "Products over the rows of active pixels, others over those of inactive ones.");
   m.def("details", call_details, arg("lq").noconvert(), arg("levels"), arg("out").noconvert(),
         py::kw_only(), arg("threads") = 1, arg("isa") = py::none(),
         "How far the pixels of an image lie from their surroundings, as logarithms.");

@@ -11,7 +11,7 @@ from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
-from smsr_plugin.sparse.native.run import MaskLists, Run
+from smsr_plugin.sparse.native.run import MaskLists, Run, all_tiles
 
 
 class ActiveConv:
@@ -45,10 +45,16 @@ class ActiveConv:
         self.channels = len(step.weight)
 
     def __call__(
-        self, run: Run, x: Plane, out: Plane, mask: MaskLists, residual: Plane | None = None
-    ) -> Array:
+        self,
+        run: Run,
+        x: Plane,
+        out: Plane,
+        mask: MaskLists,
+        residual: Plane | None = None,
+        sums: bool = False,
+    ) -> Array | None:
         """Convolve a plane, add another one after the activation; return each channel's sum."""
-        sums = run.kernels.winograd(
+        found = run.kernels.winograd(
             *run.size,
             mask.active_tiles,
             x.values,
@@ -60,12 +66,17 @@ class ActiveConv:
             **self.activation,
             activity_in=mask.activity if self.sparse else None,
             rest=self.rest,
-            activity_out=mask.activity,
+            activity_out=mask.activity if is_partly_active(run, mask) else None,
             stored=run.kernels.ACTIVE,
-            sums=True,
+            sums=sums,
             threads=run.threads,
         )
-        return sums[: self.channels]
+        return found[: self.channels] if sums else None
+
+
+def is_partly_active(run: Run, mask: MaskLists) -> bool:
+    """Tell whether a tile has active and inactive pixels; masks that are given may be so."""
+    return len(mask.active_tiles) + len(mask.inactive_tiles) > len(all_tiles(*run.size))
 
 
 def residuals(program: Program[Any]) -> dict[str, str]:

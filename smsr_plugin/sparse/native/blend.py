@@ -11,36 +11,12 @@ from numpy.typing import NDArray
 
 from smsr_plugin.archs.tile_steps import Blend, LocalAttention
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.kernels import Indices, Source
+from smsr_plugin.sparse.native.active_conv import is_partly_active
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.kernels import BlendSide
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import MaskLists, Run
-
-PackTiles = Callable[[Array], NDArray[Any]]
-PackRows = Callable[[Sequence[Array]], NDArray[Any]]
-
-
-class ListedProduct:
-    """A 1×1 convolution over the concatenation of planes, at listed pixels."""
-
-    def __init__(self, weights: Sequence[Array], bias: Array, pack: PackRows) -> None:
-        """Pack the (K, N) weights of each plane."""
-        self.channels = [len(weight) for weight in weights]
-        self.weights, self.bias = pack(weights), packing.vector(bias)
-
-    def __call__(self, run: Run, pixels: Indices, xs: Sequence[Plane], out: Plane) -> None:
-        sources: list[Source] = [
-            (x.values, 0, 0, 0, count, None) for x, count in zip(xs, self.channels, strict=True)
-        ]
-        run.kernels.rows(
-            *run.size,
-            pixels,
-            sources,
-            self.weights,
-            out.values,
-            bias=self.bias,
-            threads=run.threads,
-        )
 
 
 def with_squeezed(step: Blend[Array], attention: LocalAttention[Array]) -> Blend[Array]:
@@ -68,16 +44,19 @@ def with_squeezed(step: Blend[Array], attention: LocalAttention[Array]) -> Blend
 class NativeBlend:
     """The step `Blend`."""
 
-    def __init__(self, step: Blend[Array], summed: int, tiles: PackTiles, rows: PackRows) -> None:
+    def __init__(self, step: Blend[Array], summed: int, arithmetic: Arithmetic) -> None:
         """Pack the weights; the first product reads `summed` planes whose sum is meant."""
-        self.active = ListedProduct([step.weight.T] * summed, step.bias, rows)
+        tiles, rows = arithmetic.tile_weights, arithmetic.row_weights
+        assert tiles is not None  # else it is no arithmetic for such steps
+        assert rows is not None
         elsewhere = [step.substitute.T]
         self.narrow_weights = None
         if step.narrow is not None:
             self.narrow_weights, self.slope = tiles(step.narrow.conv), step.narrow.slope
             self.narrow_bias = packing.vector(step.narrow.bias)
             elsewhere.append(step.narrow.widen.T)
-        self.inactive = ListedProduct(elsewhere, step.substitute_bias, rows)
+        self.active = Side([step.weight.T] * summed, step.bias, rows)
+        self.inactive = Side(elsewhere, step.substitute_bias, rows)
 
     def __call__(
         self,
@@ -89,7 +68,6 @@ class NativeBlend:
         mask: MaskLists,
     ) -> None:
         """Write `out`; `narrow` is overwritten."""
-        self.active(run, mask.active, xs, out)
         others = [x]
         if narrow is not None:
             assert self.narrow_weights is not None
@@ -102,9 +80,35 @@ class NativeBlend:
                 bias=self.narrow_bias,
                 relu=True,
                 slope=self.slope,
-                activity_out=mask.activity,
+                activity_out=mask.activity if is_partly_active(run, mask) else None,
                 stored=run.kernels.INACTIVE,
                 threads=run.threads,
             )
             others.append(narrow)
-        self.inactive(run, mask.inactive, others, out)
+        run.kernels.blend(
+            run.size,
+            mask.activity,
+            self.active.of(xs),
+            self.inactive.of(others),
+            out.values,
+            threads=run.threads,
+        )
+
+
+class Side:
+    """A product over the concatenation of planes, at pixels of one kind."""
+
+    def __init__(
+        self,
+        weights: Sequence[Array],
+        bias: Array,
+        pack: Callable[[Sequence[Array]], NDArray[Any]],
+    ) -> None:
+        """Pack the (K, N) weights of each plane."""
+        self.channels = [len(weight) for weight in weights]
+        self.weights, self.bias = pack(weights), packing.vector(bias)
+
+    def of(self, xs: Sequence[Plane]) -> BlendSide:
+        """Return it as the kernels take it, for planes."""
+        sources = [(x.values, count) for x, count in zip(xs, self.channels, strict=True)]
+        return sources, self.weights, self.bias

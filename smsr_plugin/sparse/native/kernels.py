@@ -32,6 +32,9 @@ Resampling: TypeAlias = tuple[Indices, Indices, Floats]
 #: Weights, bias where the sum begins, plane, whether it ends with ReLU.
 Chain: TypeAlias = tuple[NDArray[Any], Floats | None, NDArray[Any], bool]
 
+#: Planes, of each of them how many channels; weights; bias.
+BlendSide: TypeAlias = tuple[Sequence[tuple[NDArray[Any], int]], NDArray[Any], Floats]
+
 
 class Kernels(Protocol):
     """The module `smsr_plugin._kernels`."""
@@ -111,7 +114,14 @@ class Kernels(Protocol):
     ) -> Any: ...
 
     def compose(
-        self, lq: Floats, residual: Floats, taps: Floats, sr: Floats, *, threads: int = 1
+        self,
+        lq: Floats,
+        residual: Floats,
+        taps: Floats | None,
+        sr: Floats,
+        *,
+        scale: int,
+        threads: int = 1,
     ) -> None: ...
 
     def decide(
@@ -170,6 +180,17 @@ class Kernels(Protocol):
         out: NDArray[Any],
         *,
         first: int = 0,
+        threads: int = 1,
+    ) -> None: ...
+
+    def blend(
+        self,
+        size: Size,
+        activity: Bytes,
+        active: BlendSide,
+        inactive: BlendSide,
+        out: NDArray[Any],
+        *,
         threads: int = 1,
     ) -> None: ...
 

@@ -197,7 +197,14 @@ def _upsample(context: Context, step: Upsample[Array]) -> Operation:
 
     def compute(image: Image) -> None:
         residual = image.plane(step.x).values
-        image.run.kernels.compose(image.lq, residual, taps, image.sr, threads=image.run.threads)
+        image.run.kernels.compose(
+            image.lq,
+            residual,
+            taps,
+            image.sr,
+            scale=context.program.upscale,
+            threads=image.run.threads,
+        )
 
     return Operation(step.part, None, Access([], [step.x]), compute)
 

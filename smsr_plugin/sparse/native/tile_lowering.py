@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from smsr_plugin.archs.steps import MaskedConv
+from smsr_plugin.archs.steps import Fuse, MaskedConv
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.active_conv import ActiveConv
-from smsr_plugin.sparse.native.blend import ListedProduct, NativeBlend, with_squeezed
+from smsr_plugin.sparse.native.blend import NativeBlend, with_squeezed
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.kernels import Bytes
 from smsr_plugin.sparse.native.local_attention import NativeLocalAttention
 from smsr_plugin.sparse.native.operation import FEATURES, FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
-from smsr_plugin.sparse.native.run import all_pixels
 from smsr_plugin.sparse.native.slots import Access, Wanted
 from smsr_plugin.sparse.native.tiles import NativePredictor, mark_tiles
 
@@ -47,6 +46,10 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
     rest = context.rests.get(step.x)
     conv = ActiveConv(step, rest, x.dense < x.channels, context.arithmetic)
     residual = context.residuals.get(step.out)
+    averaged = any(  # an attention of the whole image asks for the mean
+        isinstance(other, Fuse) and other.attention is not None and step.out in other.xs
+        for other in context.program.steps
+    )
 
     def compute(image: Image) -> None:
         sums = conv(
@@ -55,8 +58,10 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
             image.plane(step.out),
             image.masks[step.mask],
             None if residual is None else image.plane(residual),
+            averaged,
         )
-        image.means[step.out] = sums / image.run.pixel_count
+        if sums is not None:
+            image.means[step.out] = sums / image.run.pixel_count
 
     reads = [step.x, activity_name(step.mask), *([] if residual is None else [residual])]
     return Operation(step.part, step.mask, Access([context.wanted(step.out)], reads), compute)
@@ -64,14 +69,11 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
 
 def blend(context: Context, step: Blend[Array]) -> Operation:
     """Return the operation of a blend; what an attention squeezes of it is made with it."""
-    tiles, rows = context.arithmetic.tile_weights, context.arithmetic.row_weights
-    assert tiles is not None  # else it is no arithmetic for such steps
-    assert rows is not None
     # Where a plane was added to another one as that was made, their sum is there.
     xs = step.xs[1:] if step.xs[-1] in context.residuals else step.xs
     attention = context.squeezed.get(step.out)
     native = NativeBlend(
-        step if attention is None else with_squeezed(step, attention), len(xs), tiles, rows
+        step if attention is None else with_squeezed(step, attention), len(xs), context.arithmetic
     )
     narrow = None
     if step.narrow is not None:
@@ -95,11 +97,9 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
     """Return the operation of an attention."""
     attention = NativeLocalAttention(step, context.arithmetic)
-    rows = context.arithmetic.row_weights
-    assert rows is not None  # as above
     squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FEATURES)
     if step.x not in context.squeezed:
-        squeeze = ListedProduct([step.squeeze.T], step.squeeze_bias, rows)
+        squeeze = context.arithmetic.MapProduct([step.squeeze.T], step.squeeze_bias)
 
     def compute(image: Image) -> None:
         run, x = image.run, image.plane(step.x)
@@ -107,7 +107,7 @@ def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
             a, first = x, packing.padded(len(step.excite))
         else:
             a, first = image.plane(squeezed.name), 0
-            squeeze(run, all_pixels(*run.size), [x], a)
+            squeeze(run, [x], a)
         attention(run, x, a, first, image.plane(step.out))
 
     out = context.wanted(step.out)

@@ -12,6 +12,9 @@ from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import Run
 
+#: Ones in the bytes of a row of a tile.
+ROW_OF_TILE = 0x01010101
+
 
 class NativePredictor:
     """What the step `DecideTiles` decides by, in float32."""
@@ -54,6 +57,16 @@ class NativePredictor:
 def mark_tiles(important: NDArray[np.bool_], run: Run, activity: Bytes) -> None:
     """Mark the pixels of important tiles, (⌈H/4⌉, ⌈W/4⌉), as active and the others as inactive."""
     height, width = run.size
-    kinds = np.where(important, run.kernels.ACTIVE, run.kernels.INACTIVE).astype(np.uint8)
-    rows = np.repeat(kinds, TILE, 1)[:, :width]
-    activity[1 : height + 1, 1 : width + 1] = np.repeat(rows, TILE, 0)[:height]
+    # Four pixels of a row at a time. The plane has room for whole tiles; its border stays zero.
+    kinds = np.where(important, run.kernels.ACTIVE, run.kernels.INACTIVE) * ROW_OF_TILE
+    stride = activity.strides[0]
+    rows = np.ndarray(
+        (len(kinds), TILE, kinds.shape[1]),
+        np.uint32,
+        activity,
+        offset=stride + 1,
+        strides=(TILE * stride, stride, TILE),
+    )
+    rows[:] = kinds.astype(np.uint32)[:, None]
+    activity[height + 1 :] = 0
+    activity[:, width + 1 :] = 0

@@ -12,12 +12,16 @@ from smsr_plugin.sparse.native.kernels import Floats
 BICUBIC_A = -0.75
 
 
-def taps_of(base: Base, upscale: int) -> Floats:
+def taps_of(base: Base, upscale: int) -> Floats | None:
     """Return the weights of pixels x − 2 … x + 2 for each of `upscale` phases, (upscale, 5).
+
+    None where the image is left out.
 
     Output pixel x·s + i lies at x + (i + ½)/s − ½ of the input. Beyond the border the image is
     repeated, which is what PyTorch's interpolations amount to.
     """
+    if base == "none":
+        return None
     phase = (np.arange(upscale) + 0.5) / upscale - 0.5
     distance = np.abs(np.arange(-2, 3) - phase[:, None])
     if base == "bicubic":
@@ -26,7 +30,7 @@ def taps_of(base: Base, upscale: int) -> Floats:
         taps = np.maximum(1 - distance, 0)
     else:
         taps = np.zeros_like(distance)
-        taps[:, 2] = base == "nearest"
+        taps[:, 2] = 1
     return taps.astype(np.float32)
 
 

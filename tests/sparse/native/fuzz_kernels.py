@@ -18,7 +18,7 @@ from smsr_plugin import _kernels
 
 CALLS = 5000
 #: The kernels of networks with masks at tiles.
-AT_TILES = ["strided", "maximum", "attend", "details"]
+AT_TILES = ["strided", "maximum", "attend", "blend", "details"]
 #: How often an argument is replaced by an odd one.
 ODD = 0.06
 
@@ -139,7 +139,8 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         given |= {
             "lq": np.zeros((channels, *size), np.float32),
             "residual": plane(rng, size),
-            "taps": np.zeros((scale, 5), np.float32),
+            "taps": rng.choice([None, np.zeros((scale, 5), np.float32)]),
+            "scale": scale,
             "sr": np.zeros((channels, size[0] * scale, size[1] * scale), np.float32),
         }
     elif name in AT_TILES:
@@ -193,6 +194,25 @@ def at_tiles(rng: random.Random, name: str, size: tuple[int, int], n: int) -> di
             )
             given[key] = (low, high, np.zeros(side, np.float32))
     return given
+
+
+def blended(rng: random.Random, size: tuple[int, int], n: int) -> dict[str, Any]:
+    """Return arguments of `blend`."""
+    half = rng.random() < 0.5
+    dtype = np.uint16 if half else np.float32
+
+    def side() -> Any:
+        sources = [(plane(rng, size, dtype), rng.choice([2, 16])) for _ in range(rng.randrange(3))]
+        depth = sum(channels for _, channels in sources)
+        return sources, weights(rng, (n, depth, 16), half), np.zeros(16 * n, np.float32)
+
+    return {
+        "size": size,
+        "activity": activity(rng, size),
+        "active": side(),
+        "inactive": side(),
+        "out": plane(rng, size, dtype),
+    }
 
 
 def call(rng: random.Random, name: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_calls import INT_MAX, SIZE, check, plane, resampled
+from kernel_calls import INT_MAX, SIZE, check, plane, resampled, side
+from native_planes import activity_of
 
 X = plane()
 
@@ -38,6 +39,13 @@ X = plane()
         ("attend", {"weights": np.zeros((1, 17, 16), np.float32)}, "row has fewer channels"),
         ("attend", {"weights": np.zeros((2, 16, 16), np.float32)}, "a plane has fewer channels"),
         ("attend", {"coarse": plane()}, "coarse must have shape"),
+        ("blend", {"activity": activity_of(np.ones((4, 6)))}, "activity must have shape"),
+        ("blend", {"active": side(channels=17)}, "must lie within its plane"),
+        ("blend", {"active": ([(plane(), 0)], *side()[1:])}, "must lie within its plane"),
+        ("blend", {"inactive": side(plane(size=(4, 6)))}, "source must have shape"),
+        ("blend", {"inactive": side(plane(), plane())}, r"weights must have shape \(1, 32, 16\)"),
+        ("blend", {"active": side(weights=np.zeros((2, 16, 16), np.float32))}, "fewer channels"),
+        ("blend", {"inactive": side(bias=np.zeros(15, np.float32))}, "bias must have shape"),
         ("details", {"lq": np.zeros((8, *SIZE), np.float32)}, "too few channels"),
         ("details", {"lq": np.zeros((0, *SIZE), np.float32)}, "lq must have shape"),
         ("details", {"out": plane(size=(12, 6))}, "out must have shape"),

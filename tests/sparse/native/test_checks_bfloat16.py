@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_calls import arguments, chain, check, half_plane, kernels, needs_bfloat16, plane, source
+from kernel_calls import (
+    arguments,
+    chain,
+    check,
+    half_plane,
+    kernels,
+    needs_bfloat16,
+    plane,
+    side,
+    source,
+)
 from native_planes import copy_at
 
 
@@ -77,6 +87,9 @@ HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ("strided", HALF_STRIDED | {"x": half_plane(2), "first": 24}, "or within one"),
         ("strided", HALF_STRIDED | {"first": 17}, "fewer channels"),
         ("strided", HALF_STRIDED | {"isa": "baseline"}, "no bfloat16 products for baseline"),
+        ("blend", {"out": half_plane()}, "must be of one dtype"),
+        ("blend", {"active": side(half_plane())}, "of the dtype of the weights"),
+        ("blend", {"inactive": side(weights=np.zeros((1, 8, 16, 2), np.uint16))}, "of one dtype"),
         ("attend", {"row": half_plane()}, "of the dtype of the weights"),
         ("attend", {"weights": np.zeros((1, 8, 16, 2), np.uint16)}, "of the dtype of the weights"),
         ("winograd", {"x": half_plane(), "k_dense": 16}, "k_dense"),

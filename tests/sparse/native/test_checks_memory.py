@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_calls import HALF, SHAPE, SIZE, chain, check, half_plane, half_source, plane, source
+from kernel_calls import (
+    HALF,
+    SHAPE,
+    SIZE,
+    chain,
+    check,
+    half_plane,
+    half_source,
+    plane,
+    side,
+    source,
+)
 from native_planes import copy_at
 
 
@@ -45,6 +56,8 @@ FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
         ("strided", {"size": HALF, "x": SMALL, "out_size": (2, 2), "out": SMALL[:, :6]}),
         ("attend", {"row": FIRST_VIEW, "out": SECOND_VIEW}),
         ("attend", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
+        ("blend", {"active": side(X), "out": X}),
+        ("blend", {"inactive": side(FIRST_VIEW), "out": SECOND_VIEW}),
     ],
 )
 def test_outputs_that_other_pixels_would_read(function, changes):

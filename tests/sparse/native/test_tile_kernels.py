@@ -168,6 +168,51 @@ def test_an_attention_that_is_stored_past_the_cache(products):
     assert_stored_alike_past_the_cache(call, filled_plane(*LARGE, count, dtype=products.dtype))
 
 
+@per_kind
+@given(size=sizes, density=st.sampled_from([0.0, 0.3, 1.0]), count=channels,
+       depths=st.lists(channels, max_size=2), others=st.lists(channels, max_size=2),
+       threads=threads, seed=seeds)  # fmt: skip
+@settings(max_examples=40)
+def test_products_of_two_kinds(products, size, density, count, depths, others, threads, seed):
+    rng = np.random.default_rng(seed)
+    mask = rng.random(size) < density
+    out = filled_plane(*size, count, dtype=products.dtype)
+    expected, sides = unfold(out).astype(np.float64), []
+    inside(expected, *size)[:] = 0
+    for where, depths_of_side in ((mask, depths), (~mask, others)):
+        xs = [products.kept(normal(rng, depth, *size)) for depth in depths_of_side]
+        weights = [products.kept(normal(rng, depth, count)) for depth in depths_of_side]
+        bias = normal(rng, count)
+        value = np.zeros((*size, count))
+        for x, weight in zip(xs, weights, strict=True):
+            value += np.einsum("khw,kn->hwn", x.astype(np.float64), weight)
+        inside(expected, *size)[where, :count] = (value + bias)[where]
+        planes = [plane_of(x, dtype=products.dtype) for x in xs]
+        for plane in planes:  # elsewhere it may not be seen
+            hidden = np.broadcast_to(~where, (*plane.shape[:1], *size))
+            plane[:, 1 : size[0] + 1, 1 : size[1] + 1][hidden] = 0x7FC0 if products.half else np.nan
+        packed = products.product(np.concatenate([np.zeros((0, count)), *weights]), depths_of_side)
+        sides.append((list(zip(planes, depths_of_side, strict=True)), packed, packing.vector(bias)))
+    kernels.blend(size, activity_of(mask), *sides, out, threads=threads, isa=products.isa)
+    tolerance = 2.0**-8 * np.abs(expected) if products.half else 0.0
+    assert_planes_equal(out, expected, tolerance + CLOSE)
+
+
+@per_kind
+def test_products_that_are_stored_past_the_cache(products):
+    rng = np.random.default_rng(0)
+    count = 4 * products.line
+    x = plane_of(normal(rng, 20, *LARGE), dtype=products.dtype)
+    sides = [([(x, 20)], products.product(normal(rng, 20, count)), np.zeros(count, np.float32))
+             for _ in range(2)]  # fmt: skip
+    activity = activity_of(rng.random(LARGE) < 0.4)
+
+    def call(out, threads):
+        kernels.blend(LARGE, activity, *sides, out, threads=threads, isa=products.isa)
+
+    assert_stored_alike_past_the_cache(call, filled_plane(*LARGE, count, dtype=products.dtype))
+
+
 @per_isa
 @given(size=sizes, colours=st.sampled_from([1, 3, 9]), threads=threads, seed=seeds)
 @settings(max_examples=30)
