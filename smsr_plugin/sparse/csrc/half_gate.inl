@@ -2,8 +2,8 @@
 struct HalfGate {
   SMSR_INLINE Vec scaled(Vec x, Vec t) {
     constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-    const Vec f = Vec(_mm512_reduce_ps(__m512(t), kDown));  // t - floor(t)
-    Vec e = f * 7.80245511e-2f + 0.226067143f;  // to 1e-4
+    const Vec f = t - Vec(_mm512_roundscale_ps(__m512(t), kDown));  // vreduceps takes three times as long
+    Vec e = f * 7.80245511e-2f + 0.226067143f;  // 2^f to 1e-4
     e = e * f + 0.695833528f;
     e = e * f + 0.999925219f;
     const Vec power = Vec(_mm512_scalef_ps(__m512(e), __m512(t)));  // e 2^floor(t)

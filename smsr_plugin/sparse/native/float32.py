@@ -54,16 +54,19 @@ class ImageConv:
     """The convolution that sees the image."""
 
     def __init__(self, kernel: Array, bias: Array, slope: Slope[Array]) -> None:
-        self.weights, self.bias = packing.taps(kernel), packing.vector(bias)
+        self.has_ones = bool(kernel[:, -1].any())  # else no mean is subtracted
+        seen = kernel if self.has_ones else kernel[:, :-1]
+        self.weights, self.bias = packing.taps(seen), packing.vector(bias)
         self.activation = packing.activation(slope)
 
     def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
         height, width = run.size
         inside = spare.values[0, 1 : height + 1, 1 : width + 1]
-        for channel, values in enumerate((*lq, 1)):
+        channels = [*lq, 1] if self.has_ones else [*lq]
+        for channel, values in enumerate(channels):
             inside[..., channel] = values
         sources: list[Source] = [
-            (spare.values, dy, dx, 0, len(lq) + 1, None) for dy, dx in NEIGHBOURS
+            (spare.values, dy, dx, 0, len(channels), None) for dy, dx in NEIGHBOURS
         ]
         run.kernels.rows(
             *run.size,

@@ -38,7 +38,6 @@ from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.convolution import shares
 from smsr_plugin.sparse.native.hourglass import NativeHourglass
 from smsr_plugin.sparse.native.kernels import Bytes, Chain
-from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import LINE, Array
 from smsr_plugin.sparse.native.slots import Access, Wanted
@@ -46,6 +45,7 @@ from smsr_plugin.sparse.native.tile_lowering import (
     active_conv,
     blend,
     decide_tiles,
+    is_active_conv,
     local_attention,
 )
 from smsr_plugin.sparse.native.upsampling import taps_of
@@ -115,7 +115,7 @@ def _decide(context: Context, step: Decide[Array]) -> Operation:
 
 
 def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
-    if is_at_tiles(step) or context.program.planes[step.x].rest:
+    if is_active_conv(context, step):
         return active_conv(context, step)
     dense_in = context.program.planes[step.x].dense
     conv = context.arithmetic.MaskedConv(

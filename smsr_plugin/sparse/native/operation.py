@@ -59,8 +59,19 @@ class Image:
         """Return the plane of a mask's activity."""
         return self.run.planes.activity(self.places[activity_name(mask)].slot.name)
 
-    def decide(self, mask: int, mark: Callable[[Bytes], None]) -> None:
-        """Take a mask as given, or as `mark` writes it to a plane of activity; list its pixels."""
+    def decide(
+        self,
+        mask: int,
+        mark: Callable[[Bytes], None],
+        tiles: NDArray[np.bool_] | None = None,
+    ) -> None:
+        """Take a mask as given, or as `mark` writes it to a plane of activity; list its pixels.
+
+        Args:
+            mask: Which mask.
+            mark: Marks pixels as active and inactive.
+            tiles: The important tiles, where it is decided by whole ones and only they are listed.
+        """
         kernels, activity = self.run.kernels, self.activity(mask)
         height, width = self.run.size
         inside = activity[1 : height + 1, 1 : width + 1]
@@ -68,7 +79,10 @@ class Image:
             mark(activity)
         else:
             inside[:] = np.where(self.given[mask], kernels.ACTIVE, kernels.INACTIVE)
-        self.masks[mask] = MaskLists.of(self.run, activity)
+        if tiles is None or self.given is not None:
+            self.masks[mask] = MaskLists.of(self.run, activity)
+        else:
+            self.masks[mask] = MaskLists.of_tiles(activity, tiles)
         np.equal(inside, kernels.ACTIVE, out=self.found[mask])
 
 

@@ -69,6 +69,16 @@ class MaskLists(NamedTuple):
         is_idle[lists[4]] = False
         return cls(activity, *lists, is_idle)
 
+    @classmethod
+    def of_tiles(cls, activity: Bytes, important: NDArray[np.bool_]) -> MaskLists:
+        """List whole tiles, (⌈H/4⌉, ⌈W/4⌉), alone, where nobody asks for pixels or runs."""
+        nothing = np.empty(0, np.int32)
+        flat = important.ravel()
+        active, inactive = (np.flatnonzero(marked).astype(np.int32) for marked in (flat, ~flat))
+        return cls(
+            activity, nothing, nothing, active, inactive, nothing, nothing, np.empty(0, np.bool_)
+        )
+
     @property
     def idle_runs(self) -> Indices:
         """Runs without an active pixel."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Fuse, MaskedConv
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
@@ -11,6 +12,7 @@ from smsr_plugin.sparse.native.active_conv import ActiveConv
 from smsr_plugin.sparse.native.blend import NativeBlend, with_squeezed
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.kernels import Bytes
+from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.local_attention import NativeLocalAttention
 from smsr_plugin.sparse.native.operation import FEATURES, FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
@@ -23,21 +25,33 @@ def decide_tiles(context: Context, step: DecideTiles[Array]) -> Operation:
     predictor = NativePredictor(step)
     details = Wanted("/details", step.conv1.shape[1], FLOATS)
 
+    needs_pixels = {
+        other.mask
+        for other in context.program.steps
+        if isinstance(other, Fuse)
+        or (isinstance(other, MaskedConv) and not is_active_conv(context, other))
+    }
+
     def compute(image: Image) -> None:
         scores = None
         if image.given is None:
             scores = predictor(image.run, image.lq, image.plane(details.name))
         for number, mask in enumerate(step.masks):
+            tiles = None if scores is None else scores[number] > np.float32(image.threshold)
 
-            def mark(activity: Bytes, number: int = number) -> None:
-                assert scores is not None  # no masks are given, or this is not called
-                important = scores[number] > np.float32(image.threshold)
-                mark_tiles(important, image.run, activity)
+            def mark(activity: Bytes, tiles: NDArray[np.bool_] | None = tiles) -> None:
+                assert tiles is not None  # no masks are given, or this is not called
+                mark_tiles(tiles, image.run, activity)
 
-            image.decide(mask, mark)
+            image.decide(mask, mark, None if mask in needs_pixels else tiles)
 
     masks = [context.activity(mask) for mask in step.masks]
     return Operation(step.part, None, Access([details, *masks]), compute)
+
+
+def is_active_conv(context: Context, step: MaskedConv[Array]) -> bool:
+    """Tell whether a masked convolution is computed by whole tiles, with constants between them."""
+    return is_at_tiles(step) or bool(context.program.planes[step.x].rest)
 
 
 def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from native_planes import SIZES, conv3x3, inside, unfold
 
+from smsr_plugin.archs.steps import RELU
 from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import Run
@@ -21,17 +22,19 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
     spare = planes.plane("spare", kernels.LINE)
-    arithmetic.ImageConv(kernel, bias, True)(Run(kernels, planes, 1), lq, out, spare)
+    arithmetic.ImageConv(kernel, bias, RELU)(Run(kernels, planes, 1), lq, out, spare)
     return inside(unfold(out.values), *lq.shape[1:])[..., : len(kernel)]
 
 
 @per_arithmetic
 @pytest.mark.parametrize("channels", [1, 3, 15])
 @pytest.mark.parametrize("size", SIZES)
-def test_convolves_the_image_and_a_channel_of_ones(arithmetic, size, channels):
+@pytest.mark.parametrize("has_ones", [True, False])
+def test_convolves_the_image_and_a_channel_of_ones(arithmetic, size, channels, has_ones):
     rng = np.random.default_rng(0)
     lq = rng.integers(0, 2, (channels, *size)).astype(np.float32)
     kernel, bias = rng.integers(-1, 2, (20, channels + 1, 3, 3)), rng.integers(-3, 4, 20)
+    kernel[:, -1] *= has_ones  # without weights it need not be there
     ones = np.ones((1, *size), np.float32)
     value = conv3x3(np.concatenate([lq, ones]), kernel) + bias
     assert np.abs(value).max() < 2**8  # exact in bfloat16
