@@ -42,8 +42,10 @@ each followed by ,KEY=VALUE...: options of the network (img_range=255) and
                            afterwards or has no masks
   threshold=T  isa=avx2  backend=reference                of a sparse SMSR
   density=D                of an SMSR that keeps the curves for it: 0 to 1
-PRESET is engines (NETWORK in every engine), density (time against density) or
-training (no NETWORK: iterations against the formulas taken literally)."""
+PRESET is engines (NETWORK in every engine), density (time against density),
+frontier (quality against time: networks with masks over their dial, others in
+OpenVINO) or training (no NETWORK: iterations against the formulas taken
+literally)."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -59,7 +61,12 @@ def add_parser(subparsers: Any) -> None:
     add("networks", nargs="*", metavar="NETWORK", help=argparse.SUPPRESS)
     add("--images", nargs="+", type=path_text, default=[], metavar="DIR",
         help="HR folders, lq files, crops: rocket china flower small")  # fmt: skip
-    add("--preset", choices=["engines", "density", "training"], metavar="PRESET", help="see above")
+    add(
+        "--preset",
+        choices=["engines", "density", "frontier", "training"],
+        metavar="PRESET",
+        help="see above",
+    )
     add("--engines", nargs="+", default=[], metavar="NAME", help="of a preset: 'ours*' ncnn")
     add("--scale", type=positive, default=2, metavar="S", help="of all networks (default: 2)")
     add("--engine", choices=LIBRARIES, default="pytorch", metavar="NAME",

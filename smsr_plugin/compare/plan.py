@@ -64,7 +64,7 @@ def make_plan(request: Request) -> Plan:
             _schedule(known.schedule, request.rounds),
             threads,
             request.command,
-            fresh=True,
+            fresh=known.fresh,
             details=known.details,
         )
     if request.engines:

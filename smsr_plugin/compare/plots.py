@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
 from smsr_plugin.compare.costs import WINOGRAD_SAVING, floor_seconds
 from smsr_plugin.compare.image_report import Row, peak_of
 from smsr_plugin.compare.presets import MATMUL_TITLE
+from smsr_plugin.compare.resolve import DIAL_MARK
 from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 
 DPI, PANEL, COLUMNS = 120, (4.4, 3.8), 3
@@ -79,8 +80,10 @@ def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> bytes |
         best = frontier([(cost, quality) for _, cost, quality in points])
         # Steps: between two networks the cheaper one is the best that can be had.
         ax.step(*zip(*best, strict=True), where="post", color="grey", linestyle="--", zorder=1)
-        for network, cost, quality in points:
-            ax.plot(cost, quality, label=network.label, **styles[network.label])
+        for name, (style, labels) in _series(comparison.networks, styles).items():
+            drawn = sorted((c, q) for network, c, q in points if network.label in labels)
+            if drawn:
+                ax.plot(*zip(*drawn, strict=True), label=name, **style)
         ax.set(title=f"{name}, x{comparison.scale}", xlabel=title, ylabel="PSNR on Y (dB)")
         _scale_costs(ax, [cost for _, cost, _ in points])
     return _finish(figure, axes)
@@ -95,7 +98,8 @@ def draw_times(comparison: Comparison) -> bytes | None:
         points = [(m.macs / 1e9, m.median) for m in network.measurements if m.macs and m.median]
         if points:
             drawn = True
-            ax.plot(*zip(*points, strict=True), label=network.label, **styles[network.label])
+            style = styles[network.label]
+            ax.plot(*zip(*points, strict=True), label=_dialled(network.label), **style)
     if not drawn:
         return None
     ax.set(
@@ -121,17 +125,39 @@ def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
     return best
 
 
+def _dialled(label: str) -> str:
+    """Return a label without the position of a dial."""
+    return label.partition(DIAL_MARK)[0]
+
+
+def _series(
+    networks: Sequence[NetworkResult], styles: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[dict[str, Any], set[str]]]:
+    """Return how each network is drawn, a dial as a line, and its labels."""
+    found: dict[str, tuple[dict[str, Any], set[str]]] = {}
+    for network in networks:
+        style, labels = found.setdefault(
+            _dialled(network.label), (dict(styles[network.label]), set())
+        )
+        labels.add(network.label)
+        if len(labels) > 1:
+            style["linestyle"] = "-"
+    return found
+
+
 def _styles(networks: Sequence[NetworkResult]) -> dict[str, dict[str, Any]]:
-    """Return a colour and a marker for each network, the same in all plots."""
+    """Return a colour and a marker for each network, the same in all plots and along a dial."""
+    names = list(dict.fromkeys(_dialled(network.label) for network in networks))
+    numbers = {network.label: names.index(_dialled(network.label)) for network in networks}
     return {
-        network.label: {
+        label: {
             "color": f"C{number % 10}",
             "marker": MARKERS[number % len(MARKERS)],
             "linestyle": "none",
             "markersize": 7,
             "alpha": 0.85,
         }
-        for number, network in enumerate(networks)
+        for label, number in numbers.items()
     }
 
 

@@ -2,21 +2,26 @@
 
 - "engines": each network in every engine that can run it, an SMSR in every form and way
 - "density": time of a sparse SMSR against the density of its masks, beside the dense engines
+- "frontier": quality against time: networks with masks over their dial, the others in the fastest
+  engine, in float32 and in bfloat16
 - "training": iterations of `SMSR`'s training against the formulas taken literally
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
 
+from smsr_plugin.archs.masked import as_masked
 from smsr_plugin.compare.images import CROPS, Case, ImageSource, list_cases
 from smsr_plugin.compare.resolve import (
+    DIAL_MARK,
     ComparedNetwork,
     compared,
+    has_masks,
     is_smsr,
     name_networks,
     scaled_source,
@@ -26,12 +31,17 @@ from smsr_plugin.engines.spec import EngineSpec
 from smsr_plugin.engines.training import CHANNELS_LAST, NAIVE
 from smsr_plugin.networks.find import NetworkArgument, NetworkError
 from smsr_plugin.networks.source import NetworkSource
+from smsr_plugin.sparse.native.kernels import load_kernels
 
 #: The label of the engine that measures the machine's peak, and what it is.
 MATMUL, MATMUL_TITLE = "matmul", "matrix product"
 #: Mean densities at which the engines of `SWEPT` run; the others run as they are.
 DENSITIES = tuple(step / 10 for step in range(11))
 SWEPT = ("ours", "ours-bf16")
+#: Positions of a dial that a frontier is drawn through.
+DIAL = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3)
+#: The engine that is fastest with most networks without masks.
+FASTEST = "openvino"
 #: The training batch: images, and the side of each lq image.
 BATCH, SIDE = 16, 48
 
@@ -67,16 +77,19 @@ class Preset:
         images: What it is measured on unless images are named.
         schedule: How often networks run.
         details: Whether the difference from float64 and the parts' times are asked for too.
+        fresh: Whether each image has processes of its own.
     """
 
     images: Sequence[str]
     schedule: Schedule
     details: bool = False
+    fresh: bool = True
 
 
 PRESETS = {
     "engines": Preset(tuple(CROPS), Schedule(), details=True),
     "density": Preset(("rocket",), Schedule()),
+    "frontier": Preset((), Schedule(rounds=3), fresh=False),
     # Iterations are long, so few are untimed.
     "training": Preset((), Schedule(rounds=12, warm_up=1)),
 }
@@ -109,6 +122,9 @@ def preset_networks(
     found = [(argument, scaled_source(argument, scale)) for argument in arguments]
     if not found:
         raise NetworkError(f"the preset {preset} needs a NETWORK")
+    if preset == "frontier":
+        ways = [way for each in found for way in _frontier(*each, threads)]
+        return select(name_networks(ways), patterns)
     networks: list[ComparedNetwork] = []
     taken = False
     for argument, source in found:
@@ -146,6 +162,8 @@ def preset_images(preset: str, arguments: Sequence[str]) -> list[ImageSource]:
         if arguments:
             raise NetworkError(f"{arguments[0]}: the preset training makes its own images")
         return [ImageSource("training", f"{BATCH} images of noise")]
+    if not arguments and not PRESETS[preset].images:
+        raise NetworkError(f"the preset {preset} needs --images: folders of HR images")
     return list_cases(arguments or PRESETS[preset].images)
 
 
@@ -168,6 +186,27 @@ def _ways(source: NetworkSource, threads: int) -> dict[str, Mapping[str, str]]:
     if threads == 1:
         del ways["ours-1-thread"]
     return ways
+
+
+def _frontier(
+    argument: NetworkArgument, source: NetworkSource, threads: int
+) -> Iterator[ComparedNetwork]:
+    """Yield a network at the places of quality and time that it can take."""
+    label = argument.run.get("label", source.name)
+    ways: dict[str, Mapping[str, str]]
+    if has_masks(source):
+        half = (kernels := load_kernels()) is not None and kernels.has_half()
+        run = {"precision": "bf16" if half else "fp32"}
+        # SMSRs that were trained without densities have no dial.
+        dial = DIAL if as_masked(source.load(), "a dial").density_curve is not None else ()
+        ways = {f"{label}{DIAL_MARK}{d:g}": {**run, "density": f"{d:g}"} for d in dial}
+        ways = ways or {label: run}
+    else:
+        engine = {"engine": FASTEST}
+        ways = {label: engine, f"{label} bf16": {**engine, "precision": "bf16"}}
+    for name, run in ways.items():
+        run = {**argument.run, **run, "label": name}
+        yield compared(replace(argument, run=run), source, "pytorch", threads)
 
 
 def _matmul(threads: int) -> ComparedNetwork:

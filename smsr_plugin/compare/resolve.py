@@ -13,6 +13,9 @@ from smsr_plugin.networks.source import KINDS, NetworkSource
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.sparse.native.kernels import load_kernels
 
+#: In labels before a position of the dial: what is before it is one network.
+DIAL_MARK = " d="
+
 
 @dataclass(frozen=True)
 class ComparedNetwork:
@@ -203,6 +206,6 @@ def _default_label(source: NetworkSource, argument: NetworkArgument) -> str:
     words += [run.get("backend"), run.get("isa")]
     words += ["bf16" if run.get("precision") == "bf16" else ""]
     words += [f"t={source.threshold:g}" if source.threshold else ""]
-    words += [f"d={source.density:g}" if source.density is not None else ""]
+    words += [f"{DIAL_MARK[1:]}{source.density:g}" if source.density is not None else ""]
     words += [f"{run['threads']} threads" if "threads" in run else ""]
     return " ".join(word for word in words if word)

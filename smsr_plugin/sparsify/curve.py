@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -17,8 +18,11 @@ from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.images import bicubic
 from smsr_plugin.images.pixels import Rgb, as_lq, luma, to_image
 from smsr_plugin.images.quality import psnr_inside
+from smsr_plugin.sparse import to_sparse
 from smsr_plugin.sparsify.photographs import Pair
 
+#: Timed runs of an image at each position of the dial.
+RUNS = 3
 #: Positions of the dial that are measured; the first one is the dense network's.
 ASKED = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 
@@ -34,6 +38,7 @@ class Point:
         psnr: On Y, in dB, without a border as wide as the scale.
         to_dense: The same against what the dense network gives, in place of the ground truth;
             infinite where they are equal.
+        seconds: Of a megapixel of lq, in sparse inference on this machine, float32.
     """
 
     asked: float
@@ -41,6 +46,7 @@ class Point:
     kept: float
     psnr: float
     to_dense: float
+    seconds: float
 
 
 def bicubic_psnr(pairs: Sequence[Pair], scale: int) -> float:
@@ -75,7 +81,23 @@ def measure(net: TileMasked, pairs: Sequence[Pair]) -> Iterator[Point]:
             kept = cost.macs(of_blocks, pixels) / cost.dense_macs(pixels)
             quality = _psnr(sr, pair.gt, scale), _psnr(sr, dense[number], scale)
             rows.append((float(np.mean(of_blocks)), kept, *quality))
-        yield Point(asked, *np.mean(rows, 0).tolist())
+        yield Point(asked, *np.mean(rows, 0).tolist(), _seconds(net, threshold, pairs))
+
+
+def _seconds(net: TileMasked, threshold: float, pairs: Sequence[Pair]) -> float:
+    """Return the seconds of a megapixel, of each image the least of a few runs."""
+    sparse = to_sparse(net, threshold=threshold)
+    seconds, pixels = 0.0, 0
+    for pair in pairs:
+        lq = torch.from_numpy(as_lq(pair.lq))
+        sparse(lq)  # makes room for its planes
+        runs = []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            sparse(lq)
+            runs.append(time.perf_counter() - start)
+        seconds, pixels = seconds + min(runs), pixels + lq.shape[2] * lq.shape[3]
+    return seconds / pixels * 1e6
 
 
 def _psnr(sr: Rgb, gt: Rgb, scale: int) -> float:
@@ -88,8 +110,9 @@ def table(points: Sequence[Point]) -> str:
     """Return the curve as a table in Markdown; losses are against the first point."""
     rows = [
         f"| {p.asked:g} | {p.density:.3f} | {p.kept:.2f} | {p.psnr:.3f} | "
-        f"{p.psnr - points[0].psnr:+.3f} | {p.to_dense:.1f} |"
+        f"{p.psnr - points[0].psnr:+.3f} | {p.to_dense:.1f} | {p.seconds:.2f} |"
         for p in points
     ]
-    head = "| asked | density | multiply-adds kept | PSNR (Y) in dB | against dense | from dense |"
-    return "\n".join([head, "|---:|---:|---:|---:|---:|---:|", *rows])
+    titles = "asked", "density", "multiply-adds kept", "PSNR (Y) in dB", "against dense"
+    head = f"| {' | '.join((*titles, 'from dense', 'seconds'))} |"
+    return "\n".join([head, "|---:" * (len(titles) + 2) + "|", *rows])

@@ -85,6 +85,8 @@ def card(name: str, source: str, iters: int, net: TileMasked, points: Sequence[P
 {trained}. The dense network is the first row. Measured on photographs that were kept aside; the
 density is the mean over blocks and images, and one threshold serves all blocks. "From dense" is the
 PSNR (Y) against what the dense network gives: it alone counts for networks trained for looks.
+Seconds are those of a megapixel of lq in sparse inference, float32, threads of the machine that
+fitted it: {torch.get_num_threads()}; other work there makes them longer.
 
 {table(points)}
 """

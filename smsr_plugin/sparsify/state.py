@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -52,7 +53,7 @@ class State:
             StateError: If it is no state, or that of another run.
         """
         try:
-            root = read_file(self.path).root
+            root = cast(Any, read_file(self.path).root)
             facts = root["facts"]
             other = [name for name, fact in self.facts.items() if facts[name] != fact]
             if not other:

@@ -8,19 +8,22 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from masked_networks import tiny_masked_rlfn
 from networks import tiny_smsr
 from PIL import Image
 from smsr_cost import SMSRCost, dense_channels
 
 import smsr_plugin
+from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.cli import main as roof
-from smsr_plugin.compare import presets
+from smsr_plugin.compare import plots, presets
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
@@ -226,6 +229,7 @@ def test_help_fits_a_screen(capsys):
         ((), "give a NETWORK and --images, or a --preset"),
         (("PAN",), "give a NETWORK and --images, or a --preset"),
         (("--preset", "engines"), "the preset engines needs a NETWORK"),
+        (("PAN", "--preset", "frontier"), "the preset frontier needs --images"),
         (("PAN", "--preset", "training"), "the preset training brings its own networks"),
         (("--preset", "training", "--images", "rocket"), "the preset training makes its own"),
     ],
@@ -296,6 +300,44 @@ def test_the_engines_of_an_smsr(files, noise, capsys, has_kernels):
     (files / "out/results.md").unlink()
     assert main("--redraw", "--out", files / "out") == 0
     assert {path.name: path.read_bytes() for path in (files / "out").iterdir()} == written
+
+
+def test_a_frontier_goes_through_the_dial(files, monkeypatch, has_kernels):
+    if not has_kernels:
+        pytest.skip("networks with masks are run by the native kernels, which were not built")
+    monkeypatch.setattr(presets, "DIAL", (1.0, 0.5))
+    monkeypatch.setattr(presets, "FASTEST", "pytorch")
+    net = tiny_masked_rlfn().float()
+    scores = net.predictor(torch.rand(1, 3, 64, 64))
+    net.density_curve = density_curve(scores.reshape(1, 1, -1, 1))
+    smsr_plugin.save(net, files / "weights/masked.safetensors")
+    options = ",".join(f"{name}={value}" for name, value in PAN_OPTIONS.items())
+    networks = [
+        f"{files / 'weights/masked.safetensors'},label=M",
+        f"{files / 'weights/smsr.safetensors'},label=S",
+        f"PAN={files / 'weights/pan.pth'},{options}",
+    ]
+    arguments = ("--images", files / "Tiny/HR", "--engines", "M*", "S", "PAN")
+    assert preset("frontier", files, *networks, *arguments) == 0
+    found = results(files / "out").networks[1:]  # the first is bicubic
+    assert [network.label for network in found] == ["M d=1", "M d=0.5", "S", "PAN"]
+    densities = [network.measurements[0].density for network in found[:2]]
+    assert 0 < densities[1] < densities[0] == 1
+    assert all(len(network.measurements) == 2 for network in found)
+    assert all(network.psnr_y("Tiny") is not None for network in found)
+
+
+def test_a_dial_is_one_line_of_a_plot():
+    labels = ["A d=1", "A d=0.5", "B", "C d=0.3"]
+    networks = [SimpleNamespace(label=label) for label in labels]
+    styles = plots._styles(networks)
+    series = plots._series(networks, styles)
+    assert {name: (style["linestyle"], found) for name, (style, found) in series.items()} == {
+        "A": ("-", {"A d=1", "A d=0.5"}),
+        "B": ("none", {"B"}),
+        "C": ("none", {"C d=0.3"}),
+    }
+    assert styles["A d=1"] == styles["A d=0.5"] != styles["B"]
 
 
 @pytest.mark.slow
