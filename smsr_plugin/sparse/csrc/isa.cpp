@@ -38,18 +38,42 @@ constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::
 constexpr Kernels kAmx = {"amx", &avx512::kernels, &avx512_bf16::mixed, &avx512_bf16::half_tiles,
                           amx::half_rows};
 
-bool has_avx512_bf16() {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+// What cpuid tells. __builtin_cpu_supports would do, but not every Clang comes with what it asks.
+struct Leaf {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  Leaf(unsigned number, unsigned part) {
+    if (!__get_cpuid_count(number, part, &a, &b, &c, &d)) a = b = c = d = 0;
+  }
+};
+
+constexpr bool all_of(unsigned flags, unsigned wanted) { return (flags & wanted) == wanted; }
+constexpr unsigned bit(int number) { return 1u << number; }
+
+// The registers that the system saves when it gives the processor to another program.
+unsigned saved_registers() {
+  if (!all_of(Leaf(1, 0).c, bit(27))) return 0;  // there is no xgetbv
+  unsigned low, high;
+  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low;
 }
+
+// AVX2, FMA, BMI and BMI2, as isa_avx2.cpp is compiled for.
+bool has_avx2() {
+  constexpr unsigned fma = bit(12), avx = bit(28), bmi = bit(3), avx2 = bit(5), bmi2 = bit(8);
+  return all_of(Leaf(1, 0).c, fma | avx) && all_of(Leaf(7, 0).b, bmi | avx2 | bmi2) &&
+         all_of(saved_registers(), 0x06);
+}
+
+bool has_avx512() {
+  constexpr unsigned f = bit(16), dq = bit(17), bw = bit(30), vl = bit(31);
+  return all_of(Leaf(7, 0).b, f | dq | bw | vl) && all_of(saved_registers(), 0xe6);
+}
+
+bool has_avx512_bf16() { return all_of(Leaf(7, 1).a, bit(5)); }
 
 // The processor has AMX with bfloat16, the system saves its registers and lets this process use them.
 bool has_amx() {
-  unsigned a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
-  unsigned low, high;
-  __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  if ((low >> 17 & 3) != 3) return false;
+  if (!all_of(Leaf(7, 0).d, bit(22) | bit(24)) || !all_of(saved_registers(), 0x60000)) return false;
 #if defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -62,12 +86,9 @@ bool has_amx() {
 std::vector<const Kernels*> found_on_this_processor() {
   std::vector<const Kernels*> found = {&kBaseline};
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return found;
+  if (!has_avx2()) return found;
   found.push_back(&kAvx2);
-  if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
-      !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
-    return found;
+  if (!has_avx512()) return found;
   found.push_back(&kAvx512);
   if (!has_avx512_bf16()) return found;
   found.push_back(&kAvx512Bf16);
