@@ -20,7 +20,7 @@ constexpr int kCacheLine = 64;        // bytes
 constexpr int kLine = 16;             // fp32 channels to a cache line; channel counts are padded to it
 constexpr int kHalfLine = 32;         // bfloat16 channels to a cache line
 constexpr int kRun = 16;              // pixels of a row that begin at a multiple of it
-constexpr int kTileBlock = 24;        // tiles of one work item: transforms and products stay in L2
+constexpr int kTileBlock = 12;        // tiles of one work item: transforms and weights stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
 constexpr int kMaxRows = 12;          // pixels that are multiplied together
 constexpr int kMaxChannels = 1024;    // so that what a thread works on stays small
@@ -99,7 +99,7 @@ struct Source {
   const uint8_t* activity;     // where not kActive, read zeros; or null
 };
 
-// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at a list of pixels.
+// out[p] = act(scale (bias + sum over sources of row(p + offset) W) + residual[p]) at a list of pixels.
 struct Rows {
   const int32_t* pixels;
   int count;
@@ -107,6 +107,7 @@ struct Rows {
   int num_sources;
   const void* weights;         // [n / 16][sum of k][16] floats, or in bfloat16 [n / 16][pairs][16][2],
   int n;                       // where each source's k is rounded up to whole pairs
+  const float* scale;          // of each output, or null
   Store store;
   // A second product over the finished row, accumulated in a plane of its own: act(acc + out W2), or
   // act(acc + residual W1 + out W2), which saves a pass where the residual's share was left out.

@@ -184,7 +184,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
                      py::array& out, const Optional<Floats>& bias,
                      const Optional<py::array>& residual, bool relu, bool sums,
                      Optional<ChainTuple> chain, float slope, const Optional<Floats>& slopes,
-                     bool residual_last, int threads,
+                     bool residual_last, const Optional<Floats>& scale, int threads,
                      const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
@@ -222,6 +222,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.n = padded_channels(weights.shape(0));
   require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
   p.weights = weights.data();
+  p.scale = vector_of(scale, p.n, "scale");
   check_store(p.store, g, out, p.n, bias, p.n, residual, relu, slope, slopes, residual_last);
   require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
@@ -436,6 +437,7 @@ PYBIND11_MODULE(_kernels, m) {
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(),
         arg("slope") = 0.0f, arg("slopes").noconvert() = py::none(), arg("residual_last") = false,
+        arg("scale").noconvert() = py::none(),
         arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the rows of a list of pixels.");
   m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("runs").noconvert(),

@@ -73,17 +73,21 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
     }
   }
   const Store& s = p.store;
+  with_slopes(s, [&](auto leaky) {
 #pragma GCC unroll 16
-  for (int i = 0; i < Panels * kVecs; ++i) {
-    const int at = c + i * SMSR_LANES;
-    const Vec bias = s.bias ? load(s.bias + at) : Vec{}, slope = slopes_of(s, at);
+    for (int i = 0; i < Panels * kVecs; ++i) {
+      const int at = c + i * SMSR_LANES;
+      const Vec bias = s.bias ? load(s.bias + at) : Vec{}, slope = slopes_of(s, at);
+      const Vec scale = p.scale ? load(p.scale + at) : Vec{} + 1.0f;
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r)
-      store(value + int64_t(r) * p.n + at,
-            finished<Out>(s, acc[r][i] + bias, slope,
-                          s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
-                                     : nullptr));
-  }
+      for (int r = 0; r < Rows; ++r)
+        store(value + int64_t(r) * p.n + at,
+              finished<Out, decltype(leaky)::value>(
+                  s, (acc[r][i] + bias) * scale, slope,
+                  s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
+                             : nullptr));
+    }
+  });
 }
 
 // The share of finished rows in the chain's sums: of the residual where it lies and of the rows, or of

@@ -41,23 +41,45 @@ SMSR_INLINE void streamed() {
 
 SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
 
+template <bool B>
+struct Bool {
+  static constexpr bool value = B;
+};
+
 // Of a vector of outputs that begins with output c.
 SMSR_INLINE Vec slopes_of(const Store& s, int c) {
   return s.slopes ? load(s.slopes + c) : Vec{} + s.slope;
 }
 
+SMSR_INLINE bool is_leaky(const Store& s) { return s.slopes || s.slope != 0; }
+
+// `Leaky`: whether a ReLU is, which is asked once for many.
+template <bool Leaky>
 SMSR_INLINE Vec activated(const Store& s, Vec v, Vec slope) {
   if (!s.relu) return v;
-  return s.slope == 0 && !s.slopes ? relu(v) : v < 0 ? slope * v : v;
+  if constexpr (Leaky)
+    return v < 0 ? slope * v : v;
+  else
+    return relu(v);
 }
 
 // act(v + residual) or act(v) + residual, of channels of a pixel whose residual lies at `residual`.
-template <class Features>
+template <class Features, bool Leaky>
 SMSR_INLINE Vec finished(const Store& s, Vec v, Vec slope,
                          const typename Features::Element* residual) {
-  if (!residual) return activated(s, v, slope);
+  if (!residual) return activated<Leaky>(s, v, slope);
   const Vec added = Features::in_order(residual);
-  return s.residual_last ? activated(s, v, slope) + added : activated(s, v + added, slope);
+  return s.residual_last ? activated<Leaky>(s, v, slope) + added
+                         : activated<Leaky>(s, v + added, slope);
+}
+
+// Calls f(Bool<whether s is leaky>).
+template <class F>
+SMSR_INLINE void with_slopes(const Store& s, F f) {
+  if (is_leaky(s))
+    f(Bool<true>{});
+  else
+    f(Bool<false>{});
 }
 
 // Features in float32: a vector at a time.

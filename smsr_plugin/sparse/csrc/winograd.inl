@@ -65,6 +65,23 @@ SMSR_INLINE void transform_patch(const Element* patch, int64_t row, const bool* 
   }
 }
 
+// Whether every pixel of a patch is active or in the border of zeros; if not, marks those that are.
+SMSR_INLINE bool whole_patch(const uint8_t* activity, int64_t row, bool (&there)[kFrequencies]) {
+  static_assert(kInactive == 1 && kOutside % 2 == 0 && kActive % 2 == 0 && kPatch == 6);
+  uint32_t inactive = 0;  // in the lowest bit of some byte
+  for (int y = 0; y < kPatch; ++y) {
+    uint32_t left, right;
+    __builtin_memcpy(&left, activity + y * row, sizeof left);
+    __builtin_memcpy(&right, activity + y * row + kPatch - sizeof right, sizeof right);
+    inactive |= left | right;
+  }
+  if (!(inactive & 0x01010101)) return true;
+  for (int y = 0; y < kPatch; ++y)
+    for (int x = 0; x < kPatch; ++x)
+      there[y * kPatch + x] = activity[y * row + x] != kInactive;
+  return false;
+}
+
 // Transforms the patch of one tile.
 template <class Product>
 SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::Element* v,
@@ -72,19 +89,12 @@ SMSR_INLINE void load_tile(const Winograd& p, int64_t corner, typename Product::
   using Features = typename Product::Features;
   using Element = typename Features::Element;
   const int64_t row = p.geometry.stride();
-  bool every = true;  // every pixel of the patch is active, or in the border of zeros
   bool there[kFrequencies];
-  if (p.activity_in) {
-    for (int y = 0; y < kPatch; ++y)
-      for (int x = 0; x < kPatch; ++x) {
-        there[y * kPatch + x] = p.activity_in[corner + y * row + x] != kInactive;
-        every &= there[y * kPatch + x];
-      }
-  }
+  const bool every = !p.activity_in || whole_patch(p.activity_in + corner, row, there);
   const auto* const plane = static_cast<const Element*>(p.in);
   const auto* const rests = static_cast<const Element*>(p.rest);
   for (int c = 0; c < p.k; c += Features::kStep) {
-    const bool masked = p.activity_in && !every && c >= p.k_dense;
+    const bool masked = !every && c >= p.k_dense;
     const Element* const line = plane + channel_at<Element>(c, p.in_line);
     const Element* const at = line + corner * kLineOf<Element>;
     const Element* const rest = rests ? rests + c : line;  // pixel 0 lies in the border of zeros
@@ -117,7 +127,7 @@ SMSR_INLINE void multiply_tiles(const Winograd& p, const typename Product::Eleme
 
 // The pixels of a tile, and which of them are stored.
 struct TilePixels {
-  int64_t index[kTile][kTile];
+  int64_t first, row;  // pixel (y, x) is first + y * row + x
   bool stored[kTile][kTile];
   bool all;
 };
@@ -125,14 +135,23 @@ struct TilePixels {
 SMSR_INLINE TilePixels tile_pixels(const Winograd& p, int y0, int x0) {
   const Geometry& g = p.geometry;
   TilePixels at;
-  at.all = true;
-  for (int y = 0; y < kTile; ++y)
-    for (int x = 0; x < kTile; ++x) {
-      at.index[y][x] = g.index(y0 + y, x0 + x);
-      at.stored[y][x] = y0 + y < g.height && x0 + x < g.width &&
-                        (!p.activity_out || p.activity_out[at.index[y][x]] == p.stored);
-      at.all &= at.stored[y][x];
+  at.first = g.index(y0, x0);
+  at.row = g.stride();
+  const bool inside = y0 + kTile <= g.height && x0 + kTile <= g.width;
+  static_assert(kTile == sizeof(uint32_t));
+  uint32_t other = 0;  // unless each of four neighbours is as those that are stored
+  if (p.activity_out)
+    for (int y = 0; y < kTile; ++y) {
+      uint32_t four;
+      __builtin_memcpy(&four, p.activity_out + at.first + y * at.row, sizeof four);
+      other |= four ^ (p.stored * 0x01010101u);
     }
+  at.all = inside && !other;
+  if (at.all) return at;
+  for (int y = 0; y < kTile; ++y)
+    for (int x = 0; x < kTile; ++x)
+      at.stored[y][x] = y0 + y < g.height && x0 + x < g.width &&
+                        (!p.activity_out || p.activity_out[at.first + y * at.row + x] == p.stored);
   return at;
 }
 
@@ -155,7 +174,7 @@ SMSR_INLINE void transform_column(const Vec (&half)[kPatch][kTile], int x, Vec (
 
 // Inverse transform of `Groups` vectors of a tile's outputs, then bias, residual, ReLU and mask on the
 // way out. `c` is the first of them among those that are stored, `bias` and `sums` theirs.
-template <class Features, int Groups, bool All>
+template <class Features, int Groups, bool All, bool Leaky>
 SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const float* m,
                                 int64_t stride, int c, const float* bias, float* sums) {
   using Element = typename Features::Element;
@@ -166,7 +185,7 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
 #pragma GCC unroll 2
   for (int g = 0; g < Groups; ++g) {
     shift[g] = bias ? load(bias + g * SMSR_LANES) : Vec{};
-    slope[g] = slopes_of(s, c + g * SMSR_LANES);
+    if (Leaky) slope[g] = slopes_of(s, c + g * SMSR_LANES);
   }
   auto* const out = static_cast<Element*>(s.out) + channel_at<Element>(c, s.line);
   const auto* const residual =
@@ -179,11 +198,11 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
       if (!All && !at.stored[i][x]) continue;
-      const int64_t row = at.index[i][x] * kLineOf<Element>;
+      const int64_t row = (at.first + i * at.row + x) * kLineOf<Element>;
       Vec value[Groups];
 #pragma GCC unroll 2
       for (int g = 0; g < Groups; ++g) {
-        value[g] = finished<Features>(s, y[g][i] + shift[g], slope[g],
+        value[g] = finished<Features, Leaky>(s, y[g][i] + shift[g], slope[g],
                                       residual ? residual + row + g * SMSR_LANES : nullptr);
         sum[g] += value[g];
       }
@@ -199,13 +218,17 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
 template <class Features, int Groups>
 SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const float* m,
                                 int64_t stride, int c, const float* bias, float* sums) {
-  if (at.all)
-    store_channels<Features, Groups, true>(s, at, m, stride, c, bias, sums);
-  else
-    store_channels<Features, Groups, false>(s, at, m, stride, c, bias, sums);
+  with_slopes(s, [&](auto leaky) {
+    constexpr bool kLeaky = decltype(leaky)::value;
+    if (at.all)
+      store_channels<Features, Groups, true, kLeaky>(s, at, m, stride, c, bias, sums);
+    else
+      store_channels<Features, Groups, false, kLeaky>(s, at, m, stride, c, bias, sums);
+  });
 }
 
 // A vector of a tile's outputs that are pooled.
+template <bool Leaky>
 SMSR_INLINE void pool_channels(const Winograd& p, int y0, int x0, const float* m, int64_t stride,
                                int c) {
   const Geometry& g = p.geometry;
@@ -220,7 +243,7 @@ SMSR_INLINE void pool_channels(const Winograd& p, int y0, int x0, const float* m
     transform_column(half, x, y);
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
-      pooled[i / 2] += activated(p.store, y[i] + bias, slope);
+      pooled[i / 2] += activated<Leaky>(p.store, y[i] + bias, slope);
     }
     if (x % 2 == 0) continue;
 #pragma GCC unroll 2
@@ -239,7 +262,10 @@ template <class Features>
 SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t stride,
                             float* sums) {
   const int y0 = tile / p.geometry.tile_cols() * kTile, x0 = tile % p.geometry.tile_cols() * kTile;
-  for (int c = 0; c < p.n_pooled; c += SMSR_LANES) pool_channels(p, y0, x0, m + c, stride, c);
+  with_slopes(p.store, [&](auto leaky) {
+    for (int c = 0; c < p.n_pooled; c += SMSR_LANES)
+      pool_channels<decltype(leaky)::value>(p, y0, x0, m + c, stride, c);
+  });
   if (p.n_pooled == p.n) return;
   const TilePixels at = tile_pixels(p, y0, x0);
   for (int c = p.n_pooled; c < p.n; c += Features::kStep) {
@@ -253,13 +279,21 @@ SMSR_INLINE void store_tile(const Winograd& p, int tile, const float* m, int64_t
   }
 }
 
+// Asks for a share of what the next work item, from tile number `begin` on, will read, while this one
+// multiplies at frequency f.
 template <class Product>
-SMSR_INLINE void prefetch_tile(const Winograd& p, int tile) {
+SMSR_INLINE void prefetch_share(const Winograd& p, int begin, int f) {
   using Element = typename Product::Features::Element;
   const Geometry& g = p.geometry;
+  static_assert(kTileBlock * kPatch % kFrequencies == 0);
+  constexpr int rows = kTileBlock * kPatch / kFrequencies;
+  static_assert(kPatch % rows == 0);
+  const int at = begin + f * rows / kPatch, y0 = f * rows % kPatch;
+  if (at >= p.count) return;
+  const int tile = p.tiles[at];
   const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1);
   for (int c = 0; c < p.k; c += kLineOf<Element>)
-    for (int y = 0; y < kPatch; ++y)
+    for (int y = y0; y < y0 + rows; ++y)
       for (int x = 2; x < kPatch; ++x)
         __builtin_prefetch(static_cast<const Element*>(p.in) + channel_at<Element>(c, p.in_line) +
                            (corner + y * g.stride() + x) * kLineOf<Element>);
@@ -278,13 +312,13 @@ void winograd(const Winograd& p, int first, int last, float* scratch) {
     const int begin = item * kTileBlock;
     const int tiles = p.count - begin < kTileBlock ? p.count - begin : kTileBlock;
     for (int t = 0; t < tiles; ++t) {
-      if (begin + t + 3 < p.count) prefetch_tile<Product>(p, p.tiles[begin + t + 3]);
       const int tile = p.tiles[begin + t];
       const int64_t corner = g.index(tile / g.tile_cols() * kTile - 1,
                                      tile % g.tile_cols() * kTile - 1);
       load_tile<Product>(p, corner, v + int64_t(t) * p.k, v_stride);
     }
     for (int f = 0; f < kFrequencies; ++f) {
+      prefetch_share<Product>(p, begin + kTileBlock, f);
       const auto* const u = static_cast<const Element*>(p.weights) + int64_t(f) * p.k * p.n;
       with_rows(p.n / kLine, [&](auto rows) {
         constexpr int R = decltype(rows)::value;

@@ -216,6 +216,8 @@ class MaskedConv:
 class Fuse:
     """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
 
+    pack = staticmethod(row_weights)
+
     def __init__(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> None:
         """Pack the (K, N) weights of each plane; `dense` is how many of its channels are dense."""
         self.channels, self.dense = [len(weight) for weight in weights], dense
@@ -224,16 +226,6 @@ class Fuse:
             [weight[:count] for weight, count in zip(weights, dense, strict=True)]
         )
         self.bias = packing.vector(bias)
-
-    @staticmethod
-    def pack(weights: Sequence[Array]) -> Floats:
-        """Pack (K, N) weights, one below the other, for `scaled`."""
-        return packing.product(np.concatenate(weights))
-
-    @staticmethod
-    def scaled(weights: Floats, factor: Floats) -> NDArray[Any]:
-        """Return what `pack` returned with every output, of (N,), times a factor."""
-        return packing.scaled(weights, factor.reshape(-1, 1, packing.LINE))
 
     def __call__(
         self,
@@ -259,9 +251,10 @@ class Fuse:
                 *run.size,
                 pixels,
                 sources,
-                self.scaled(weights, factor),
+                weights,
                 out.values,
-                bias=self.bias * factor,
+                bias=self.bias,
+                scale=factor,
                 residual=None if residual is None else residual.values,
                 chain=chain,
                 threads=run.threads,
@@ -271,12 +264,12 @@ class Fuse:
 class MapProduct:
     """A 1×1 convolution over the concatenation of planes, at every pixel."""
 
-    fuse = Fuse
+    pack = staticmethod(row_weights)
 
     def __init__(self, weights: Sequence[Array], bias: Array) -> None:
         """Pack the (K, N) weights of each plane."""
         self.channels, self.bias = [len(weight) for weight in weights], packing.vector(bias)
-        self.weights = self.fuse.scaled(self.fuse.pack(weights), np.ones_like(self.bias))
+        self.weights = self.pack(weights)
 
     def __call__(
         self,

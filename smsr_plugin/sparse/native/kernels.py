@@ -90,6 +90,7 @@ class Kernels(Protocol):
         slope: float = 0.0,
         slopes: Floats | None = None,
         residual_last: bool = False,
+        scale: Floats | None = None,
         threads: int = 1,
     ) -> Any: ...
 

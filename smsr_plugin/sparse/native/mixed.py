@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from smsr_plugin.sparse.native import float32, packing
-from smsr_plugin.sparse.native.kernels import Floats, Halves
+from smsr_plugin.sparse.native.kernels import Halves
 from smsr_plugin.sparse.native.packing import Array, padded
 
 ITEMSIZE = float32.ITEMSIZE
@@ -68,19 +68,10 @@ class MaskedConv(float32.MaskedConv):
 class Fuse(float32.Fuse):
     """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
 
-    @staticmethod
-    def pack(weights: Sequence[Array]) -> Floats:
-        """Pack (K, N) weights, each padded to whole pairs of inputs, for `scaled`."""
-        even = [packing.pad(weight, 0, padded(len(weight), PAIR)) for weight in weights]
-        return packing.pairs(packing.product(np.concatenate(even)))
-
-    @staticmethod
-    def scaled(weights: Floats, factor: Floats) -> Halves:
-        """Return what `pack` returned with every output, of (N,), times a factor."""
-        return packing.half(weights * factor.reshape(-1, 1, packing.LINE, 1))
+    pack = staticmethod(row_weights)
 
 
 class MapProduct(float32.MapProduct):
     """A 1×1 convolution over the concatenation of planes, at every pixel."""
 
-    fuse = Fuse
+    pack = staticmethod(row_weights)

@@ -142,11 +142,6 @@ def half_taps(kernel: Array) -> Halves:
     return half_product(filled.transpose(2, 3, 1, 0).reshape(9 * filled.shape[1], count))
 
 
-def scaled(weights: Floats, factor: Floats) -> Floats:
-    """Return packed weights times a factor that broadcasts with them."""
-    return _rounded(weights * factor)
-
-
 def half(values: NDArray[Any]) -> Halves:
     """Round to bfloat16, to the nearest and halves to even, as its bits."""
     bits = _rounded(values).view(np.uint32)

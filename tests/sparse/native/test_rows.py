@@ -179,6 +179,9 @@ def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     if data.draw(st.booleans()):
         options["bias"] = integers(rng, value.shape[1])
         value += options["bias"]
+    if data.draw(st.booleans()):
+        options["scale"] = integers(rng, value.shape[1])
+        value *= options["scale"]
     residual = data.draw(st.sampled_from(["none", "another plane", "in place"]))
     added = None
     if residual != "none":

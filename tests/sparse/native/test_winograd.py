@@ -30,7 +30,7 @@ from smsr_plugin.sparse.native import bfloat16_tiles, packing
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 #: Tiles of one work item, `kTileBlock` of csrc/kernels.h.
-TILE_BLOCK = 24
+TILE_BLOCK = 12
 
 #: Rounding to float32, 24 bits.
 FLOAT_EPS = 2.0**-24
