@@ -45,6 +45,7 @@ from kernel_calls import (
         ({"weights": np.zeros((2, 16, 16), np.float32)}, "fewer channels than the weights"),
         ({"bias": np.zeros(17, np.float32)}, "bias must have shape"),
         ({"slopes": np.zeros(17, np.float32)}, "slopes must have shape"),
+        ({"scale": np.zeros(17, np.float32)}, "scale must have shape"),
         ({"residual": plane(size=(4, 6))}, "residual must have shape"),
         (
             {"weights": np.zeros((2, 16, 16), np.float32), "out": plane(32), "residual": plane()},
