@@ -10,8 +10,8 @@ from urllib.parse import unquote
 
 import pytest
 
+from smsr_plugin.compare.markdown import CAPTIONS, markdown
 from smsr_plugin.compare.outputs import JSON
-from smsr_plugin.compare.report import CAPTIONS, markdown
 from smsr_plugin.compare.results import Comparison
 
 ROOT = Path(__file__).parents[1]

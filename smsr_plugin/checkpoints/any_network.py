@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -40,6 +41,15 @@ def read_tensors(
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
 
 
+@runtime_checkable
+class Folding(Protocol):
+    """A network of which published files hold more than it runs."""
+
+    def folded(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the entries that the network has."""
+        ...
+
+
 def load_weights(
     net: nn.Module, path: str | os.PathLike[str], *, param_key: str | None = None
 ) -> None:
@@ -50,6 +60,8 @@ def load_weights(
             shape.
     """
     state = read_tensors(path, param_key=param_key)
+    if isinstance(net, Folding):
+        state = net.folded(state)
     found = find_mismatches(state, {key: value.shape for key, value in net.state_dict().items()})
     if any(found):
         raise CheckpointError(f"{os.fspath(path)}: does not fit {type(net).__name__} ({found})")

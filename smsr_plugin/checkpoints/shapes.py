@@ -17,6 +17,7 @@ from smsr_plugin.config import SMSRConfig
 
 #: A key that only this network has.
 OTHER_NETWORKS = (
+    (r"^block_\d+\.c1_r\.eval_conv\.", "SPAN"),
     (r"^block_\d+\.c1_r\.", "RLFN"),
     (r"^IMDB\d+\.", "IMDN"),
     (r"^SCPA_trunk\.", "PAN"),

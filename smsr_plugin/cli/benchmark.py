@@ -133,7 +133,7 @@ def _paper(args: argparse.Namespace) -> int:
 def _finish(args: argparse.Namespace, result: Comparison) -> int:
     """Write and print the results; return the exit code."""
     from smsr_plugin.compare import outputs
-    from smsr_plugin.compare.report import doubts, failure_texts, printed
+    from smsr_plugin.compare.markdown import doubts, failure_texts, printed
     from smsr_plugin.images.files import left_out
 
     without_plots = outputs.write(result, args.out)

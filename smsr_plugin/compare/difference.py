@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from smsr_plugin.compare.results import Difference
+from smsr_plugin.compare.measurement import Difference
 from smsr_plugin.networks.forms import masked_as
 from smsr_plugin.networks.source import NetworkSource
 

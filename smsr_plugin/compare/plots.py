@@ -1,4 +1,4 @@
-"""Quality against what it costs, and time against what is computed or important, drawn."""
+"""Quality against what it costs, and time against what is computed, drawn."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from typing import Any
 
-from smsr_plugin.compare.costs import WINOGRAD_SAVING, floor_seconds
-from smsr_plugin.compare.image_report import Row, peak_of
-from smsr_plugin.compare.presets import MATMUL_TITLE
+from smsr_plugin.compare.density_plot import draw_density
+from smsr_plugin.compare.labels import label_points
 from smsr_plugin.compare.resolve import DIAL_MARK
-from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
+from smsr_plugin.compare.results import Comparison, NetworkResult
 
-DPI, PANEL, COLUMNS = 120, (4.4, 3.8), 3
-SIZE = (8.0, 5.0)  #: Of the plot against density, inches.
-#: Inches beside the panels for the names of the networks.
+PANEL, COLUMNS = (4.4, 3.8), 3
+#: Inches beside the panels for the names of the networks, where they are not at the points.
 LEGEND_WIDTH = 2.2
+#: In which formats plots are written: for pages, and for papers.
+FORMATS = ("svg", "pdf")
+#: Texts stay texts, names are no formulas, and the same figures give the same file.
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "smsr",
+    "pdf.fonttype": 42,
+    "text.parse_math": False,
+}
+UNDATED = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 MARKERS = "osD^vP*Xph<>"
 #: Costs that lie further apart than this are drawn on a logarithmic axis.
 LINEAR_SPAN = 20.0
@@ -27,34 +35,55 @@ CostOf = Callable[[NetworkResult, str], float | None]
 
 
 def plots(comparison: Comparison) -> dict[str, bytes]:
-    """Return the plots that the figures allow, as PNG, by file name.
+    """Return the plots that the figures allow, in `FORMATS`, by file name.
 
     Raises:
         ImportError: If matplotlib is not installed.
     """
     matplotlib: Any = importlib.import_module("matplotlib")
     matplotlib.use("Agg")
-    importlib.import_module("matplotlib.pyplot")
-    drawn: dict[str, bytes | None] = {}
+    pyplot: Any = importlib.import_module("matplotlib.pyplot")
+    with matplotlib.rc_context(STYLE):
+        figures = _figures(comparison)
+        files = {
+            f"{name}.{kind}": _file(figure, kind)
+            for name, figure in figures.items()
+            for kind in FORMATS
+        }
+        for figure in figures.values():
+            pyplot.close(figure)
+    return files
+
+
+def _figures(comparison: Comparison) -> dict[str, Any]:
+    drawn: dict[str, Any] = {}
     for place in comparison.images():
         density = draw_density(list(comparison.on(*place)))
-        drawn |= {} if density is None else {"density.png": density}
+        drawn |= {} if density is None else {"density": density}
     if comparison.quality_sets:
-        drawn["quality_macs.png"] = draw_quality(
+        drawn["quality_macs"] = draw_quality(
             comparison,
             lambda network, _: network.macs and network.macs / 1e9,
             "multiply-adds for 1280×720 (G)",
         )
     if comparison.quality_sets and comparison.timed:
-        drawn["quality_time.png"] = draw_quality(
+        drawn["quality_time"] = draw_quality(
             comparison, lambda network, name: network.seconds(name), "mean time of an image (s)"
         )
-        drawn["time_macs.png"] = draw_times(comparison)
-    return {name: content for name, content in drawn.items() if content is not None}
+        drawn["time_macs"] = draw_times(comparison)
+    return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> bytes | None:
+def _file(figure: Any, kind: str) -> bytes:
+    stream = BytesIO()
+    figure.savefig(stream, format=kind, metadata=UNDATED[kind])
+    return stream.getvalue()
+
+
+def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> Any:
     """Draw PSNR against a cost, one panel for each set, with the frontier; None if all is unknown.
+
+    The networks' names stand at their points.
 
     Args:
         comparison: What was measured.
@@ -86,13 +115,21 @@ def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> bytes |
                 ax.plot(*zip(*drawn, strict=True), label=name, **style)
         ax.set(title=f"{name}, x{comparison.scale}", xlabel=title, ylabel="PSNR on Y (dB)")
         _scale_costs(ax, [cost for _, cost, _ in points])
-    return _finish(figure, axes)
+        ax.grid(alpha=0.3)
+        ax.margins(y=0.12)
+    figure.draw_without_rendering()  # so that the layout is known, and stays
+    figure.set_layout_engine("none")
+    for ax, points in zip(axes, panels.values(), strict=True):
+        last = {_dialled(network.label): (cost, quality) for network, cost, quality in points}
+        named = [(cost, quality, name) for name, (cost, quality) in last.items()]
+        label_points(ax, named, [(cost, quality) for _, cost, quality in points])
+    return figure
 
 
-def draw_times(comparison: Comparison) -> bytes | None:
+def draw_times(comparison: Comparison) -> Any:
     """Draw each image's time against its multiply-adds, both logarithmic."""
     styles = _styles(comparison.networks)
-    figure, axes = _panels(1, width=1.6)
+    figure, axes = _panels(1, width=1.6, beside=LEGEND_WIDTH)
     ax, drawn = axes[0], False
     for network in comparison.networks:
         points = [(m.macs / 1e9, m.median) for m in network.measurements if m.macs and m.median]
@@ -109,7 +146,10 @@ def draw_times(comparison: Comparison) -> bytes | None:
     )
     _logarithmic(ax.set_xscale, ax.xaxis)
     _logarithmic(ax.set_yscale, ax.yaxis)
-    return _finish(figure, axes)
+    ax.grid(alpha=0.3)
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False)
+    return figure
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -161,11 +201,11 @@ def _styles(networks: Sequence[NetworkResult]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _panels(count: int, width: float = 1.0) -> tuple[Any, list[Any]]:
+def _panels(count: int, width: float = 1.0, beside: float = 0.0) -> tuple[Any, list[Any]]:
     pyplot: Any = importlib.import_module("matplotlib.pyplot")
     columns = min(count, COLUMNS)
     rows = math.ceil(count / columns)
-    size = (PANEL[0] * columns * width + LEGEND_WIDTH, PANEL[1] * rows)
+    size = (PANEL[0] * columns * width + beside, PANEL[1] * rows)
     figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     every = list(axes.flat)
     for unused in every[count:]:
@@ -187,90 +227,3 @@ def _logarithmic(set_scale: Callable[[str], None], axis: Any) -> None:
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(ticker.NullFormatter())
-
-
-def _finish(figure: Any, axes: Sequence[Any]) -> bytes:
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    handles: dict[str, Any] = {}
-    for ax in axes:
-        ax.grid(alpha=0.3)
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False)
-    stream = BytesIO()
-    figure.savefig(stream, dpi=DPI, format="png")
-    pyplot.close(figure)
-    return stream.getvalue()
-
-
-def draw_density(rows: Sequence[Row], kind: str = "png") -> bytes | None:
-    """Draw the sweep of one image; None if there is none.
-
-    Sparse engines are curves with their quartiles, dense ones horizontal lines in the order of
-    their times, and the floor (see `costs`) is what the kept operations cost at the measured peak.
-
-    Raises:
-        ImportError: If matplotlib is not installed.
-    """
-    curves: dict[str, list[Measurement]] = {}
-    lines: dict[str, float] = {}
-    for network, measured in rows:
-        if measured.median is None or network.title == MATMUL_TITLE:
-            continue
-        if measured.wanted_density is None:
-            lines[network.label] = measured.median
-        else:
-            curves.setdefault(network.label, []).append(measured)
-    if not curves:
-        return None
-    pyplot: Any = importlib.import_module("matplotlib.pyplot")
-    figure, axes = pyplot.subplots(figsize=SIZE, layout="constrained")
-    for label, points in curves.items():
-        _draw_curve(axes, label, points)
-    _draw_lines(axes, lines, pyplot.get_cmap("tab10"))
-    points = [point for curve in curves.values() for point in curve]
-    _draw_floor(axes, points, peak_of(rows))
-    width, height = points[0].lq_size
-    axes.set(
-        title=f"{points[0].image}, lq {width}×{height}: median time of a run",
-        xlabel="mean spatial density",
-        ylabel="seconds",
-        xlim=(0, 1),
-        ylim=(0, None),
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    stream = BytesIO()
-    figure.savefig(stream, dpi=DPI, format=kind)
-    pyplot.close(figure)
-    return stream.getvalue()
-
-
-def _draw_curve(axes: Any, label: str, points: Sequence[Measurement]) -> None:
-    points = sorted(points, key=lambda point: point.density or 0)
-    summaries = [point.summary for point in points if point.summary]
-    density = [point.density for point in points]
-    (curve,) = axes.plot(
-        density, [s.median for s in summaries], marker="o", linewidth=2, label=label
-    )
-    low, high = [s.first_quartile for s in summaries], [s.third_quartile for s in summaries]
-    axes.fill_between(density, low, high, alpha=0.2, color=curve.get_color())
-
-
-def _draw_lines(axes: Any, medians: dict[str, float], colours: Any) -> None:
-    for index, name in enumerate(sorted(medians, key=lambda name: -medians[name])):
-        colour = colours(2 + index % 8)  # the first two are the curves'
-        label = f"{name}, dense"
-        axes.axhline(medians[name], color=colour, linestyle="--", linewidth=1.2, label=label)
-
-
-def _draw_floor(axes: Any, points: Sequence[Measurement], peak: float | None) -> None:
-    if peak is None:
-        return
-    kept = sorted({(p.density, p.macs) for p in points if p.density is not None and p.macs})
-    density = [point[0] for point in kept]
-    seconds = [floor_seconds(macs, peak) for _, macs in kept]
-    axes.plot(density, seconds, color="black", label="floor: kept operations at fp32 peak")
-    ideal = [value / WINOGRAD_SAVING for value in seconds]
-    label = f"floor / {WINOGRAD_SAVING:g}: all of it ideal Winograd"
-    axes.plot(density, ideal, color="black", linestyle=":", label=label)

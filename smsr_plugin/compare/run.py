@@ -15,8 +15,9 @@ from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.images import Case, ImageSource
 from smsr_plugin.compare.journal import Journal, Settings
 from smsr_plugin.compare.measure import Engines, measure_image
+from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.resolve import ComparedNetwork
-from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
+from smsr_plugin.compare.results import BICUBIC, Comparison, NetworkResult
 from smsr_plugin.engines.runner import Schedule
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.files import ROLE_NAMES, DataError

@@ -18,6 +18,7 @@ from smsr_plugin.archs.mask_losses import DetailLoss, SparsityLoss
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.archs.span_arch import SPAN
 from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
@@ -32,6 +33,7 @@ ENTRIES: tuple[tuple[Registry, Any], ...] = (
     (ARCH_REGISTRY, IMDN),
     (ARCH_REGISTRY, PAN),
     (ARCH_REGISTRY, CARN),
+    (ARCH_REGISTRY, SPAN),
     (MODEL_REGISTRY, SMSRModel),
     (LOSS_REGISTRY, SparsityLoss),
     (LOSS_REGISTRY, DetailLoss),

@@ -1,4 +1,4 @@
-"""IMDN, PAN and CARN against their formulas, their published sizes and their published weights."""
+"""The networks to compare with against formulas, published sizes and published weights."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from literal import (
 from smsr_plugin.archs.carn_arch import CARN
 from smsr_plugin.archs.imdn_arch import IMDN
 from smsr_plugin.archs.pan_arch import PAN
+from smsr_plugin.archs.span_arch import SPAN
 from smsr_plugin.checkpoints import CheckpointError, load_weights
 from smsr_plugin.complexity import lq_size, profile
 from smsr_plugin.training.architectures import build_architecture
@@ -106,6 +107,25 @@ class LiteralCARN(Literal):
         return self.conv3("exit", feature)
 
 
+class LiteralSPAN(Literal):
+    def block(self, name: str, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        first = self.conv3(f"{name}.c1_r.eval_conv", x)
+        first = first * sigmoid(first)
+        second = self.conv3(f"{name}.c2_r.eval_conv", first)
+        last = self.conv3(f"{name}.c3_r.eval_conv", second * sigmoid(second))
+        return (x + last) * (sigmoid(last) - 0.5), first
+
+    def __call__(self, x: np.ndarray, upscale: int) -> np.ndarray:
+        mean = np.array([0.4488, 0.4371, 0.4040], np.float32).reshape(1, 3, 1, 1)
+        outputs = [self.conv3("conv_1.eval_conv", 255 * (x - mean))]
+        for number in range(6):
+            feature, first = self.block(f"block_{number + 1}", outputs[-1])
+            outputs.append(feature)
+        last = self.conv3("conv_2.eval_conv", outputs[6])
+        collected = self.conv("conv_cat", np.concatenate([outputs[0], last, outputs[1], first], 1))
+        return pixel_shuffle(self.conv3("upsampler.0", collected), upscale)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (7, 3)])
 @pytest.mark.parametrize("upscale", [2, 3, 4])
 class TestFormula:
@@ -133,6 +153,10 @@ class TestFormula:
     def test_carn(self, size, upscale):
         net = seeded(lambda: CARN(num_feat=4, upscale=upscale))
         self.check(net, partial(LiteralCARN(net), upscale=upscale), size, upscale)
+
+    def test_span(self, size, upscale):
+        net = seeded(lambda: SPAN(num_feat=4, upscale=upscale))
+        self.check(net, partial(LiteralSPAN(net), upscale=upscale), size, upscale)
 
 
 @pytest.mark.parametrize(
@@ -164,12 +188,47 @@ def test_published_carn_has_the_upsamplers_of_three_scales():
     assert trunk + upsamplers == pytest.approx(1592e3, abs=500)
 
 
+@pytest.mark.parametrize("upscale", [2, 4])
+def test_span_loads_what_published_files_hold_and_gives_the_same(upscale, tmp_path):
+    """The convolutions of such files are those that they were trained with; spandrel runs them."""
+    spandrel = pytest.importorskip("spandrel")
+    torch.manual_seed(0)
+    published = spandrel.architectures.SPAN.SPAN(
+        num_in_ch=3, num_out_ch=3, feature_channels=8, upscale=upscale
+    ).eval()
+    x = torch.rand(1, 3, 9, 7)
+    expected = published(x).detach()
+    torch.save({"params": published.state_dict()}, tmp_path / "span.pth")
+    net = build_architecture("SPAN", {"num_feat": 8}, upscale).net.eval()
+    load_weights(net, tmp_path / "span.pth")
+    torch.testing.assert_close(net(x).detach(), expected, rtol=1e-3, atol=1e-3)
+    resumed = SPAN(num_feat=8, upscale=upscale).eval()
+    resumed.load_state_dict(published.state_dict())
+    assert torch.equal(resumed(x), net(x))
+    saved = {k: v for k, v in published.state_dict().items() if ".sk." not in k}
+    torch.save({"params": saved}, tmp_path / "part.pth")
+    with pytest.raises(CheckpointError, match=r"part.pth: does not fit SPAN \(.* unexpected"):
+        load_weights(SPAN(num_feat=8, upscale=upscale), tmp_path / "part.pth")
+
+
+def test_the_attention_of_span_has_no_weights():
+    net = build_architecture("SPAN", upscale=4).net
+    convolutions = 3 * 6 + 1  # in the blocks, and after them
+    params = convolutions * (48 * 48 * 9 + 48) + (3 * 48 * 9 + 48) + (4 * 48 * 48 + 48)
+    params += 48 * 48 * 9 + 48  # to the pixel shuffle: 3·4² = 48
+    found = profile(net, (256, 256))
+    assert found.params == params == 426_288
+    without_bias = params - (convolutions + 3) * 48
+    assert found.macs == pytest.approx(without_bias * 256 * 256)
+
+
 @pytest.mark.parametrize(
     "build",
     [
         partial(IMDN, num_feat=64, num_block=2),
         partial(PAN, num_feat=4, num_up_feat=4, num_block=2),
         partial(CARN, num_feat=4),
+        partial(SPAN, num_feat=4),
     ],
 )
 def test_every_parameter_learns_also_beside_an_image_without_contrast(build):
@@ -182,7 +241,7 @@ def test_every_parameter_learns_also_beside_an_image_without_contrast(build):
         assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("network", [IMDN, PAN, CARN])
+@pytest.mark.parametrize("network", [IMDN, PAN, CARN, SPAN])
 @pytest.mark.parametrize("shape", [(3, 20, 20), (1, 1, 20, 20), (1, 3, 0, 20)])
 def test_wrong_input_says_what_is_expected(network, shape):
     with pytest.raises(ValueError, match=rf"{network.__name__} takes .*\(B, 3, H, W\)"):
@@ -197,6 +256,8 @@ def test_wrong_input_says_what_is_expected(network, shape):
         (PAN, {"num_feat": 5}, "PAN: num_feat must be even, got 5"),
         (PAN, {"upscale": 8}, "PAN: upscale must be one of 1, 2, 3, 4, got 8"),
         (PAN, {"num_out_ch": 1}, "PAN: num_out_ch must be num_in_ch = 3, got 1"),
+        (SPAN, {"upscale": 0}, "SPAN: upscale must be a whole number from 1, got 0"),
+        (SPAN, {"num_in_ch": 1}, "rgb_mean: expected 1 values, got 3"),
         (CARN, {"upscale": 1}, "CARN: upscale must be one of 2, 3, 4, got 1"),
         (CARN, {"num_feat": "64"}, "CARN: num_feat must be a whole number from 1, got '64'"),
     ],

@@ -144,6 +144,7 @@ class TestRefusals:
             ("SCPA_trunk.0.conv1_a.weight", "PAN"),
             ("conv_after_body.weight", "EDSR"),
             ("cascade.blocks.0.fuses.0.weight", "CARN"),
+            ("block_1.c1_r.eval_conv.weight", "SPAN"),
         ],
     )
     def test_other_networks_are_named(self, key, name, write):

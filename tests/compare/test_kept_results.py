@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.compare.report import markdown
+from smsr_plugin.compare.markdown import markdown
 from smsr_plugin.compare.results import Comparison
 
 DOCS = Path(__file__).parents[2] / "docs/benchmarks"
@@ -22,7 +22,7 @@ def test_tables_are_those_of_the_results(path):
     assert all((path.parent / name).is_file() for name in plots)
 
 
-PLOTS = ("density.png", "quality_macs.png", "quality_time.png", "time_macs.png")
+PLOTS = ("density.svg", "quality_macs.svg", "quality_time.svg", "time_macs.svg")
 
 
 def test_there_are_results():

@@ -235,7 +235,7 @@ class TestProfile:
         products = 3 * 2 * 5 * 5 * 6
         assert profile(Attention(), (5, 6)).macs == 3 * 5 * 4 * 6 * 6 + 2 * products
 
-    @pytest.mark.parametrize("name", ["RLFN", "IMDN", "PAN", "CARN", "EDSR"])
+    @pytest.mark.parametrize("name", ["RLFN", "IMDN", "PAN", "CARN", "SPAN", "EDSR"])
     def test_thop_is_of_the_same_opinion(self, name):
         thop = thop_itself()
         net = build_architecture(name, {}, 2).net.eval()

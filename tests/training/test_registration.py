@@ -21,6 +21,7 @@ def test_every_entry_is_found_under_its_name():
         "IMDN",
         "PAN",
         "CARN",
+        "SPAN",
         "SMSRModel",
         "SparsityLoss",
         "DetailLoss",

@@ -46,7 +46,7 @@ are checked; a plugin tells its own by `register_model` and `register_dataset`
 (`smsr_plugin.training.options.extensions`).
 """
 
-NETWORKS = ("SMSR", "RLFN", "IMDN", "PAN", "CARN")
+NETWORKS = ("SMSR", "RLFN", "IMDN", "PAN", "CARN", "SPAN")
 LOSSES = ("L1Loss", "MSELoss", "CharbonnierLoss", "PerceptualLoss", "SparsityLoss", "DetailLoss")
 METRICS = ("calculate_psnr", "calculate_ssim", "calculate_niqe")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from smsr_plugin.compare.image_report import image_parts
+from smsr_plugin.compare.image_markdown import image_parts
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
 from smsr_plugin.names import code_span, listed, table_cell
 
 #: What the plots show.
 CAPTIONS = {
-    "quality_macs.png": "Quality against multiply-adds; the dashed line is the Pareto frontier",
-    "quality_time.png": "Quality against measured time; the dashed line is the Pareto frontier",
-    "time_macs.png": "Measured time against multiply-adds, a point for each image",
-    "density.png": "Measured time against the share of important pixels",
+    "quality_macs.svg": "Quality against multiply-adds; the dashed line is the Pareto frontier",
+    "quality_time.svg": "Quality against measured time; the dashed line is the Pareto frontier",
+    "time_macs.svg": "Measured time against multiply-adds, a point for each image",
+    "density.svg": "Measured time against the share of important pixels",
 }
 #: Shown of a reason for which a network has no figures on some images.
 REASONS_SHOWN = 3
@@ -34,7 +34,8 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
         parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
         parts += [TIME_NOTES] if comparison.timed else []
     parts += image_parts(comparison)
-    parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in plots]
+    shown = [name for name in plots if name in CAPTIONS]
+    parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in shown]
     parts += [f"- {table_cell(line)}" for line in doubts(comparison)]
     parts += failure_texts(comparison)
     parts += ["## Conditions", f"- images: {sets}\n{machine_text(comparison)}"]

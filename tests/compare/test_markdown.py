@@ -7,15 +7,15 @@ import io
 import json
 import math
 import sys
+from xml.etree import ElementTree
 
-import numpy as np
 import pytest
-from PIL import Image
 
+from smsr_plugin.compare.markdown import doubts, markdown, quality_table, run_table
+from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.outputs import write
 from smsr_plugin.compare.plots import plots
-from smsr_plugin.compare.report import doubts, markdown, quality_table, run_table
-from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
+from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.images.quality import Quality
 
 MACHINE = {
@@ -94,22 +94,23 @@ def test_tables(comparison):
 
 
 def test_report_says_what_is_missing_and_under_which_conditions(comparison):
-    text = markdown(comparison, ["quality_macs.png"])
+    text = markdown(comparison, ["quality_macs.svg", "quality_macs.pdf"])
     assert "- CARN: A/y, B/z: out of luck" in text
     assert "images: A (2), B (1)" in text
     assert "Test CPU, 2 cores" in text
-    assert "](quality_macs.png)" in text
-    assert "quality_time.png" not in text
+    assert "](quality_macs.svg)" in text
+    assert "quality_macs.pdf" not in text
+    assert "quality_time" not in text
 
 
 def test_files(comparison, tmp_path):
     assert write(comparison, tmp_path) == ""
     names = {path.name for path in tmp_path.iterdir()}
-    pictures = {"quality_macs.png", "quality_time.png", "time_macs.png"}
+    drawn = ("quality_macs", "quality_time", "time_macs")
+    pictures = {f"{name}.{kind}" for name in drawn for kind in ("svg", "pdf")}
     assert names == {"results.json", "results.md", "networks.csv", "images.csv", *pictures}
-    for name in pictures:
-        with Image.open(tmp_path / name) as image:
-            assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+    for name in drawn:
+        assert ElementTree.parse(tmp_path / f"{name}.svg").getroot().tag.endswith("svg")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "images.csv").read_text())))
     assert len(rows) == 7
     assert rows[3]["network"] == "SMSR sparse"
@@ -126,7 +127,7 @@ def test_files(comparison, tmp_path):
 
 def test_plots_of_what_there_is(comparison):
     comparison.schedule["rounds"] = 0
-    assert set(plots(comparison)) == {"quality_macs.png"}
+    assert set(plots(comparison)) == {"quality_macs.svg", "quality_macs.pdf"}
     comparison.networks = comparison.networks[:1]
     assert plots(comparison) == {}
 
