@@ -109,10 +109,10 @@ def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> Any:
         best = frontier([(cost, quality) for _, cost, quality in points])
         # Steps: between two networks the cheaper one is the best that can be had.
         ax.step(*zip(*best, strict=True), where="post", color="grey", linestyle="--", zorder=1)
-        for name, (style, labels) in _series(comparison.networks, styles).items():
+        for label, (style, labels) in _series(comparison.networks, styles).items():
             drawn = sorted((c, q) for network, c, q in points if network.label in labels)
             if drawn:
-                ax.plot(*zip(*drawn, strict=True), label=name, **style)
+                ax.plot(*zip(*drawn, strict=True), label=label, **style)
         ax.set(title=f"{name}, x{comparison.scale}", xlabel=title, ylabel="PSNR on Y (dB)")
         _scale_costs(ax, [cost for _, cost, _ in points])
         ax.grid(alpha=0.3)

@@ -49,5 +49,6 @@ def test_plots_name_each_network_at_its_point_and_are_the_same_each_time():
     found = re.findall(r">(&lt;net [^<]*)</text>", text)
     assert sorted(found) == [f"&lt;net $\\{n}$&gt;" for n in range(1, 6)]
     assert "<net" not in text
+    assert ">Set5, x2</text>" in text
     assert all(files[f"{name}.pdf"].startswith(b"%PDF") for name in names)
     assert plots(comparison) == files
