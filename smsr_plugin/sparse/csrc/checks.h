@@ -33,11 +33,22 @@ inline std::string shape_of(const py::array& array) {
   return text + ")";
 }
 
+// Whether an array lies in one piece, or as some rows of every line of a plane that does: then each line
+// is in one piece, and they begin with whole cache lines.
+inline bool lies_in_lines(const py::array& array) {
+  if (array.flags() & py::array::c_style) return true;
+  if (array.ndim() != 4) return false;
+  py::ssize_t piece = array.itemsize();
+  for (int axis = 3; axis > 0; piece *= array.shape(axis--))
+    if (array.strides(axis) != piece) return false;
+  return array.strides(0) >= piece && array.strides(0) % kCacheLine == 0;
+}
+
 // Whether an array holds bfloat16; if not, it holds floats.
 inline bool holds_halves(const py::array& array, const char* name) {
-  const bool half = py::isinstance<Halves>(array);
-  require(half || py::isinstance<Floats>(array),
-               std::string(name) + " must hold float32 or uint16, C-contiguous");
+  const bool half = py::isinstance<py::array_t<Half, 0>>(array);
+  require((half || py::isinstance<py::array_t<float, 0>>(array)) && lies_in_lines(array),
+          std::string(name) + " must hold float32 or uint16, C-contiguous");
   return half;
 }
 
@@ -87,7 +98,8 @@ inline int plane_channels(const py::array& plane, const Geometry& g, const char*
   return int(plane.shape(0)) * line;
 }
 
-inline int64_t line_of(const py::array& plane) { return plane.size() / plane.shape(0); }
+// Elements from one line of a plane to the next.
+inline int64_t line_of(const py::array& plane) { return plane.strides(0) / plane.itemsize(); }
 
 inline const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometry& g) {
   if (!activity) return nullptr;
@@ -130,10 +142,18 @@ inline void require_range(const Indices& indices, int64_t low, int64_t high, con
               std::to_string(most));
 }
 
+// Bytes from the first element of an array to beyond its last one.
+inline int64_t extent(const py::array& array) {
+  if (array.size() == 0) return 0;
+  int64_t bytes = array.itemsize();
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) bytes += (array.shape(i) - 1) * array.strides(i);
+  return bytes;
+}
+
 inline bool overlap(const py::array& a, const py::array& b) {
   const auto* const first = static_cast<const char*>(a.data());
   const auto* const second = static_cast<const char*>(b.data());
-  return first < second + b.nbytes() && second < first + a.nbytes();
+  return first < second + extent(b) && second < first + extent(a);
 }
 
 // What is written must not be what is read for other pixels.

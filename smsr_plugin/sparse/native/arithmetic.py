@@ -81,10 +81,13 @@ class Fuse(Protocol):
         xs: Sequence[Plane],
         out: Plane,
         mask: MaskLists,
-        scale: Array,
+        scale: Array | None,
         chain: Chain | None,
     ) -> None:
-        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
+        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`.
+
+        Where `scale` is None it is 1.
+        """
         ...
 
 
@@ -124,8 +127,16 @@ class Arithmetic(Protocol):
         """Packs (K,) values of a pixel as planes hold them; None where `tile_weights` is."""
         ...
 
-    def plane(self, planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
-        """Return a plane of features."""
+    def plane(
+        self,
+        planes: Planes,
+        name: str,
+        channels: int,
+        *,
+        room: int = 0,
+        size: tuple[int, int] | None = None,
+    ) -> Plane:
+        """Return a plane of features; see `Planes.plane`."""
         ...
 
     def ImageConv(self, kernel: Array, bias: Array, slope: Slope[Array]) -> ImageConv: ...

@@ -18,9 +18,17 @@ ITEMSIZE = 2
 chain_weights = tile_weights = row_weights = tap_weights = constants = None
 
 
-def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
-    """Return a plane of features."""
-    return planes.plane(name, padded(channels, HALF_LINE), np.uint16, room=padded(room, HALF_LINE))
+def plane(
+    planes: Planes,
+    name: str,
+    channels: int,
+    *,
+    room: int = 0,
+    size: tuple[int, int] | None = None,
+) -> Plane:
+    """Return a plane of features; see `Planes.plane`."""
+    channels, room = padded(channels, HALF_LINE), padded(room, HALF_LINE)
+    return planes.plane(name, channels, np.uint16, room=room, size=size)
 
 
 def lines(channels: int) -> int:
@@ -226,10 +234,10 @@ class Fuse:
         xs: Sequence[Plane],
         out: Plane,
         mask: MaskLists,
-        scale: Array,
+        scale: Array | None,
         chain: Chain | None,
     ) -> None:
-        factor = packing.vector(scale)
+        factor = np.ones_like(self.bias) if scale is None else packing.vector(scale)
         for runs, counts, weights in (
             (mask.active_runs, self.channels, self.weights),
             (mask.idle_runs, self.dense, self.dense_weights),

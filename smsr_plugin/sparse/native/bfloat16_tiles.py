@@ -22,9 +22,17 @@ chain_weights, row_weights = mixed.chain_weights, mixed.row_weights
 Fuse, MapProduct = mixed.Fuse, mixed.MapProduct
 
 
-def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
-    """Return a plane of features."""
-    return planes.plane(name, padded(channels, HALF_LINE), np.uint16, room=padded(room, HALF_LINE))
+def plane(
+    planes: Planes,
+    name: str,
+    channels: int,
+    *,
+    room: int = 0,
+    size: tuple[int, int] | None = None,
+) -> Plane:
+    """Return a plane of features; see `Planes.plane`."""
+    channels, room = padded(channels, HALF_LINE), padded(room, HALF_LINE)
+    return planes.plane(name, channels, np.uint16, room=room, size=size)
 
 
 def winograd(kernel: Array) -> Halves:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import Blend, Decide, LocalAttention, MaskedConv, Upsample
 from smsr_plugin.sparse.native.active_conv import residuals
-from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.arithmetic import Arithmetic, Fuse
+from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.chains import chains
 from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
 from smsr_plugin.sparse.native.packing import Array, padded
@@ -37,6 +38,9 @@ class Context:
             for step in program.steps
             if isinstance(step, LocalAttention) and step.x in blends
         }
+        #: What computes masked convolutions and fuses, by the planes that they make.
+        self.layers: dict[str, Layer] = {}
+        self.fuses: dict[str, Fuse] = {}
         #: Planes that are in float32 in any arithmetic.
         self._floats = {s.x for s in program.steps if isinstance(s, Decide | Upsample)}
         self._masked = {step.out for step in masked}

@@ -9,7 +9,7 @@ from smsr_plugin.archs.program import Program
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.kernels import Floats, Kernels
 from smsr_plugin.sparse.native.lowering import lower
-from smsr_plugin.sparse.native.operation import ACTIVITY, FLOATS, Image, activity_name
+from smsr_plugin.sparse.native.operation import ACTIVITY, FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import CACHE_LINE, PlanePool
 from smsr_plugin.sparse.native.run import Run
@@ -20,6 +20,27 @@ from smsr_plugin.timing import Timer
 FLOAT = 4
 #: Of a lq pixel besides the planes: the image, lists of pixels, the inside of a mask's hourglass.
 BYTES_BESIDES = 192
+#: Larger images are computed in bands, in pixels.
+WHOLE = 1 << 16
+
+
+class Schedule:
+    """Operations in order, where their planes lie, and when lists are not needed any more.
+
+    Attributes:
+        operations, places: See `lowering` and `slots`.
+        done: For each operation the masks that it is the last to need.
+    """
+
+    def __init__(self, operations: list[Operation], num_masks: int) -> None:
+        self.operations = operations
+        self.places = assign([operation.access for operation in operations])
+        self.done: list[list[int]] = [[] for _ in operations]
+        for mask in range(num_masks):
+            name = activity_name(mask)
+            users = [n for n, operation in enumerate(operations) if name in operation.access.reads]
+            if users:
+                self.done[users[-1]].append(mask)
 
 
 class NativeEngine:
@@ -29,24 +50,19 @@ class NativeEngine:
         self.kernels, self.arithmetic = kernels, arithmetic
         # In one order, because the sums of the packing follow that of the memory.
         ordered = program.map(lambda _, weight: np.ascontiguousarray(weight))
-        self.operations = lower(ordered, arithmetic)
-        self.places = assign([operation.access for operation in self.operations])
-        #: For each operation the masks whose lists are not needed any more.
-        self.done: list[list[int]] = [[] for _ in self.operations]
-        for mask in range(program.num_masks):
-            users = [
-                number
-                for number, operation in enumerate(self.operations)
-                if activity_name(mask) in operation.access.reads
-            ]
-            if users:
-                self.done[users[-1]].append(mask)
+        lowered = lower(ordered, arithmetic)
+        self.whole = self.banded = Schedule(lowered.whole, program.num_masks)
+        if lowered.banded is not None:
+            self.banded = Schedule(lowered.banded, program.num_masks)
         self.pool = PlanePool()
+
+    def _schedule_for(self, height: int, width: int) -> Schedule:
+        return self.banded if height * width > WHOLE else self.whole
 
     @property
     def bytes_per_pixel(self) -> int:
         """Bytes of the planes, for each lq pixel, that are touched if every pixel is important."""
-        slots = {id(place.slot): place.slot for place in self.places.values()}.values()
+        slots = {id(place.slot): place.slot for place in self.whole.places.values()}.values()
         return sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
 
     def _bytes_of(self, slot: Slot) -> int:
@@ -77,10 +93,11 @@ class NativeEngine:
             timer: Where to add the time of each part.
         """
         timer = timer or Timer()
+        schedule = self._schedule_for(*lq.shape[1:])
         with self.pool.lend(*lq.shape[1:]) as planes, np.errstate(all="ignore"):
             run = Run(self.kernels, planes, threads)  # an image may hold anything
-            image = Image(run, self.arithmetic, self.places, lq, sr, threshold, given, found)
-            for operation, done in zip(self.operations, self.done, strict=True):
+            image = Image(run, self.arithmetic, schedule.places, lq, sr, threshold, given, found)
+            for operation, done in zip(schedule.operations, schedule.done, strict=True):
                 timer.block = operation.block
                 with timer(operation.part):
                     operation.compute(image)

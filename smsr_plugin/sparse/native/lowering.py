@@ -6,6 +6,7 @@ What is computed is what the program says. These are done differently:
   is computed at once, into the plane of the output, and the plane need not be kept (the global skip
   into a tail).
 - A `Collect` is summed up while fuses have its inputs at hand; see `chains`.
+- The layers of a block may be computed in bands; see `bands`.
 - Planes that are never needed at the same time share memory; see `slots`.
 """
 
@@ -14,13 +15,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import (
-    Attention,
     Blend,
     Collect,
     Conv,
@@ -34,6 +34,9 @@ from smsr_plugin.archs.steps import (
     Upsample,
 )
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.attention import factors
+from smsr_plugin.sparse.native.band_lowering import in_bands
+from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.convolution import shares
 from smsr_plugin.sparse.native.hourglass import NativeHourglass
@@ -54,7 +57,19 @@ from smsr_plugin.sparse.native.upsampling import taps_of
 SPARE = Wanted("/image", LINE, FLOATS)
 
 
-def lower(program: Program[Array], arithmetic: Arithmetic) -> list[Operation]:
+class Lowered(NamedTuple):
+    """The operations of a program, in order.
+
+    Attributes:
+        whole: For planes that are all as large as the image.
+        banded: With blocks in bands (see `bands`); None where there are none that could be.
+    """
+
+    whole: list[Operation]
+    banded: list[Operation] | None
+
+
+def lower(program: Program[Array], arithmetic: Arithmetic) -> Lowered:
     """Return the operations of a program; its weights are packed for an arithmetic."""
     context = Context(program, arithmetic)
     early: dict[str | None, list[Operation]] = defaultdict(list)
@@ -71,7 +86,7 @@ def lower(program: Program[Array], arithmetic: Arithmetic) -> list[Operation]:
         elif not (isinstance(step, Collect) and step.out in context.summed):
             operations.append(_LOWER[type(step)](context, step))
         operations += [replace(share, part=step.part) for share in early[step.writes]]
-    return operations
+    return Lowered(operations, in_bands(context, operations))
 
 
 def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
@@ -127,8 +142,9 @@ def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
         sums = conv(image.run, x, out, image.masks[step.mask])
         image.means[step.out] = sums / image.run.pixel_count
 
+    context.layers[step.out] = Layer(step, conv)
     access = Access([context.wanted(step.out)], [step.x, activity_name(step.mask)])
-    return Operation(step.part, step.mask, access, compute)
+    return Operation(step.part, step.mask, access, compute, step.out)
 
 
 def _fuse(context: Context, step: Fuse[Array]) -> Operation:
@@ -148,7 +164,7 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
             image.planes(step.xs),
             image.plane(step.out),
             image.masks[step.mask],
-            _scale(step, image),
+            factors(step, image.means),
             chain,
         )
 
@@ -158,25 +174,8 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
     in_place = None
     if step.add is not None and context.wanted(step.add).kind == out.kind:
         in_place = step.add
-    return Operation(step.part, step.mask, Access(wants, reads, in_place), compute)
-
-
-def _scale(step: Fuse[Array], image: Image) -> Array:
-    """Return the factor of each channel.
-
-    The fuse is linear: the mean of the fused features is the fuse of the means, and needs no pass
-    over them.
-    """
-    if step.attention is None:
-        return np.ones(len(step.bias))
-    mean = np.concatenate([image.means[x] for x in step.xs])
-    return attention_factor(step.attention, mean @ step.weight.T + step.bias)
-
-
-def attention_factor(attention: Attention[Array], mean: Array) -> Array:
-    """Return the factor of each channel, (C,), from the channels' means."""
-    hidden = np.maximum(attention.squeeze @ mean + attention.squeeze_bias, 0)
-    return 1 / (1 + np.exp(-(attention.excite @ hidden + attention.excite_bias)))
+    context.fuses[step.out] = fuse
+    return Operation(step.part, step.mask, Access(wants, reads, in_place), compute, step.out)
 
 
 def _collect(context: Context, step: Collect[Array]) -> Operation:

@@ -104,9 +104,11 @@ class Operation:
         block: The block that it belongs to; None outside of blocks.
         access: What it does with planes.
         compute: Does it.
+        makes: The plane of a step that is this operation and no other.
     """
 
     part: str
     block: int | None
     access: Access
     compute: Callable[[Image], None]
+    makes: str = ""

@@ -116,9 +116,14 @@ class Planes:
         return memory[:size].reshape(shape), fresh
 
 
+def rounded_up(count: int, unit: int) -> int:
+    """Round a count up to whole units."""
+    return -(-count // unit) * unit
+
+
 def padded_size(height: int, width: int) -> tuple[int, int]:
     """Return the rows and the stride of a plane."""
-    return -(-height // TILE) * TILE + 2, -(-width // RUN) * RUN + 2
+    return rounded_up(height, TILE) + 2, rounded_up(width, RUN) + 2
 
 
 def _clear_border(plane: NDArray[Any], height: int, width: int) -> None:

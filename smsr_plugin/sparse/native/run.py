@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.sparse.native.kernels import Bytes, Indices, Kernels
-from smsr_plugin.sparse.native.planes import RUN, TILE, Planes, padded_size
+from smsr_plugin.sparse.native.planes import RUN, TILE, Planes, padded_size, rounded_up
 
 #: Steps (dy, dx) from a pixel to the nine pixels that a 3×3 kernel sees.
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
@@ -24,21 +24,28 @@ class Run:
         kernels: What computes.
         planes: The scratch memory, sized for the image.
         threads: How many threads the kernels use.
+        height: Of the band at hand; None for that of the image.
     """
 
     kernels: Kernels
     planes: Planes
     threads: int
+    height: int | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the image."""
-        return self.planes.height, self.planes.width
+        """Height and width of the image, or of the band at hand."""
+        return self.height or self.planes.height, self.planes.width
+
+    def of_height(self, height: int) -> Run:
+        """Return the same for a band of so many rows."""
+        return Run(self.kernels, self.planes, self.threads, height)
 
     @property
     def pixel_count(self) -> int:
-        """How many pixels the image has."""
-        return self.planes.height * self.planes.width
+        """How many pixels the image has, or the band."""
+        height, width = self.size
+        return height * width
 
 
 class MaskLists(NamedTuple):
@@ -50,6 +57,7 @@ class MaskLists(NamedTuple):
         active_tiles, inactive_tiles: Tiles with such a pixel; a tile with both is in both.
         active_runs, inactive_runs: Runs likewise.
         is_idle: Of every run, whether it has no active pixel.
+        whole: Of a band, the lists of its image.
     """
 
     activity: Bytes
@@ -60,6 +68,7 @@ class MaskLists(NamedTuple):
     active_runs: Indices
     inactive_runs: Indices
     is_idle: NDArray[np.bool_]
+    whole: MaskLists | None = None
 
     @classmethod
     def of(cls, run: Run, activity: Bytes) -> MaskLists:
@@ -79,10 +88,49 @@ class MaskLists(NamedTuple):
             activity, nothing, nothing, active, inactive, nothing, nothing, np.empty(0, np.bool_)
         )
 
+    def counts(self, active: bool) -> tuple[int, int]:
+        """Return the number of tiles and pixels, active or not, of the whole image.
+
+        By these it is decided how a layer is computed, which must not depend on the band.
+        """
+        whole = self.whole or self
+        tiles = whole.active_tiles if active else whole.inactive_tiles
+        return len(tiles), len(whole.active if active else whole.inactive)
+
+    def between(self, start: int, stop: int, width: int) -> MaskLists:
+        """Return the pixels and tiles of a band of rows, as of an image.
+
+        Args:
+            start, stop: The rows; they begin with a row of tiles.
+            width: Of the image.
+        """
+        stride, columns = padded_size(1, width)[1], -(-width // TILE)
+        pixels = (start + 1) * stride, (stop + 1) * stride, start * stride
+        first = start // TILE * columns
+        tiles = first, -(-stop // TILE) * columns, first
+        nothing = np.empty(0, np.int32)
+        return MaskLists(
+            self.activity[start : start + rounded_up(stop - start, TILE) + 2],
+            _part(self.active, *pixels),
+            _part(self.inactive, *pixels),
+            _part(self.active_tiles, *tiles),
+            _part(self.inactive_tiles, *tiles),
+            nothing,
+            nothing,
+            np.empty(0, bool),
+            self.whole or self,
+        )
+
     @property
     def idle_runs(self) -> Indices:
         """Runs without an active pixel."""
         return np.flatnonzero(self.is_idle).astype(np.int32)
+
+
+def _part(listed: Indices, begin: int, end: int, offset: int) -> Indices:
+    """Return what lies in [begin, end) of an ordered list, less an offset."""
+    low, high = listed.searchsorted(np.array((begin, end), listed.dtype))  # else it is copied
+    return listed[low:high] - np.int32(offset)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,229 @@
+"""A block's masked convolutions a band of rows at a time: only what they add to its input is whole.
+
+The attention's factors are known when the last row of a block is done, not before. So a block takes
+two passes. The first computes bands of its layers and keeps what their fuse makes of them, without
+the factors. The second adds the factors times that to the block's input.
+
+Each layer lags behind the one that it reads by a row of tiles. So what a convolution reads beyond
+its band was computed before, no pixel is computed twice, and the last rows of each layer are kept
+for the next band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smsr_plugin.archs.steps import Fuse, MaskedConv
+from smsr_plugin.sparse.native import arithmetic as offers
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.attention import factors
+from smsr_plugin.sparse.native.chains import Link
+from smsr_plugin.sparse.native.operation import Image
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.planes import TILE, Plane, rounded_up
+from smsr_plugin.sparse.native.run import MaskLists, Run, all_pixels
+
+#: Rows of a band.
+ROWS = 64
+
+
+@dataclass(frozen=True)
+class Band:
+    """Rows of an image; they begin with a row of tiles."""
+
+    start: int
+    stop: int
+
+    @property
+    def height(self) -> int:
+        """How many rows."""
+        return self.stop - self.start
+
+    def of(self, values: NDArray[Any], first: int = 0) -> NDArray[Any]:
+        """Return the band's part of an array (..., rows, stride, channels of a line).
+
+        As of a plane of so many rows, but that its border above and below holds what lies there.
+
+        Args:
+            values: A plane, or its rows from `first` on.
+            first: A row of the image, whole tiles from its first one.
+        """
+        begin = self.start - first
+        return values[..., begin : begin + rounded_up(self.height, TILE) + 2, :, :]
+
+    def plane(self, plane: Plane) -> Plane:
+        """Return the band of a plane of the whole image."""
+        return Plane(self.of(plane.values), plane.dense_lines, plane.filled_runs)
+
+
+class Ring:
+    """The last rows of a plane, the next ones in place of those that are not needed any more.
+
+    A band may go on from the last row of the memory to the first. As kernels read neighbours at
+    fixed offsets it is computed in two pieces then, and rows on either side of the seam are there
+    twice.
+
+    Args:
+        plane: Memory for so many rows, a multiple of `TILE`.
+        rows: How many.
+    """
+
+    def __init__(self, plane: Plane, rows: int) -> None:
+        self._plane, self._rows = plane, rows
+        plane.values[:, 0] = 0  # the border above the image
+
+    def pieces(self, band: Band) -> Iterator[Band]:
+        """Yield the parts of a band that lie in one piece, in order."""
+        start = band.start
+        while start < band.stop:
+            stop = min(band.stop, (start // self._rows + 1) * self._rows)
+            yield Band(start, stop)
+            start = stop
+
+    def plane(self, piece: Band) -> Plane:
+        """Return the plane of a piece."""
+        first = piece.start // self._rows * self._rows
+        plane = self._plane
+        return Plane(piece.of(plane.values, first), plane.dense_lines, plane.filled_runs)
+
+    def close(self, height: int) -> None:
+        """Make the border below an image of so many rows, before its last rows are read."""
+        values = self._plane.values
+        tile = (height - 1) // TILE * TILE
+        first = tile % self._rows + 1
+        values[:, first + height - tile : first + TILE + 1] = 0
+
+    def written(self, piece: Band) -> None:
+        """Take note that a piece was written."""
+        if piece.start and piece.start % self._rows == 0:
+            values = self._plane.values
+            values[:, 0], values[:, self._rows + 1] = values[:, self._rows], values[:, 1]
+
+
+class Layer(NamedTuple):
+    """A masked convolution of a block."""
+
+    step: MaskedConv[Array]
+    conv: offers.MaskedConv
+
+
+class BandedBlock:
+    """The first pass: layers and fuse.
+
+    Args:
+        layers: In order.
+        step: The fuse.
+        fuse: Its product.
+    """
+
+    def __init__(self, layers: Sequence[Layer], step: Fuse[Array], fuse: offers.Fuse) -> None:
+        self.layers, self.step, self.fuse = layers, step, fuse
+        #: Rows by which each layer is behind the first.
+        self.lags: dict[str, int] = {}
+        for layer in layers:
+            before = self.lags.get(layer.step.x)
+            self.lags[layer.step.out] = 0 if before is None else before + TILE
+        self.lag = max(self.lags.values())
+
+    @property
+    def rows(self) -> int:
+        """How many rows of each layer are there at once: a band and what is read above it."""
+        return self.step_rows + self.lag + TILE
+
+    @property
+    def step_rows(self) -> int:
+        """Rows of a band."""
+        return max(ROWS, self.lag + TILE)
+
+    def __call__(self, image: Image, out: Plane) -> None:
+        """Compute the layers of an image, and their fuse without the attention's factors."""
+        height = image.run.size[0]
+        rings = {
+            layer.step.out: self._ring(image, number, len(layer.step.weight))
+            for number, layer in enumerate(self.layers)
+        }
+        sums = {layer.step.out: np.zeros(len(layer.step.weight)) for layer in self.layers}
+        for start in range(0, height, self.step_rows):
+            is_last = start + self.step_rows >= height
+            for layer in self.layers:
+                if is_last:
+                    rings[layer.step.out].close(height)
+                for piece in self._pieces(rings, layer.step.out, start, height):
+                    sums[layer.step.out] += self._layer(image, layer, rings, piece)
+                    rings[layer.step.out].written(piece)
+            for piece in self._pieces(rings, self.layers[-1].step.out, start, height):
+                self._fuse(image, rings, piece, out)
+        for name, total in sums.items():
+            image.means[name] = total / image.run.pixel_count
+
+    def _ring(self, image: Image, number: int, channels: int) -> Ring:
+        size = self.rows, image.run.size[1]
+        planes = image.run.planes
+        plane = image.arithmetic.plane(planes, f"band {number}", channels, size=size)
+        return Ring(plane, self.rows)
+
+    def _pieces(self, rings: dict[str, Ring], name: str, start: int, height: int) -> Iterator[Band]:
+        """Yield what is to be computed of a layer after the bands before row `start`."""
+        lag, stop = self.lags[name], start + self.step_rows
+        band = Band(max(0, start - lag), height if stop >= height else stop - lag)
+        return rings[name].pieces(band)
+
+    def _layer(self, image: Image, layer: Layer, rings: dict[str, Ring], piece: Band) -> Array:
+        x, out = layer.step.x, rings[layer.step.out].plane(piece)
+        source = rings[x].plane(piece) if x in rings else piece.plane(image.plane(x))
+        run, mask = _in_band(image, layer.step.mask, piece)
+        return layer.conv(run, source, out, mask)
+
+    def _fuse(self, image: Image, rings: dict[str, Ring], piece: Band, out: Plane) -> None:
+        xs = [rings[x].plane(piece) for x in self.step.xs]
+        run, mask = _in_band(image, self.step.mask, piece)
+        self.fuse(run, None, xs, piece.plane(out), mask, None, None)
+
+
+def _in_band(image: Image, mask: int, band: Band) -> tuple[Run, MaskLists]:
+    width = image.run.size[1]
+    lists = image.masks[mask].between(band.start, band.stop, width)
+    return image.run.of_height(band.height), lists
+
+
+class AttendedSum:
+    """The second pass: the block's input plus the attention's factors times a plane."""
+
+    def __init__(self, step: Fuse[Array], arithmetic: offers.Arithmetic, link: Link | None) -> None:
+        assert arithmetic.chain_weights is not None
+        self.step, self.link = step, link
+        self.no_weights = arithmetic.chain_weights(np.zeros((0, len(step.bias))))
+
+    def __call__(self, image: Image, added: Plane, x: Plane, out: Plane) -> None:
+        """Write x + factors·added to `out`, which may be `x`, and do what the chain wants."""
+        scale = packing.vector(factors(self.step, image.means))
+        link = self.link
+        chained = None if link is None else image.plane(link.out)
+        run, (height, width) = image.run, image.run.size
+        for band in bands(height):
+            chain = None
+            if link is not None and chained is not None:
+                chain = (link.weights, link.bias, band.of(chained.values), link.relu)
+            run.kernels.rows(
+                band.height,
+                width,
+                all_pixels(band.height, width),
+                [],
+                self.no_weights,
+                band.of(out.values),
+                residual=band.of(x.values),
+                scaled=(band.of(added.values), scale),
+                chain=chain,
+                threads=run.threads,
+            )
+
+
+def bands(height: int) -> Iterator[Band]:
+    """Yield the bands of an image that need no rows of each other."""
+    for start in range(0, height, ROWS):
+        yield Band(start, min(start + ROWS, height))
