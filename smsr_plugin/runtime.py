@@ -154,10 +154,14 @@ class Runtime:
         """Return the multiply-adds of an image if every pixel and channel were computed."""
         return self.cost.dense_macs(pixels)
 
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return what a run of an lq image takes if every pixel is important."""
+        return self._engine.bytes_needed(height, width)
+
     @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes that a run needs for each lq pixel if every pixel is important."""
-        return self._engine.bytes_per_pixel
+    def has_bands(self) -> bool:
+        """Whether large images are computed in bands, which need less memory."""
+        return self._engine.has_bands
 
 
 def _stored(path: Path, density: float | None) -> tuple[int, Program[Array]]:

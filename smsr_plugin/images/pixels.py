@@ -22,10 +22,15 @@ PEAK = 255
 LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / PEAK
 LUMA_OFFSET = 16.0
 
+#: Values that are rounded at once.
+AT_ONCE = 1 << 20
+
 
 def to_unit(pixels: Pixels) -> NDArray[np.float32]:
     """Return pixels as float32 in 0…1."""
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    unit = pixels.astype(np.float32)
+    unit /= np.float32(np.iinfo(pixels.dtype).max)
+    return unit
 
 
 def from_unit(
@@ -38,11 +43,23 @@ def from_unit(
     Raises:
         ImageError: If a value is NaN or infinite.
     """
+    pixels = np.empty(values.shape, dtype)
+    if values.ndim == 0:
+        pixels[()] = _rounded(values, pixels.dtype)
+        return pixels
+    rows = max(1, AT_ONCE * len(values) // max(values.size, 1))
+    for start in range(0, len(values), rows):  # what is on the way stays small
+        part = values[start : start + rows]
+        pixels[start : start + rows] = _rounded(part, pixels.dtype)
+    return pixels
+
+
+def _rounded(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
         raise ImageError("the network makes NaN or infinity of it: its weights may be damaged")
     scaled = np.clip(values.astype(np.float32, copy=False), 0, 1)
     scaled *= np.float32(np.iinfo(dtype).max)
-    return np.rint(scaled, out=scaled).astype(dtype)
+    return np.rint(scaled, out=scaled)
 
 
 def as_lq(rgb: Rgb) -> NDArray[np.float32]:

@@ -175,17 +175,28 @@ class SparseNetwork(nn.Module):
         """Whether the native kernels take this network and float32 images on the CPU."""
         return self.backend != "reference" and not self._obstacle(torch.empty(0), load_kernels())
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes that a run on the native kernels needs for each lq pixel if all are important.
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return what a run of an lq image on the native kernels takes if all is important.
 
         Raises:
             RuntimeError: If they cannot run this network.
         """
+        return self._engine().bytes_needed(height, width)
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether the native kernels compute large images in bands, which need less memory.
+
+        Raises:
+            RuntimeError: If they cannot run this network.
+        """
+        return self._engine().has_bands
+
+    def _engine(self) -> NativeEngine:
         backend = self._backend_for(torch.empty(0))
         if not isinstance(backend, NativeBackend):
             raise RuntimeError("only of a run on the native kernels it is known what it needs")
-        return backend.engine.bytes_per_pixel
+        return backend.engine
 
     def _backend_for(self, x: Tensor) -> Backend:
         """Return what runs `x`, ready.

@@ -13,10 +13,12 @@ SHARE = 0.6
 FLOAT = 4
 #: Of a lq pixel besides the features: the image, its residual, masks and lists of pixels.
 BYTES_BESIDES = 256
-#: Up to so many lq pixels an image is run as a whole, a larger one in tiles of the first of these
-#: sides: by its size alone, so that the same image gives the same result on every machine. The
-#: smaller sides are for machines whose memory does not suffice for that.
+#: Up to so many lq pixels an image is run as a whole, or in bands, which take less memory and
+#: change nothing; a larger one in tiles of the first of these sides: by its size alone, so that the
+#: same image gives the same result on every machine. The smaller sides are for machines whose
+#: memory does not suffice for that.
 WHOLE = 1 << 20
+IN_BANDS = 1 << 21
 TILES = (512, 256, 128)
 
 

@@ -14,7 +14,7 @@ from smsr_plugin.runtime import Inferred
 from smsr_plugin.upscaling.dial import Dial
 from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.luma import joined, luma_and_chroma
-from smsr_plugin.upscaling.memory import SHARE, TILES, WHOLE, is_shortage, result_bytes
+from smsr_plugin.upscaling.memory import IN_BANDS, SHARE, TILES, WHOLE, is_shortage, result_bytes
 from smsr_plugin.upscaling.tiles import OVERLAP, Span, grid, smallest_tile
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Model(Protocol):
         num_in_ch, num_out_ch: Channels of the lq image and of sr.
         upscale: How many times sr is larger.
         num_masks: K.
-        bytes_per_pixel: What a run needs for each lq pixel if every pixel is important.
+        has_bands: Whether large images are computed in bands, which need less memory.
     """
 
     num_in_ch: int
@@ -64,7 +64,11 @@ class Model(Protocol):
     num_masks: int
 
     @property
-    def bytes_per_pixel(self) -> int: ...
+    def has_bands(self) -> bool: ...
+
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return what a run of an lq image takes if every pixel is important."""
+        ...
 
     def __call__(self, lq: Image) -> Inferred:
         """Super-resolve an image, (num_in_ch, H, W), 0…1."""
@@ -86,8 +90,8 @@ class Network:
         density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
         dense: Compute every pixel and mask afterwards, in plain PyTorch: the oracle.
         tile: Side of the tiles that lq images are cut into. 0: never. None: as the size of the
-            image asks for, `memory.TILES` beyond `memory.WHOLE`; smaller only if that needs more
-            than `memory.SHARE` of the memory that is available now.
+            image asks for, `memory.TILES` beyond `memory.WHOLE`, or `memory.IN_BANDS`; smaller only
+            if that needs more than `memory.SHARE` of the memory that is available now.
         overlap: Pixels that neighbouring tiles share.
         dial: Gives the network for each image in place of `net`, which tells its shape.
 
@@ -139,15 +143,17 @@ class Network:
         """
         sides = self._sides(height, width)
         left = self.memory - result_bytes(self.upscale**2 * height * width)
-        pixels = left // self.model.bytes_per_pixel
-        fitting = [s for s in sides if min(s or height, height) * min(s or width, width) <= pixels]
-        return fitting or sides[-1:]
+
+        def needed(side: int) -> int:
+            return self.model.bytes_needed(min(side or height, height), min(side or width, width))
+
+        return [side for side in sides if needed(side) <= left] or sides[-1:]
 
     def _sides(self, height: int, width: int) -> list[int]:
         if self.tile is not None:
             return [self.tile]
         least = smallest_tile(self.overlap)
-        sides = [0] if height * width <= WHOLE else []
+        sides = [0] if height * width <= (IN_BANDS if self.model.has_bands else WHOLE) else []
         return sides + ([side for side in TILES if side >= least] or [least])
 
     def __call__(self, lq: Image, progress: Progress = lambda done, tiles: None) -> NetworkRun:

@@ -67,9 +67,13 @@ class PyTorchModel:
         """Return the multiply-adds of an image if every pixel and channel were computed."""
         return self.cost.dense_macs(pixels)
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes that a run needs for each lq pixel if every pixel is important."""
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return what a run of an lq image takes if every pixel is important."""
         if isinstance(self.net, SparseNetwork) and self.net.runs_native:
-            return self.net.bytes_per_pixel
-        return torch_bytes_per_pixel(self.config)
+            return self.net.bytes_needed(height, width)
+        return height * width * torch_bytes_per_pixel(self.config)
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether large images are computed in bands, which need less memory."""
+        return isinstance(self.net, SparseNetwork) and self.net.runs_native and self.net.has_bands

@@ -20,6 +20,8 @@ BACKENDS = [
     pytest.param("fp64", "reference", 1e-9, id="reference"),
     pytest.param("fp32", "native", 2e-4, id="native-fp32"),
     pytest.param("bf16", "native", 0.15, id="native-bf16"),
+    pytest.param("fp32", "bands", 2e-4, id="native-fp32-in-bands"),
+    pytest.param("bf16", "bands", 0.15, id="native-bf16-in-bands"),
     pytest.param("bf16", "matrix tiles", 0.15, id="native-bf16-as-with-matrix-tiles"),
 ]
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -59,6 +61,10 @@ def network(program, precision, backend):
         if backend == "matrix tiles":
             patch.setattr("smsr_plugin.sparse.network.load_kernels", AsWithMatrixTiles)
             backend = "native"
+        if backend == "bands":
+            patch.setattr("smsr_plugin.sparse.native.engine.WHOLE", 0)
+            patch.setattr("smsr_plugin.sparse.native.bands.ROWS", 4)
+            backend = "native"
         net = SparseNetwork(program, config, precision, 0.0, backend)
         yield net.to(DTYPES[precision])
 
@@ -68,7 +74,7 @@ def network(program, precision, backend):
     seed=st.integers(0, 10_000),
     at_tiles=st.booleans(),
     channels=st.sampled_from([3, 20, 33]),
-    size=st.tuples(st.integers(1, 9), st.integers(1, 20)),
+    size=st.tuples(st.one_of(st.integers(1, 9), st.integers(20, 50)), st.integers(1, 20)),
     density=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
 )
 @settings(max_examples=60)

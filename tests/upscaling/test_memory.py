@@ -29,8 +29,8 @@ with torch.inference_mode():
     assert reset_peak()
     before = resident_mib()
     net(x, spa_mask=masks)
-said = torch_bytes_per_pixel(config) if dense else net.bytes_per_pixel
-print((peak_mib() - before) * MIB / side**2 / said)
+said = side**2 * torch_bytes_per_pixel(config) if dense else net.bytes_needed(side, side)
+print((peak_mib() - before) * MIB / said)
 """
 
 
@@ -55,13 +55,13 @@ def test_memory_is_that_of_the_planes_in_whole_cache_lines():
     narrow, wide = (SMSR(num_feat=feat, **options) for feat in (5, 16))
     # The outputs of the layers, the block's input, the sums; the image in lines; activity, lists.
     expected = (2 + 1 + 1 + 1) * 64 + 1 + 192
-    assert to_sparse(wide).bytes_per_pixel == expected
+    assert to_sparse(wide).bytes_needed(20, 30) == 20 * 30 * expected
     # As wide in memory, and a plane more: masked planes share memory only at equal channels.
-    assert to_sparse(narrow).bytes_per_pixel == expected + 64
+    assert to_sparse(narrow).bytes_needed(20, 30) == 20 * 30 * (expected + 64)
     if kernels.has_half() and kernels.isa() != "amx":
-        assert to_sparse(wide, "bf16").bytes_per_pixel == expected
+        assert to_sparse(wide, "bf16").bytes_needed(20, 30) == 20 * 30 * expected
     with pytest.raises(RuntimeError, match="only of a run on the native kernels"):
-        _ = to_sparse(wide, backend="reference").bytes_per_pixel
+        to_sparse(wide, backend="reference").bytes_needed(20, 30)
     assert torch_bytes_per_pixel(narrow.config) == (4 + 3 + 12) * 20 + 256
 
 

@@ -15,7 +15,7 @@ from networks import split_channels, stats_of, tiny_smsr
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.upscaling import network as network_module
 from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.memory import SHARE, WHOLE
+from smsr_plugin.upscaling.memory import IN_BANDS, SHARE, WHOLE
 from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import smallest_tile, spans
 
@@ -109,10 +109,12 @@ def test_the_threshold_and_the_precision_reach_the_network():
 def test_tiles_follow_from_the_size_alone_where_memory_suffices(monkeypatch):
     for available in (1 << 33, 1 << 40):
         monkeypatch.setattr(network_module, "available_bytes", lambda value=available: value)
+        for network in (Network(net_of()), Network(net_of(), dense=True)):
+            side = math.isqrt(IN_BANDS if network.model.has_bands else WHOLE)
+            assert network.tiles_for(side, side)[0] == 0
+            assert network.tiles_for(1, side * side)[0] == 0
+            assert network.tiles_for(side, side + 1)[0] == 512
         network = Network(net_of())
-        assert network.tiles_for(1024, 1024)[0] == 0
-        assert network.tiles_for(1, WHOLE)[0] == 0
-        assert network.tiles_for(1024, 1025)[0] == 512
         assert network.tiles_for(4000, 3000) == [512, 256, 128]
         assert Network(net_of(), overlap=200).tiles_for(4000, 3000) == [512]
         assert Network(net_of(), overlap=400).tiles_for(4000, 3000) == [804]
@@ -122,18 +124,18 @@ def test_tiles_follow_from_the_size_alone_where_memory_suffices(monkeypatch):
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_where_memory_does_not_suffice_tiles_are_smaller(monkeypatch, dense):
-    each = Network(net_of(), dense=dense).model.bytes_per_pixel
+    needed_by = Network(net_of(), dense=dense).model.bytes_needed
     result = 4 * 30 * 1000 * 1000  # 30 bytes for each pixel of the result
 
-    def sides(lq_pixels: int) -> list[int]:
-        needed = (result + each * lq_pixels) / SHARE
+    def sides(side: int, less: int = 0) -> list[int]:
+        needed = (result + needed_by(side, side) - less) / SHARE
         monkeypatch.setattr(network_module, "available_bytes", lambda: math.ceil(needed))
         return Network(net_of(), dense=dense).tiles_for(1000, 1000)
 
-    assert sides(1000 * 1000) == [0, 512, 256, 128]
-    assert sides(1000 * 1000 - 1) == [512, 256, 128]
-    assert sides(512 * 512 - 1) == [256, 128]
-    assert sides(256 * 256 - 1) == [128]
+    assert sides(1000) == [0, 512, 256, 128]
+    assert sides(1000, less=1) == [512, 256, 128]
+    assert sides(512, less=1) == [256, 128]
+    assert sides(256, less=1) == [128]
     assert sides(0) == [128]  # to be tried all the same
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import NamedTuple
 
 from smsr_plugin.archs.steps import Fuse
 from smsr_plugin.sparse.native.bands import AttendedSum, BandedBlock, Layer
@@ -12,21 +13,30 @@ from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.slots import Access, Wanted
 
 
-def in_bands(context: Context, operations: list[Operation]) -> list[Operation] | None:
+class Banded(NamedTuple):
+    """The operations of a program, in order, and its blocks that are computed in bands."""
+
+    operations: list[Operation]
+    blocks: list[BandedBlock]
+
+
+def in_bands(context: Context, operations: list[Operation]) -> Banded | None:
     """Return the operations with those of blocks replaced, None where there is no such block."""
-    blocks = {step.out: layers for step, layers in _blocks(context)}
-    if not blocks:
+    found = {step.out: layers for step, layers in _blocks(context)}
+    if not found:
         return None
+    blocks: list[BandedBlock] = []
     steps = {step.writes: step for step in context.program.steps}
-    replaced = {layer.step.out for layers in blocks.values() for layer in layers}
+    replaced = {layer.step.out for layers in found.values() for layer in layers}
     result: list[Operation] = []
     for operation in operations:
         step = steps.get(operation.makes)
-        if isinstance(step, Fuse) and step.out in blocks:
-            result += _passes(context, operation, step, blocks[step.out])
+        if isinstance(step, Fuse) and step.out in found:
+            blocks.append(BandedBlock(found[step.out], step, context.fuses[step.out]))
+            result += _passes(context, operation, step, blocks[-1])
         elif operation.makes not in replaced:
             result.append(operation)
-    return result
+    return Banded(result, blocks)
 
 
 def _blocks(context: Context) -> list[tuple[Fuse[Array], list[Layer]]]:
@@ -36,7 +46,7 @@ def _blocks(context: Context) -> list[tuple[Fuse[Array], list[Layer]]]:
     """
     if context.arithmetic.chain_weights is None:
         return []  # the arithmetic of runs keeps zeros in planes that bands would move
-    readers: dict[str, set[str]] = defaultdict(set)
+    readers: dict[str, set[str | None]] = defaultdict(set)
     for step in context.program.steps:
         for x in step.reads:
             readers[x].add(step.writes)
@@ -44,7 +54,7 @@ def _blocks(context: Context) -> list[tuple[Fuse[Array], list[Layer]]]:
     for step in context.program.steps:
         if isinstance(step, Fuse) and step.attention is not None and step.add is not None:
             layers = [layer for name, layer in context.layers.items() if name in step.xs]
-            own = {step.out, *step.xs}
+            own: set[str | None] = {step.out, *step.xs}
             alone = all(readers[x] <= own for x in step.xs) and step.add not in own
             if len(layers) == len(step.xs) and alone and _one_mask(step, layers):
                 found.append((step, layers))
@@ -56,11 +66,10 @@ def _one_mask(step: Fuse[Array], layers: list[Layer]) -> bool:
 
 
 def _passes(
-    context: Context, operation: Operation, step: Fuse[Array], layers: list[Layer]
+    context: Context, operation: Operation, step: Fuse[Array], block: BandedBlock
 ) -> list[Operation]:
     """Return the two passes over a block."""
     added = f"/added {step.out}"
-    block = BandedBlock(layers, step, context.fuses[step.out])
     total = AttendedSum(step, context.arithmetic, context.links.get(step.out))
     assert step.add is not None
     base: str = step.add
@@ -71,15 +80,15 @@ def _passes(
     def add(image: Image) -> None:
         total(image, image.plane(added), image.plane(base), image.plane(step.out))
 
-    own = {layer.step.out for layer in layers}
-    outside = [x for layer in layers for x in layer.step.reads if x not in own]
+    own = {layer.step.out for layer in block.layers}
+    outside = [x for layer in block.layers for x in layer.step.reads if x not in own]
     first = Access(
         [Wanted(added, len(step.bias), FEATURES)],
         [*dict.fromkeys([*outside, base]), activity_name(step.mask)],
     )
     access = operation.access
     second = Access(access.wants, [added, base], access.in_place)
-    part = layers[0].step.part
+    part = block.layers[0].step.part
     return [
         Operation(part, operation.block, first, compute),
         Operation(operation.part, operation.block, second, add),

@@ -129,6 +129,7 @@ class BandedBlock:
             before = self.lags.get(layer.step.x)
             self.lags[layer.step.out] = 0 if before is None else before + TILE
         self.lag = max(self.lags.values())
+        self.channels = [len(layer.step.weight) for layer in layers]
 
     @property
     def rows(self) -> int:
@@ -144,19 +145,22 @@ class BandedBlock:
         """Compute the layers of an image, and their fuse without the attention's factors."""
         height = image.run.size[0]
         rings = {
-            layer.step.out: self._ring(image, number, len(layer.step.weight))
+            layer.step.out: self._ring(image, number, self.channels[number])
             for number, layer in enumerate(self.layers)
         }
-        sums = {layer.step.out: np.zeros(len(layer.step.weight)) for layer in self.layers}
+        sums = {
+            layer.step.out: np.zeros(channels)
+            for layer, channels in zip(self.layers, self.channels, strict=True)
+        }
         for start in range(0, height, self.step_rows):
             is_last = start + self.step_rows >= height
             for layer in self.layers:
                 if is_last:
                     rings[layer.step.out].close(height)
-                for piece in self._pieces(rings, layer.step.out, start, height):
+                for piece in self._pieces(rings, self.lags[layer.step.out], start, height):
                     sums[layer.step.out] += self._layer(image, layer, rings, piece)
                     rings[layer.step.out].written(piece)
-            for piece in self._pieces(rings, self.layers[-1].step.out, start, height):
+            for piece in self._pieces(rings, self.lag, start, height):
                 self._fuse(image, rings, piece, out)
         for name, total in sums.items():
             image.means[name] = total / image.run.pixel_count
@@ -167,11 +171,11 @@ class BandedBlock:
         plane = image.arithmetic.plane(planes, f"band {number}", channels, size=size)
         return Ring(plane, self.rows)
 
-    def _pieces(self, rings: dict[str, Ring], name: str, start: int, height: int) -> Iterator[Band]:
-        """Yield what is to be computed of a layer after the bands before row `start`."""
-        lag, stop = self.lags[name], start + self.step_rows
+    def _pieces(self, rings: dict[str, Ring], lag: int, start: int, height: int) -> Iterator[Band]:
+        """Yield what is computed after the bands before row `start`, so many rows behind them."""
+        stop = start + self.step_rows
         band = Band(max(0, start - lag), height if stop >= height else stop - lag)
-        return rings[name].pieces(band)
+        return next(iter(rings.values())).pieces(band)
 
     def _layer(self, image: Image, layer: Layer, rings: dict[str, Ring], piece: Band) -> Array:
         x, out = layer.step.x, rings[layer.step.out].plane(piece)

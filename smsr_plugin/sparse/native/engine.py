@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.bands import BandedBlock
 from smsr_plugin.sparse.native.kernels import Floats, Kernels
 from smsr_plugin.sparse.native.lowering import lower
 from smsr_plugin.sparse.native.operation import ACTIVITY, FLOATS, Image, Operation, activity_name
 from smsr_plugin.sparse.native.packing import Array
-from smsr_plugin.sparse.native.planes import CACHE_LINE, PlanePool
+from smsr_plugin.sparse.native.planes import CACHE_LINE, PlanePool, rounded_up
 from smsr_plugin.sparse.native.run import Run
 from smsr_plugin.sparse.native.slots import Slot, assign
 from smsr_plugin.timing import Timer
@@ -21,7 +24,7 @@ FLOAT = 4
 #: Of a lq pixel besides the planes: the image, lists of pixels, the inside of a mask's hourglass.
 BYTES_BESIDES = 192
 #: Larger images are computed in bands, in pixels.
-WHOLE = 1 << 16
+WHOLE = 1 << 20
 
 
 class Schedule:
@@ -29,11 +32,14 @@ class Schedule:
 
     Attributes:
         operations, places: See `lowering` and `slots`.
+        blocks: Those that are computed in bands.
         done: For each operation the masks that it is the last to need.
     """
 
-    def __init__(self, operations: list[Operation], num_masks: int) -> None:
-        self.operations = operations
+    def __init__(
+        self, operations: list[Operation], num_masks: int, blocks: Sequence[BandedBlock] = ()
+    ) -> None:
+        self.operations, self.blocks = operations, blocks
         self.places = assign([operation.access for operation in operations])
         self.done: list[list[int]] = [[] for _ in operations]
         for mask in range(num_masks):
@@ -53,23 +59,33 @@ class NativeEngine:
         lowered = lower(ordered, arithmetic)
         self.whole = self.banded = Schedule(lowered.whole, program.num_masks)
         if lowered.banded is not None:
-            self.banded = Schedule(lowered.banded, program.num_masks)
+            operations, blocks = lowered.banded
+            self.banded = Schedule(operations, program.num_masks, blocks)
         self.pool = PlanePool()
+
+    @property
+    def has_bands(self) -> bool:
+        """Whether large images are computed in bands, which need less memory."""
+        return bool(self.banded.blocks)
 
     def _schedule_for(self, height: int, width: int) -> Schedule:
         return self.banded if height * width > WHOLE else self.whole
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes of the planes, for each lq pixel, that are touched if every pixel is important."""
-        slots = {id(place.slot): place.slot for place in self.whole.places.values()}.values()
-        return sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return what a run of an image takes if every pixel is important."""
+        schedule = self._schedule_for(height, width)
+        slots = {id(place.slot): place.slot for place in schedule.places.values()}.values()
+        each = sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
+        rings = [width * block.rows * self._bytes_of_layers(block) for block in schedule.blocks]
+        return height * width * each + max(rings, default=0)
+
+    def _bytes_of_layers(self, block: BandedBlock) -> int:
+        return sum(_lines(count, self.arithmetic.ITEMSIZE) for count in block.channels)
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:
             return 1
-        itemsize = FLOAT if slot.kind == FLOATS else self.arithmetic.ITEMSIZE
-        return -(-slot.room * itemsize // CACHE_LINE) * CACHE_LINE
+        return _lines(slot.room, FLOAT if slot.kind == FLOATS else self.arithmetic.ITEMSIZE)
 
     def __call__(
         self,
@@ -104,3 +120,8 @@ class NativeEngine:
                 for mask in done:
                     del image.masks[mask]
         timer.block = None
+
+
+def _lines(channels: int, itemsize: int) -> int:
+    """Return the bytes of a pixel in whole cache lines."""
+    return rounded_up(channels * itemsize, CACHE_LINE)

@@ -35,7 +35,7 @@ from smsr_plugin.archs.steps import (
 )
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.attention import factors
-from smsr_plugin.sparse.native.band_lowering import in_bands
+from smsr_plugin.sparse.native.band_lowering import Banded, in_bands
 from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.convolution import shares
@@ -66,7 +66,7 @@ class Lowered(NamedTuple):
     """
 
     whole: list[Operation]
-    banded: list[Operation] | None
+    banded: Banded | None
 
 
 def lower(program: Program[Array], arithmetic: Arithmetic) -> Lowered:
