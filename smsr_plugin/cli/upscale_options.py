@@ -87,7 +87,7 @@ def _add_speed(add: Callable[..., Any]) -> None:
 
 def _add_size(add: Callable[..., Any]) -> None:
     add("--tile", type=not_negative, metavar="PX",
-        help="side of tiles, 0 never; else 512 above a megapixel")  # fmt: skip
+        help="side of tiles, 0 never; else 512 above 2 megapixels")  # fmt: skip
     add("--tile-overlap", type=not_negative, default=32, metavar="PX", help="(%(default)s)")
     add("--max-pixels", type=positive, metavar="N",
         help="refuse larger inputs (89 million, or SMSR_MAX_PIXELS)")  # fmt: skip

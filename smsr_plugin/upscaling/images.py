@@ -49,7 +49,7 @@ class Upscaler:
         precision: "fp32" or "bf16".
         threads: How many compute; by default one for each core.
         tile: Side of the tiles that images are cut into, 0 never; by default 512 for images of more
-            than a megapixel.
+            than two megapixels, or one where there are no bands (docs/upscaling.md).
         overlap: Pixels that neighbouring tiles share.
 
     Raises:

@@ -108,18 +108,24 @@ class NativeEngine:
             threads: How many threads the kernels use.
             timer: Where to add the time of each part.
         """
-        timer = timer or Timer()
         schedule = self._schedule_for(*lq.shape[1:])
         with self.pool.lend(*lq.shape[1:]) as planes, np.errstate(all="ignore"):
             run = Run(self.kernels, planes, threads)  # an image may hold anything
             image = Image(run, self.arithmetic, schedule.places, lq, sr, threshold, given, found)
             for operation, done in zip(schedule.operations, schedule.done, strict=True):
-                timer.block = operation.block
-                with timer(operation.part):
+                if timer is None:
                     operation.compute(image)
+                else:
+                    _timed(operation, image, timer)
                 for mask in done:
                     del image.masks[mask]
-        timer.block = None
+
+
+def _timed(operation: Operation, image: Image, timer: Timer) -> None:
+    timer.block = operation.block
+    with timer(operation.part):
+        operation.compute(image)
+    timer.block = None
 
 
 def _lines(channels: int, itemsize: int) -> int:

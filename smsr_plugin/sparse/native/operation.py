@@ -31,6 +31,7 @@ class Image:
         found: The masks that were applied, (K, H, W), written.
         masks: Lists of the masks that are in use.
         means: Of each channel of a masked plane.
+        found_planes: Those that were asked for, by name.
     """
 
     run: Run
@@ -43,9 +44,16 @@ class Image:
     found: NDArray[np.bool_]
     masks: dict[int, MaskLists] = field(default_factory=dict)
     means: dict[str, Array] = field(default_factory=dict)
+    found_planes: dict[str, Plane] = field(default_factory=dict)
 
     def plane(self, name: str) -> Plane:
         """Return a plane."""
+        plane = self.found_planes.get(name)
+        if plane is None:
+            plane = self.found_planes[name] = self._found(name)
+        return plane
+
+    def _found(self, name: str) -> Plane:
         slot, channels = self.places[name].slot, self.places[name].channels
         if slot.kind == FLOATS:
             return self.run.planes.plane(slot.name, channels, room=slot.room)

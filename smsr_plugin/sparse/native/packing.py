@@ -33,6 +33,8 @@ WINOGRAD_G = np.array(
         [0, 0, 1],
     ]
 )
+#: The same for the nine taps of g in a row, as (36, 9).
+WINOGRAD_TAPS = np.kron(WINOGRAD_G, WINOGRAD_G)
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -96,12 +98,10 @@ def taps(kernel: Array) -> Floats:
 
 def winograd(kernel: Array) -> Floats:
     """Transform and pack a (N, K, 3, 3) kernel as (36, N / 16, K padded, 16)."""
-    count, depth = kernel.shape[:2]
-    transformed = np.einsum("iy,nkyx,jx->ijkn", WINOGRAD_G, kernel, WINOGRAD_G)
-    transformed = pad(pad(transformed, 2, padded(depth)), 3, padded(count))
-    packed = transformed.reshape(36, padded(depth), padded(count) // LINE, LINE)
-    packed = packed.transpose(0, 2, 1, 3)
-    return _rounded(packed)
+    filled = pad(pad(kernel, 1, padded(kernel.shape[1])), 0, padded(len(kernel)))
+    panels, depth = len(filled) // LINE, filled.shape[1]
+    taps = filled.reshape(panels, LINE, depth, 9).transpose(3, 0, 2, 1).reshape(9, -1)
+    return _rounded((WINOGRAD_TAPS @ taps).reshape(36, panels, depth, LINE))
 
 
 def split_lines(weights: Floats) -> Floats:
