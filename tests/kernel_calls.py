@@ -33,6 +33,14 @@ def every_other(array):
     return wide[..., ::2]
 
 
+def lines_amid_cache_lines():
+    """Return a plane whose second line does not begin with a cache line."""
+    lines = plane(32)
+    memory = np.zeros(lines.size + 4, np.float32)
+    strides = (lines.strides[0] + 16, *lines.strides[1:])
+    return np.lib.stride_tricks.as_strided(memory, lines.shape, strides)
+
+
 def source(x=None, dy=0, dx=0, first=0, channels=16, activity=None):
     return (plane() if x is None else x, dy, dx, first, channels, activity)
 

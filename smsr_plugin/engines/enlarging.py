@@ -69,6 +69,7 @@ class EngineModel:
 
     num_in_ch = num_out_ch = 3
     num_masks = 1
+    has_bands = False
 
     def __init__(
         self, source: NetworkSource, library: str, threads: int, precision: str = "fp32"
@@ -97,10 +98,9 @@ class EngineModel:
         """Return one for each pixel: what is computed of it is always all."""
         return pixels
 
-    @property
-    def bytes_per_pixel(self) -> int:
-        """Bytes that a run needs for each lq pixel, about."""
-        return self._bytes
+    def bytes_needed(self, height: int, width: int) -> int:
+        """Return about what a run of an lq image takes."""
+        return height * width * self._bytes
 
     def _engine(self, width: int, height: int) -> Engine:
         size = (width, height) if self.spec.model_format else (0, 0)

@@ -131,10 +131,9 @@ class BandedBlock:
         self.lag = max(self.lags.values())
         self.channels = [len(layer.step.weight) for layer in layers]
 
-    @property
-    def rows(self) -> int:
-        """How many rows of each layer are there at once: a band and what is read above it."""
-        return self.step_rows + self.lag + TILE
+    def rows(self, height: int) -> int:
+        """Return how many rows of each layer are there: a band and what is read above it."""
+        return min(self.step_rows + self.lag + TILE, rounded_up(height, TILE))
 
     @property
     def step_rows(self) -> int:
@@ -166,10 +165,10 @@ class BandedBlock:
             image.means[name] = total / image.run.pixel_count
 
     def _ring(self, image: Image, number: int, channels: int) -> Ring:
-        size = self.rows, image.run.size[1]
-        planes = image.run.planes
-        plane = image.arithmetic.plane(planes, f"band {number}", channels, size=size)
-        return Ring(plane, self.rows)
+        height, width = image.run.size
+        rows, planes = self.rows(height), image.run.planes
+        name = f"ring {number} of {rows}"  # blocks of as many layers share it
+        return Ring(image.arithmetic.plane(planes, name, channels, size=(rows, width)), rows)
 
     def _pieces(self, rings: dict[str, Ring], lag: int, start: int, height: int) -> Iterator[Band]:
         """Yield what is computed after the bands before row `start`, so many rows behind them."""

@@ -76,11 +76,11 @@ class NativeEngine:
         schedule = self._schedule_for(height, width)
         slots = {id(place.slot): place.slot for place in schedule.places.values()}.values()
         each = sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
-        rings = [width * block.rows * self._bytes_of_layers(block) for block in schedule.blocks]
-        return height * width * each + max(rings, default=0)
-
-    def _bytes_of_layers(self, block: BandedBlock) -> int:
-        return sum(_lines(count, self.arithmetic.ITEMSIZE) for count in block.channels)
+        rings: dict[int, int] = {}  # blocks of as many rows share them
+        for block in schedule.blocks:
+            channels = sum(_lines(count, self.arithmetic.ITEMSIZE) for count in block.channels)
+            rings[block.rows(height)] = max(rings.get(block.rows(height), 0), channels)
+        return height * width * each + width * sum(rows * n for rows, n in rings.items())
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:

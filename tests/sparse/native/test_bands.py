@@ -66,7 +66,7 @@ def test_any_height_is_the_formula(height, density, precision, monkeypatch):
 
 
 @no_runs
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     height=st.integers(1, 90),
     width=st.integers(1, 40),
@@ -85,7 +85,8 @@ def test_equals_planes_of_the_whole_image(height, width, layers, threshold, upsc
         sr, banded = in_bands(sparse, monkeypatch, x)
     assert torch.equal(stats.spa_mask, banded.spa_mask)
     assert stats.macs == banded.macs
-    torch.testing.assert_close(sr, whole, rtol=0, atol=1e-5)
+    # Each is off by its own roundings, which six loud layers make larger.
+    torch.testing.assert_close(sr, whole, rtol=0, atol=4 * CLOSE["fp32"]["atol"])
 
 
 @no_runs
