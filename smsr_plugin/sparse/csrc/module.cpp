@@ -130,6 +130,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
     require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
     require(!activity_out && !sums, "pooling takes neither a mask nor sums");
     require(!half_out, "pooled outputs are float32");
+    require(out.flags() & py::array::c_style, "pooled outputs must be C-contiguous");
     Floats floats = out;
     check_pooled(p, tiles, floats, p.n);
     require_apart(out, in, "x");

@@ -81,13 +81,10 @@ class Fuse(Protocol):
         xs: Sequence[Plane],
         out: Plane,
         mask: MaskLists,
-        scale: Array | None,
+        scale: Array,
         chain: Chain | None,
     ) -> None:
-        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`.
-
-        Where `scale` is None it is 1.
-        """
+        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
         ...
 
 

@@ -130,6 +130,7 @@ class BandedBlock:
             self.lags[layer.step.out] = 0 if before is None else before + TILE
         self.lag = max(self.lags.values())
         self.channels = [len(layer.step.weight) for layer in layers]
+        self.no_scale = np.ones(len(step.bias))
 
     def rows(self, height: int) -> int:
         """Return how many rows of each layer are there: a band and what is read above it."""
@@ -185,7 +186,7 @@ class BandedBlock:
     def _fuse(self, image: Image, rings: dict[str, Ring], piece: Band, out: Plane) -> None:
         xs = [rings[x].plane(piece) for x in self.step.xs]
         run, mask = _in_band(image, self.step.mask, piece)
-        self.fuse(run, None, xs, piece.plane(out), mask, None, None)
+        self.fuse(run, None, xs, piece.plane(out), mask, self.no_scale, None)
 
 
 def _in_band(image: Image, mask: int, band: Band) -> tuple[Run, MaskLists]:
@@ -198,9 +199,9 @@ class AttendedSum:
     """The second pass: the block's input plus the attention's factors times a plane."""
 
     def __init__(self, step: Fuse[Array], arithmetic: offers.Arithmetic, link: Link | None) -> None:
-        assert arithmetic.chain_weights is not None
+        assert arithmetic.row_weights is not None
         self.step, self.link = step, link
-        self.no_weights = arithmetic.chain_weights(np.zeros((0, len(step.bias))))
+        self.identity = arithmetic.row_weights([np.eye(len(step.bias))])
 
     def __call__(self, image: Image, added: Plane, x: Plane, out: Plane) -> None:
         """Write x + factors·added to `out`, which may be `x`, and do what the chain wants."""
@@ -216,11 +217,11 @@ class AttendedSum:
                 band.height,
                 width,
                 all_pixels(band.height, width),
-                [],
-                self.no_weights,
+                [(band.of(added.values), 0, 0, 0, len(self.step.bias), None)],
+                self.identity,
                 band.of(out.values),
+                scale=scale,
                 residual=band.of(x.values),
-                scaled=(band.of(added.values), scale),
                 chain=chain,
                 threads=run.threads,
             )

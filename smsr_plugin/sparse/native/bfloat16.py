@@ -234,10 +234,10 @@ class Fuse:
         xs: Sequence[Plane],
         out: Plane,
         mask: MaskLists,
-        scale: Array | None,
+        scale: Array,
         chain: Chain | None,
     ) -> None:
-        factor = np.ones_like(self.bias) if scale is None else packing.vector(scale)
+        factor = packing.vector(scale)
         for runs, counts, weights in (
             (mask.active_runs, self.channels, self.weights),
             (mask.idle_runs, self.dense, self.dense_weights),

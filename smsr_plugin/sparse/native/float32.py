@@ -20,9 +20,16 @@ from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_pixels
 ITEMSIZE = 4
 
 
-def plane(planes: Planes, name: str, channels: int, *, room: int = 0) -> Plane:
-    """Return a plane of features."""
-    return planes.plane(name, padded(channels), room=padded(room))
+def plane(
+    planes: Planes,
+    name: str,
+    channels: int,
+    *,
+    room: int = 0,
+    size: tuple[int, int] | None = None,
+) -> Plane:
+    """Return a plane of features; see `Planes.plane`."""
+    return planes.plane(name, padded(channels), room=padded(room), size=size)
 
 
 def chain_weights(weights: Array) -> NDArray[Any]:
@@ -148,11 +155,10 @@ class ListedConv:
         kernels = run.kernels
         tiles = mask.active_tiles if active else mask.inactive_tiles
         pixels = mask.active if active else mask.inactive
+        counts = mask.counts(active)
         # Without inputs the products are zero, and have to be stored as that: the dense channels
         # of the next layer read them.
-        if self.depth and tiles_are_cheaper(
-            kernels.isa(), self.at_tiles.shape, len(tiles), len(pixels)
-        ):
+        if self.depth and tiles_are_cheaper(kernels.isa(), self.at_tiles.shape, *counts):
             return kernels.winograd(
                 *run.size,
                 tiles,

@@ -72,17 +72,6 @@ from kernel_calls import (
         ({"chain": chain(out=plane().astype(np.float16))}, "chain's out must hold float32 or"),
         ({"chain": chain(out=every_other(plane()))}, "chain's out must hold .*C-contiguous"),
         ({"out": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
-        ({"scaled": (plane(size=(4, 6)), np.zeros(16, np.float32))}, "scaled must have shape"),
-        ({"scaled": (half_plane(), np.zeros(16, np.float32))}, "scaled must be of the dtype"),
-        ({"scaled": (plane(), np.zeros(15, np.float32))}, "factors must have shape"),
-        (
-            {
-                "weights": np.zeros((2, 16, 16), np.float32),
-                "out": plane(32),
-                "scaled": (plane(), np.zeros(32, np.float32)),
-            },
-            "scaled has fewer channels than the weights",
-        ),
         ({"sources": [source(plane(32)[::-1])]}, "source must hold .*C-contiguous"),
         ({"sources": [source(plane(32)[:, :, ::-1])]}, "source must hold .*C-contiguous"),
         ({"sources": [source(lines_amid_cache_lines())]}, "source must hold .*C-contiguous"),

@@ -347,29 +347,6 @@ def test_nan_reaches_the_output_of_the_pixels_that_see_it(products, relu):
 
 
 @per_products
-@pytest.mark.parametrize("with_residual", [False, True])
-@pytest.mark.parametrize("count", [16, 40, 64])
-def test_a_plane_times_factors_is_added(products, count, with_residual):
-    rng, size = np.random.default_rng(count), (7, 19)
-    scaled, residual = (integer_plane(rng, size, count, products) for _ in range(2))
-    factors = integers(rng, packing.padded(count)) / 2
-    pixels = pixels_where(rng.random(size) < 0.7)
-    out = filled_plane(*size, count, dtype=products.dtype)
-    expected = unfold(out).astype(np.float64)
-    width = packing.padded(count)
-    values = flat(unfold(scaled))[pixels, :width].astype(np.float64) * factors
-    if with_residual:
-        values += flat(unfold(residual))[pixels, :width]
-    flat(expected)[pixels] = stored(values, products)
-    weights = products.product(np.zeros((0, count), np.float32))
-    options = {"residual": residual} if with_residual else {}
-    kernels.rows(
-        *size, pixels, [], weights, out, scaled=(scaled, factors), isa=products.isa, **options
-    )
-    assert_planes_equal(out, expected)
-
-
-@per_products
 def test_rows_of_a_plane_are_an_image(products):
     """Some rows of every line, with what lies around them for a border."""
     rng, size, rows = np.random.default_rng(0), (20, 19), slice(8, 14)
