@@ -78,7 +78,7 @@ def add_parser(subparsers: Any) -> None:
         help="where results go (default: %(default)s)")  # fmt: skip
     add("--redraw", action="store_true", help="measure nothing: tables and plots of OUT anew")
     add("--paper", nargs="+", type=path, default=[], metavar="DIR",
-        help="measure nothing: the results in DIR ... as one table of a paper")  # fmt: skip
+        help="measure nothing: results in DIR as a paper's table")  # fmt: skip
     add("--json", action="store_true", help="print the results as JSON, not as tables")
     add_imports(parser)
     parser.set_defaults(run=run)
