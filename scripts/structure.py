@@ -27,7 +27,7 @@ from pathlib import Path
 PACKAGE = "smsr_plugin"
 #: Of each walk: the function that it is watched in, and which of its classes, if it is a method.
 WALKS = {
-    "image": ("upscale", [("Batch", "_one")]),
+    "image": ("upscale", [("Batch", "_read"), ("Batch", "_work"), ("Batch", "_write")]),
     "lq": ("train", [("CheckedPairedImageDataset", "__getitem__"), ("SMSRModel", "feed_data"),
                      ("SMSRModel", "optimize_parameters")]),
     "option file": ("train", [("", "read_option_file"), ("", "check_options")]),
