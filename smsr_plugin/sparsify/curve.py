@@ -81,7 +81,9 @@ def measure(net: TileMasked, pairs: Sequence[Pair]) -> Iterator[Point]:
             kept = cost.macs(of_blocks, pixels) / cost.dense_macs(pixels)
             quality = _psnr(sr, pair.gt, scale), _psnr(sr, dense[number], scale)
             rows.append((float(np.mean(of_blocks)), kept, *quality))
-        yield Point(asked, *np.mean(rows, 0).tolist(), _seconds(net, threshold, pairs))
+        density, kept, psnr, to_dense = np.mean(rows, 0).tolist()
+        seconds = _seconds(net, threshold, pairs)
+        yield Point(asked, density, kept, psnr, to_dense, seconds)
 
 
 def _seconds(net: TileMasked, threshold: float, pairs: Sequence[Pair]) -> float:

@@ -192,7 +192,7 @@ def _collect(context: Context, step: Collect[Array]) -> Operation:
 
 
 def _upsample(context: Context, step: Upsample[Array]) -> Operation:
-    taps = taps_of(step.base, context.program.upscale)
+    taps = None if step.base == "none" else taps_of(step.base, context.program.upscale)
 
     def compute(image: Image) -> None:
         residual = image.plane(step.x).values

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.steps import Base
 from smsr_plugin.sparse.native.kernels import Floats
 
 #: a of the cubic convolution kernel that PyTorch interpolates with.
 BICUBIC_A = -0.75
 
 
-def taps_of(base: Base, upscale: int) -> Floats | None:
+def taps_of(base: Literal["bicubic", "bilinear", "nearest"], upscale: int) -> Floats:
     """Return the weights of pixels x − 2 … x + 2 for each of `upscale` phases, (upscale, 5).
-
-    None where the image is left out.
 
     Output pixel x·s + i lies at x + (i + ½)/s − ½ of the input. Beyond the border the image is
     repeated, which is what PyTorch's interpolations amount to.
     """
-    if base == "none":
-        return None
     phase = (np.arange(upscale) + 0.5) / upscale - 0.5
     distance = np.abs(np.arange(-2, 3) - phase[:, None])
     if base == "bicubic":

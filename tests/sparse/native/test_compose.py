@@ -35,7 +35,8 @@ def run(lq, residual, scale, isa, spare=0, threads=1, base="bicubic"):
     plane[:, 0] = plane[:, -1] = plane[:, :, 0] = plane[:, :, -1] = np.nan  # no part of the image
     channels, height, width = lq.shape
     sr = np.full((channels, height * scale, width * scale), np.nan, np.float32)
-    kernels.compose(lq, plane, taps_of(base, scale), sr, scale=scale, threads=threads, isa=isa)
+    taps = None if base == "none" else taps_of(base, scale)
+    kernels.compose(lq, plane, taps, sr, scale=scale, threads=threads, isa=isa)
     return sr
 
 
