@@ -1,7 +1,8 @@
 """Fine-tuning with the dense network as the teacher: no ground truth is needed.
 
 Each step takes masks of another density, so that one network serves them all. The mean absolute
-difference from the teacher's output is what falls.
+difference from the teacher's output is what falls. The predictor stays as it was fitted: trained on
+by straight-through gradients it forgets the image, and the dial its upper end.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from smsr_plugin.archs.gumbel import straight_through_mask
+from smsr_plugin.archs.gumbel import hard_mask
 from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.archs.tile_predictor import of_tiles
 
 #: Pieces of a step, and their side.
 BATCH, SIDE = 8, 48
-#: Densities are drawn evenly from here to 1.
-LEAST_DENSITY = 0.25
-#: Of what was fitted anew, and of the dense network's own blocks and the predictor.
+#: Densities are drawn evenly from one to the other; all above 1 are 1.
+DENSITIES = 0.25, 1.1
+#: Of what was fitted anew, and of the dense network's own blocks.
 LEARNING_RATE, OWN_LEARNING_RATE = 1e-3, 2e-4
 #: Steps until the learning rates are reached; then they fall to 0 as a cosine.
 WARM_UP = 50
@@ -50,10 +51,11 @@ class Finetuning:
         self.generator = torch.Generator().manual_seed(seed)
         blocks = [p for block in net.blocks() for p in block.parameters()]
         fitted = [net.constants, *net.substitutes.parameters()]
-        own = [*blocks, *net.predictor.parameters()]
-        self.trained = own + fitted
+        self.trained = blocks + fitted
         self.rates = LEARNING_RATE, OWN_LEARNING_RATE
-        self.optimizer = torch.optim.Adam([{"params": fitted}, {"params": own}], betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(
+            [{"params": fitted}, {"params": blocks}], betas=(0.9, 0.99)
+        )
         net.requires_grad_(False)
         for parameter in self.trained:
             parameter.requires_grad_()
@@ -63,7 +65,8 @@ class Finetuning:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * _share(self.done, self.iters)
         lq = _drawn(self.pieces, self.generator)
-        density = LEAST_DENSITY + (1 - LEAST_DENSITY) * torch.rand((), generator=self.generator)
+        least, most = DENSITIES
+        density = least + (most - least) * torch.rand((), generator=self.generator)
         masks = _masks(self.net, lq, density)
         loss = F.l1_loss(self.net(lq, spa_mask=masks), _every_tile(self.teacher, lq))
         self.optimizer.zero_grad()
@@ -96,11 +99,14 @@ class Finetuning:
         self.done = int(state["done"])
 
 
+@torch.no_grad()
 def _masks(net: TileMasked, lq: Tensor, density: Tensor) -> Tensor:
-    """Return hard masks with the sigmoid's gradient, with one threshold for the whole batch."""
+    """Return hard masks, with one threshold for the whole batch."""
     scores = net.predictor(lq)
-    scores = scores - torch.quantile(scores.detach(), 1 - density)
-    return of_tiles(straight_through_mask(scores), *lq.shape[2:])
+    if density >= 1:
+        return of_tiles(torch.ones_like(scores), *lq.shape[2:])
+    tiles = hard_mask(scores, torch.quantile(scores, 1 - density).item())
+    return of_tiles(tiles, *lq.shape[2:])
 
 
 @torch.no_grad()
