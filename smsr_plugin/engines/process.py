@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from multiprocessing import Pipe
-from types import TracebackType
 from typing import Any
 
 from smsr_plugin.engines.spec import EngineSpec
@@ -59,12 +58,7 @@ class EngineProcess:
     def __enter__(self) -> EngineProcess:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def call(self, method: str, *arguments: Any, time_limit: float = TIME_LIMIT) -> Any:

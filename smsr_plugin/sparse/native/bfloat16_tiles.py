@@ -6,33 +6,18 @@ products is faster than direct convolution with them. The transforms and all sum
 
 from __future__ import annotations
 
-import numpy as np
-
-from smsr_plugin.sparse.native import float32, mixed, packing
+from smsr_plugin.sparse.native import bfloat16, float32, mixed, packing
 from smsr_plugin.sparse.native.kernels import Floats, Halves
 from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
-from smsr_plugin.sparse.native.planes import Plane, Planes
 
 ITEMSIZE = 2
+plane = bfloat16.plane
 #: The image itself is multiplied in float32.
 ImageConv = float32.ImageConv
 
 #: Products of rows are those of features in float32, once these are rounded.
 chain_weights, row_weights = mixed.chain_weights, mixed.row_weights
 Fuse, MapProduct = mixed.Fuse, mixed.MapProduct
-
-
-def plane(
-    planes: Planes,
-    name: str,
-    channels: int,
-    *,
-    room: int = 0,
-    size: tuple[int, int] | None = None,
-) -> Plane:
-    """Return a plane of features; see `Planes.plane`."""
-    channels, room = padded(channels, HALF_LINE), padded(room, HALF_LINE)
-    return planes.plane(name, channels, np.uint16, room=room, size=size)
 
 
 def winograd(kernel: Array) -> Halves:
