@@ -5,13 +5,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup_env.sh
-
-shared=(-n auto --maxprocesses 4 --dist worksteal)
-for argument; do
-  if [ -e "${argument%%::*}" ]; then exec python -m pytest "${shared[@]}" "$@"; fi
-done
-# These send SIGINT to the process that they are in: among all the others it has ended the one that
-# shares them, and pytest then calls the test failed.
-signals=tests/training/run/test_interrupt.py
-python -m pytest "${shared[@]}" --ignore "$signals" "$@"
-python -m pytest "$@" "$signals" || [ $? = 5 ]  # 5: none was asked for
+python -m pytest -n auto --maxprocesses 4 --dist worksteal "$@"

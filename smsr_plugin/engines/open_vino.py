@@ -6,7 +6,11 @@ float32 model. Its threads (TBB) sleep between runs.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from smsr_plugin.engines.base import Engine, Image, Input, Job
@@ -14,6 +18,45 @@ from smsr_plugin.engines.base import Engine, Image, Input, Job
 openvino: Any = importlib.import_module("openvino")
 
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class SignalStack(ctypes.Structure):
+    """Linux's `stack_t` (sigaltstack(2)): where a thread's signal handlers that ask for it run."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("size", ctypes.c_size_t),
+    )
+
+    @classmethod
+    def current(cls) -> SignalStack:
+        """That of the calling thread."""
+        stack = cls()
+        ctypes.CDLL(None).sigaltstack(None, ctypes.byref(stack))
+        return stack
+
+    def restore(self) -> None:
+        """Make it the calling thread's again."""
+        ctypes.CDLL(None).sigaltstack(ctypes.byref(self), None)
+
+
+@contextmanager
+def signal_stack_kept() -> Iterator[None]:
+    """Leave the thread's alternate signal stack as it was.
+
+    OpenVINO 2026.4.1 gives the thread that compiles a network a stack that it frees with the
+    network, in whatever thread that is; the next SIGINT of the first would be handled in freed
+    memory. A handler on the ordinary stack does as well.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    stack = SignalStack.current()
+    try:
+        yield
+    finally:
+        stack.restore()
 
 
 class OpenVinoEngine(Engine):
@@ -25,7 +68,8 @@ class OpenVinoEngine(Engine):
             "INFERENCE_PRECISION_HINT": PRECISIONS[job.spec.precision],
             "INFERENCE_NUM_THREADS": job.spec.threads,
         }
-        compiled = openvino.Core().compile_model(str(job.model), "CPU", config)
+        with signal_stack_kept():
+            compiled = openvino.Core().compile_model(str(job.model), "CPU", config)
         actual = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if actual != config["INFERENCE_PRECISION_HINT"]:
             raise RuntimeError(f"OpenVINO runs {actual} in place of {job.spec.precision}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import importlib.util
+import sys
 
 import numpy as np
 import pytest
@@ -81,6 +83,23 @@ def test_agrees_with_float64(name, networks, exporter, lq):
     # A second run of the same input is the same, and so is the one that tells more.
     np.testing.assert_array_equal(engine.output(engine.run(prepared)), output)
     np.testing.assert_array_equal(engine.inspect(prepared).sr, output)
+
+
+def _signal_stack():
+    """Return where this thread handles signals that ask for a stack of their own, as bytes."""
+    stack = (ctypes.c_char * 24)()
+    assert ctypes.CDLL(None).sigaltstack(None, stack) == 0
+    return bytes(stack)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="stack_t is laid out otherwise")
+def test_openvino_leaves_this_thread_its_signal_stack(networks, exporter):
+    _skip_unless_there(networks["openvino"].spec)
+    network = networks["openvino"]
+    model = exporter.model(network.source, "onnx", (8, 8))
+    before = _signal_stack()
+    import_engine(network.spec.module).load(Job(network.spec, network.source, model))
+    assert _signal_stack() == before
 
 
 @pytest.mark.slow
