@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from smsr_plugin import _kernels as kernels
-from smsr_plugin.sparse.native import mixed, packing
+from smsr_plugin.sparse.native import bfloat16_tiles, float32, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, all_pixels, all_tiles
 
@@ -46,16 +46,17 @@ def main() -> None:
 def seconds(isa: str, half: bool, k: int, n: int) -> tuple[float, float]:
     """Return the time of a tile and of a pixel, with k and n lines of 16 channels."""
     depth, width = k * packing.LINE, n * packing.LINE
+    arithmetic = bfloat16_tiles if half else float32
     planes = Planes()
     planes.resize(*SIZE)
-    x, out = planes.plane("x", depth), planes.plane("out", width)
+    x, out = (arithmetic.plane(planes, *named).values for named in (("x", depth), ("out", width)))
     kernel = np.zeros((width, depth, 3, 3))
-    tile_weights = mixed.winograd(kernel) if half else packing.winograd(kernel)
-    pixel_weights = packing.taps(kernel)
+    tile_weights, pixel_weights = arithmetic.tile_weights(kernel), arithmetic.tap_weights(kernel)
     tiles, pixels = all_tiles(*SIZE), all_pixels(*SIZE)
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
-    at_tiles = fastest(lambda: kernels.winograd(*SIZE, tiles, x, tile_weights, out, isa=isa))
-    at_pixels = fastest(lambda: kernels.rows(*SIZE, pixels, sources, pixel_weights, out, isa=isa))
+    how = {"threads": 1, "isa": isa}
+    at_tiles = fastest(lambda: kernels.winograd(*SIZE, tiles, x, tile_weights, out, **how))
+    at_pixels = fastest(lambda: kernels.rows(*SIZE, pixels, sources, pixel_weights, out, **how))
     return at_tiles / len(tiles), at_pixels / len(pixels)
 
 

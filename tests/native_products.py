@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from native_planes import rounded
 
-from smsr_plugin.sparse.native import bfloat16_tiles, mixed, packing
+from smsr_plugin.sparse.native import bfloat16_tiles, packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -16,14 +16,13 @@ PAIR = 2
 
 
 class Products(NamedTuple):
-    """An instruction set, and whether products, and planes too, are in bfloat16."""
+    """An instruction set, and whether products and planes are in bfloat16."""
 
     isa: str
     half: bool = False
-    planes: bool = False
 
     def __str__(self):
-        return self.isa + self.half * "-products" + self.planes * "-planes"
+        return self.isa + self.half * "-halves"
 
     @property
     def eps(self):
@@ -33,12 +32,12 @@ class Products(NamedTuple):
     @property
     def dtype(self):
         """What planes hold."""
-        return np.uint16 if self.planes else np.float32
+        return np.uint16 if self.half else np.float32
 
     @property
     def line(self):
         """Channels of a line."""
-        return packing.HALF_LINE if self.planes else packing.LINE
+        return packing.HALF_LINE if self.half else packing.LINE
 
     def kept(self, values):
         """Return what a plane keeps of values."""
@@ -50,8 +49,8 @@ class Products(NamedTuple):
 
     def winograd(self, kernel):
         """Pack a (N, K, 3, 3) kernel for tiles."""
-        half = bfloat16_tiles.winograd if self.planes else mixed.winograd
-        return (half if self.half else packing.winograd)(kernel.astype(np.float64))
+        pack = bfloat16_tiles.winograd if self.half else packing.winograd
+        return pack(kernel.astype(np.float64))
 
     def taps(self, kernel):
         """Pack a (N, K, 3, 3) kernel for nine sources."""
@@ -73,8 +72,7 @@ class Products(NamedTuple):
 #: Instruction sets with bfloat16 kernels share the float kernels of the one before.
 FLOATS = [Products(isa) for isa in kernels.available() if not kernels.has_half(isa)]
 #: AMX shares the products of pairs.
-MIXED = [Products(isa, half=True) for isa in kernels.available() if isa == "avx512_bf16"]
-HALVES = [products._replace(planes=True) for products in MIXED]
-per_products = pytest.mark.parametrize("products", FLOATS + MIXED + HALVES, ids=str)
+HALVES = [Products(isa, half=True) for isa in kernels.available() if isa == "avx512_bf16"]
+per_products = pytest.mark.parametrize("products", FLOATS + HALVES, ids=str)
 #: Those whose planes are in float32.
-per_products_of_floats = pytest.mark.parametrize("products", FLOATS + MIXED, ids=str)
+per_products_of_floats = pytest.mark.parametrize("products", FLOATS, ids=str)

@@ -26,7 +26,7 @@ inline const Kernels& kernels_named(const Optional<std::string>& isa) {
 inline bool are_half(const py::array& weights, const Kernels& kernels) {
   const bool half = holds_halves(weights, "weights");
   require(weights.flags() & py::array::c_style, "weights must be C-contiguous");
-  require(!half || kernels.mixed, std::string("there are no bfloat16 products for ") + kernels.name);
+  require(!half || kernels.half, std::string("there are no bfloat16 products for ") + kernels.name);
   return half;
 }
 

@@ -94,19 +94,3 @@ struct WideProduct : FloatProduct {
     for (int g = 0; g < Groups; ++g) store(at + g * kLine, v[g]);
   }
 };
-
-// Products in bfloat16 of features in float32, which are rounded on the way.
-struct MixedProduct : HalfProduct {
-  using Features = FloatFeatures;
-
-  // Rounds the first `count` channels of a line, and makes the others zero.
-  SMSR_INLINE void keep_first(Half* at, const float* line, int count) {
-    const Vec v[1] = {count < kLine ? first_of(line, count) : load(line)};
-    keep<1>(at, v);
-  }
-
-  SMSR_INLINE Vec first_of(const float* line, int count) {
-    SMSR_WATCH_READ(line, count * 4);
-    return Vec(_mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), line));
-  }
-};

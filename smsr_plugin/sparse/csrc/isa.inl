@@ -2,7 +2,6 @@
 // of a vector), SMSR_ROWS and SMSR_PANELS (accumulators that fill its registers), and begins the target
 // after including every header, so that no code of a header is compiled for it.
 
-#define SMSR_INLINE static inline __attribute__((always_inline))
 
 namespace smsr {
 namespace SMSR_ISA_NAME {

@@ -8,7 +8,6 @@
 #include <immintrin.h>
 
 SMSR_TARGET_BEGIN("amx-tile,amx-bf16,avx512bf16,prfchw,avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,bmi,bmi2")
-#define SMSR_INLINE static inline __attribute__((always_inline))
 #define SMSR_LANES 16
 #define SMSR_ROWS 6
 #define SMSR_PANELS 4

@@ -1,6 +1,7 @@
 // Any x86-64 or 64-bit Arm processor: vectors of 4 floats.
 #include "kernels.h"
 #include "parallel.h"
+#include "target.h"
 #include "watch.h"
 
 #define SMSR_ISA_NAME baseline

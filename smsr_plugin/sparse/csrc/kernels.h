@@ -281,11 +281,8 @@ struct FloatKernels {
   Kernel<Details> details;
 };
 
-// Products in bfloat16 summed in float32, of features in float32 and in bfloat16.
-struct MixedKernels {
-  Kernel<Winograd> winograd_of_floats;
-  Kernel<Rows> rows_of_floats;
-  // Of features in bfloat16:
+// Of features in bfloat16, whose products are summed in float32.
+struct HalfKernels {
   Kernel<Winograd> winograd, winograd_to_floats;
   Kernel<Winograd> wide_winograd;  // products in float32, stored in float32
   Kernel<Rows> rows, rows_to_floats;
@@ -303,7 +300,7 @@ struct HalfTileKernels {
 struct Kernels {
   const char* name;
   const FloatKernels* floats;
-  const MixedKernels* mixed;   // or null
+  const HalfKernels* half;     // or null
   const HalfTileKernels* half_tiles;  // or null
   Kernel<HalfRows> half_rows;  // or null
 };

@@ -76,12 +76,13 @@ void check_pooled(Winograd& p, const Indices& tiles, Floats& plane, int outputs)
   p.pooled_line = line_of(plane);
 }
 
-// The kernel for features and weights in bfloat16 or not, and what it stores.
+// The kernel for features and weights in bfloat16 or not, and for what it stores.
 Kernel<Winograd> winograd_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+  require(half_in || !half, "weights must hold float32, as x does");
   require((half_in && half) || !half_out, "out must hold float32, as the features or the weights do");
-  if (half_out) return kernels.mixed->winograd;
-  if (half_in) return half ? kernels.mixed->winograd_to_floats : kernels.mixed->wide_winograd;
-  return half ? kernels.mixed->winograd_of_floats : kernels.floats->winograd;
+  if (!half_in) return kernels.floats->winograd;
+  if (!half) return kernels.half->wide_winograd;
+  return half_out ? kernels.half->winograd : kernels.half->winograd_to_floats;
 }
 
 py::object call_winograd(int height, int width, const Indices& tiles, const py::array& in,
@@ -98,7 +99,7 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
   const Kernels& kernels = kernels_named(isa);
   const bool half = are_half(weights, kernels);
   const bool half_in = holds_halves(in, "x"), half_out = holds_halves(out, "out");
-  require(!half_in || kernels.mixed, std::string("there is no bfloat16 for ") + kernels.name);
+  require(!half_in || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
   const Kernel<Winograd> kernel = winograd_of(kernels, half_in, half, half_out);
   require_threads(threads);
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
@@ -174,10 +175,9 @@ using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
 // As `winograd_of`.
 Kernel<Rows> rows_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
   require(half || !half_in, "weights must hold uint16, as the sources do");
-  require(half_in == half || !half_out, "out must hold float32, as the sources or the weights do");
-  if (half_in) return half_out ? kernels.mixed->rows : kernels.mixed->rows_to_floats;
-  if (half) return kernels.mixed->rows_of_floats;
-  return half_out ? kernels.mixed->rows_to_halves : kernels.floats->rows;
+  require(half_in || !half, "weights must hold float32, as the sources do");
+  if (half_in) return half_out ? kernels.half->rows : kernels.half->rows_to_floats;
+  return half_out ? kernels.half->rows_to_halves : kernels.floats->rows;
 }
 
 py::object call_rows(int height, int width, const Indices& pixels,
@@ -192,7 +192,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   const bool half = are_half(weights, kernels), half_out = holds_halves(out, "out");
   const bool half_in = sources.empty() ? half && half_out
                                        : holds_halves(std::get<0>(sources[0]), "source");
-  require(!(half_in || half_out) || kernels.mixed,
+  require(!(half_in || half_out) || kernels.half,
           std::string("there is no bfloat16 for ") + kernels.name);
   const Kernel<Rows> kernel = rows_of(kernels, half_in, half, half_out);
   require_threads(threads);
@@ -255,9 +255,8 @@ py::object call_rows(int height, int width, const Indices& pixels,
   const int items = (p.count + kRowBlock - 1) / kRowBlock;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  // Sums, and a group's rows: finished ones, the chain's, and those that are rounded: with a line to
-  // spare what floats are gathered in, or what the chain multiplies.
-  const int64_t rounded = half ? (std::max(k, int64_t(2) * p.n) + kHalfLine) / 2 : 0;
+  // Sums, and a group's rows: finished ones, the chain's, and rounded ones that it multiplies.
+  const int64_t rounded = half ? p.n / 2 : 0;
   run(kernel, p, items, 1, threads, p.n + kMaxRows * (int64_t(p.n) + p.chain_n + rounded));
   return reduced(partial, items, p.n, sums);
 }

@@ -31,11 +31,6 @@ SMSR_INLINE const typename Features::Element* channels_at(const void* plane, int
          channel_at<Element>(c, line);
 }
 
-// Whether features are rounded before they are multiplied.
-template <class Product>
-constexpr bool kRounds = sizeof(typename Product::Element) !=
-                         sizeof(typename Product::Features::Element);
-
 // Where a source is read for an output pixel.
 template <class Element>
 SMSR_INLINE const Element* source_row(const Source& source, int64_t pixel) {
@@ -45,33 +40,33 @@ SMSR_INLINE const Element* source_row(const Source& source, int64_t pixel) {
          (seen ? at * kLineOf<Element> : 0);  // pixel 0 lies in the border of zeros
 }
 
-// The products of a group of rows with `Panels` panels of weights from `w` on: of the sources as they
-// lie, or of what was gathered of them, `depth` elements each and a line to spare.
+// The products of a group of rows with `Panels` panels of weights from `w` on, `depth` inputs each.
 template <class Product, class Out, int Rows, int Panels>
 SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Element* w,
                                int64_t depth, int c, const int64_t (&pixel)[Rows],
-                               const typename Product::Element* gathered, float* value) {
+                               float* value) {
   using Element = typename Product::Element;
   constexpr int line_length = kLineOf<Element>;
   Vec acc[Rows][Panels * kVecs] = {};
   const Element* a[Rows];
-  if constexpr (kRounds<Product>) {
+  for (int s = 0; s < p.num_sources; ++s) {
+    const Source& source = p.sources[s];
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r) a[r] = gathered + r * (depth + line_length);
-    Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, int(depth));
-  } else {
-    for (int s = 0; s < p.num_sources; ++s) {
-      const Source& source = p.sources[s];
-#pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) a[r] = source_row<Element>(source, pixel[r]);
-      int64_t line = 0;
-      for (int left = source.k; left > 0; left -= line_length, line += source.line) {
-        const int k = left < line_length ? left : line_length;
-        Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, k, line);
-        w += int64_t(Product::whole(k)) * kLine;
-      }
+    for (int r = 0; r < Rows; ++r) a[r] = source_row<Element>(source, pixel[r]);
+    int64_t line = 0;
+    for (int left = source.k; left > 0; left -= line_length, line += source.line) {
+      const int k = left < line_length ? left : line_length;
+      Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, k, line);
+      w += int64_t(Product::whole(k)) * kLine;
     }
   }
+  // The sums leave their registers as they are: where what follows is done in several ways, with
+  // slopes or without, sixteen registers do not hold both, and the products would spill.
+#pragma GCC unroll 16
+  for (int i = 0; i < Panels * kVecs; ++i)
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r)
+      store(value + int64_t(r) * p.n + c + i * SMSR_LANES, acc[r][i]);
   const Store& s = p.store;
   with_slopes(s, [&](auto leaky) {
 #pragma GCC unroll 16
@@ -80,18 +75,18 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
       const Vec bias = s.bias ? load(s.bias + at) : Vec{}, slope = slopes_of(s, at);
       const Vec scale = p.scale ? load(p.scale + at) : Vec{} + 1.0f;
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r)
-        store(value + int64_t(r) * p.n + at,
-              finished<Out, decltype(leaky)::value>(
-                  s, (acc[r][i] + bias) * scale, slope,
-                  s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
-                             : nullptr));
+      for (int r = 0; r < Rows; ++r) {
+        float* const sum = value + int64_t(r) * p.n + at;
+        store(sum, finished<Out, decltype(leaky)::value>(
+                       s, (load(sum) + bias) * scale, slope,
+                       s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
+                                  : nullptr));
+      }
     }
   });
 }
 
-// The share of finished rows in the chain's sums: of the residual where it lies and of the rows, or of
-// both as they are in `kept`, `depth` elements each.
+// The share of finished rows in the chain's sums: of the residual where it lies, and of the rows.
 template <class Product, class Out, int Rows, int Panels>
 SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element* w, int64_t depth,
                             int c, const typename Product::Element* kept,
@@ -110,8 +105,7 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
                       ? load(p.chain_bias + at)
                       : Out::in_order(channels_at<Out>(p.chain_out, p.chain_line, pixel[r], at));
     }
-  const bool apart = p.chain_residual && !kRounds<Product>;
-  if (apart) {
+  if (p.chain_residual) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
       a[r] = static_cast<const Element*>(p.store.residual) + pixel[r] * line_length;
@@ -122,10 +116,9 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
       w += int64_t(k) * kLine;
     }
   }
-  const int64_t left = apart ? p.n : depth;
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) a[r] = kept + r * left;
-  Product::template multiply<Rows, Panels>(acc, a, w, panel, int(left));
+  for (int r = 0; r < Rows; ++r) a[r] = kept + int64_t(r) * p.n;
+  Product::template multiply<Rows, Panels>(acc, a, w, panel, p.n);
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 16
@@ -134,47 +127,18 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
             p.chain_relu ? relu(acc[r][i]) : acc[r][i]);
 }
 
-// Rows as they are multiplied in the chain: themselves, or rounded into `rounded`; where features are
-// rounded, with the residual before each of them.
+// Rows as they are multiplied in the chain: themselves, or rounded into `rounded`.
 template <class Product, int Rows>
-SMSR_INLINE const typename Product::Element* kept_rows(const smsr::Rows& p,
-                                                       const int64_t (&pixel)[Rows],
-                                                       const float* value,
+SMSR_INLINE const typename Product::Element* kept_rows(const smsr::Rows& p, const float* value,
                                                        typename Product::Element* rounded) {
   if constexpr (sizeof(typename Product::Element) == sizeof(float)) {
     return value;
   } else {
-    typename Product::Element* at = rounded;
-    for (int r = 0; r < Rows; ++r) {
-      if constexpr (kRounds<Product>) {
-        if (p.chain_residual)
-          for (int c = 0; c < p.n; c += kLine, at += kLine)
-            Product::keep_first(at, channels_at<FloatFeatures>(p.store.residual,
-                                                               p.store.residual_line, pixel[r], c),
-                                kLine);
-      }
-      for (int c = 0; c < p.n; c += SMSR_LANES, at += SMSR_LANES) {
-        const Vec v[1] = {load(value + int64_t(r) * p.n + c)};
-        Product::template keep<1>(at, v);
-      }
+    for (int64_t i = 0; i < int64_t(Rows) * p.n; i += SMSR_LANES) {
+      const Vec v[1] = {load(value + i)};
+      Product::template keep<1>(rounded + i, v);
     }
     return rounded;
-  }
-}
-
-// Rounds what a group of rows is multiplied with: its sources one after the other.
-template <class Product, int Rows>
-SMSR_INLINE void gather_rows(const smsr::Rows& p, const int64_t (&pixel)[Rows], int64_t depth,
-                             typename Product::Element* gathered) {
-  for (int s = 0; s < p.num_sources; ++s) {
-    const Source& source = p.sources[s];
-    int64_t line = 0;
-    for (int left = source.k; left > 0; left -= kLine, line += source.line) {
-      for (int r = 0; r < Rows; ++r)
-        Product::keep_first(gathered + r * (depth + kLineOf<typename Product::Element>),
-                            source_row<float>(source, pixel[r]) + line, left);
-      gathered += Product::whole(left < kLine ? left : kLine);
-    }
   }
 }
 
@@ -214,15 +178,14 @@ SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t de
   using Element = typename Product::Element;
   int64_t pixel[Rows];  // the last one again where fewer are left
   for (int r = 0; r < Rows; ++r) pixel[r] = p.pixels[begin + (r < rows ? r : rows - 1)];
-  if constexpr (kRounds<Product>) gather_rows<Product>(p, pixel, depth, memory.rounded);
   for_panels<Rows>(p.n / kLine, [&](int panel, auto panels) {
     multiply_rows<Product, Out, Rows, decltype(panels)::value>(
         p, static_cast<const Element*>(p.weights) + panel * depth * kLine, depth, panel * kLine,
-        pixel, memory.rounded, memory.value);
+        pixel, memory.value);
   });
   if (p.chain_weights) {
     const int64_t chain_depth = p.chain_residual ? 2 * p.n : p.n;
-    const Element* const kept = kept_rows<Product>(p, pixel, memory.value, memory.rounded);
+    const Element* const kept = kept_rows<Product, Rows>(p, memory.value, memory.rounded);
     for_panels<Rows>(p.chain_n / kLine, [&](int panel, auto panels) {
       chain_rows<Product, Out, Rows, decltype(panels)::value>(
           p, static_cast<const Element*>(p.chain_weights) + panel * chain_depth * kLine, chain_depth,

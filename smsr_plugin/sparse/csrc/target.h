@@ -4,6 +4,7 @@
 // included before, so that nothing of theirs is compiled for it.
 #pragma once
 
+#define SMSR_INLINE static inline __attribute__((always_inline))
 #define SMSR_PRAGMA(...) _Pragma(#__VA_ARGS__)
 #if defined(__clang__)
 #define SMSR_TARGET_BEGIN(features) \

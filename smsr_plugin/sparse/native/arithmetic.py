@@ -1,7 +1,7 @@
 """What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
 
 Three modules offer it: `float32`, `bfloat16_tiles` (its kernels in bfloat16) and `bfloat16` (at
-runs). `mixed` is what the second shares with features in float32.
+runs).
 Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
 """
 

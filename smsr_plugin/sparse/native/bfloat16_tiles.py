@@ -6,7 +6,11 @@ products is faster than direct convolution with them. The transforms and all sum
 
 from __future__ import annotations
 
-from smsr_plugin.sparse.native import bfloat16, float32, mixed, packing
+from collections.abc import Sequence
+
+import numpy as np
+
+from smsr_plugin.sparse.native import bfloat16, float32, packing
 from smsr_plugin.sparse.native.kernels import Floats, Halves
 from smsr_plugin.sparse.native.packing import HALF_LINE, Array, padded
 
@@ -15,9 +19,8 @@ plane = bfloat16.plane
 #: The image itself is multiplied in float32.
 ImageConv = float32.ImageConv
 
-#: Products of rows are those of features in float32, once these are rounded.
-chain_weights, row_weights = mixed.chain_weights, mixed.row_weights
-Fuse, MapProduct = mixed.Fuse, mixed.MapProduct
+#: Channels that are multiplied together.
+PAIR = 2
 
 
 def winograd(kernel: Array) -> Halves:
@@ -25,9 +28,20 @@ def winograd(kernel: Array) -> Halves:
     return packing.half(packing.pairs(packing.split_lines(packing.winograd(kernel))))
 
 
+def chain_weights(weights: Array) -> Halves:
+    """Pack (K, N) weights of a product over rows as (N / 16, K / 2, 16, 2); K is even."""
+    return packing.half(packing.pairs(packing.product(weights)))
+
+
+def row_weights(weights: Sequence[Array]) -> Halves:
+    """Pack (K, N) weights, each padded to whole pairs of inputs, for rows."""
+    even = [packing.pad(weight, 0, padded(len(weight), PAIR)) for weight in weights]
+    return chain_weights(np.concatenate(even))
+
+
 def taps(kernel: Array) -> Halves:
     """Pack a (N, K, 3, 3) kernel as a product over the rows of the nine taps."""
-    even = packing.pad(kernel, 1, padded(kernel.shape[1], mixed.PAIR))
+    even = packing.pad(kernel, 1, padded(kernel.shape[1], PAIR))
     return packing.half(packing.pairs(packing.taps(even)))
 
 
@@ -71,3 +85,15 @@ class MaskedConv(float32.MaskedConv):
     """A 3×3 convolution with a mask."""
 
     listed = ListedConv
+
+
+class Fuse(float32.Fuse):
+    """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
+
+    pack = staticmethod(row_weights)
+
+
+class MapProduct(float32.MapProduct):
+    """A 1×1 convolution over the concatenation of planes, at every pixel."""
+
+    pack = staticmethod(row_weights)

@@ -35,11 +35,9 @@ def test_products_in_bfloat16(function, weights):
     check(function, ValueError, message, {"isa": "baseline", "weights": weights})
     if not kernels.has_half():
         pytest.skip("this processor has no bfloat16 kernels")
-    halves = {"weights": weights}
-    getattr(kernels, function)(**(arguments(function) | halves))
-    of_halves = halves | half_inputs(function)
+    halves = {"weights": weights} | half_inputs(function)
     for out in (half_plane(), plane()):
-        getattr(kernels, function)(**(arguments(function) | of_halves | {"out": out}))
+        getattr(kernels, function)(**(arguments(function) | halves | {"out": out}))
     for shape in (weights.shape[:-1], (*weights.shape[:-1], 1), (0, *weights.shape[1:])):
         changed = halves | {"weights": np.zeros(shape, np.uint16)}
         check(function, ValueError, "dimensions|must have shape|outputs", changed)
@@ -72,9 +70,13 @@ HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
     [
         ("winograd", {"out": half_plane()}, "out must hold float32"),
         ("winograd", {"x": half_plane(), "out": half_plane()}, "out must hold float32"),
-        ("winograd", HALF_WINOGRAD | {"out": half_plane()}, "out must hold float32"),
+        ("winograd", HALF_WINOGRAD, "weights must hold float32, as x does"),
         ("winograd", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
-        ("winograd", HALF_WINOGRAD | {"residual": half_plane()}, "dtype of out"),
+        (
+            "winograd",
+            HALF_WINOGRAD | {"x": half_plane(), "residual": half_plane()},
+            "dtype of out",
+        ),
         (
             "winograd",
             {"x": half_plane(), "rest": np.zeros(16, np.float32)},
@@ -101,8 +103,12 @@ HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ),
         ("rows", {"sources": [source(half_plane())]}, "weights must hold uint16"),
         ("rows", {"sources": [source(), source(half_plane())]}, "sources must be of one dtype"),
-        ("rows", HALF_ROWS | {"out": half_plane()}, "out must hold float32"),
-        ("rows", HALF_ROWS | {"residual": half_plane()}, "dtype of out"),
+        ("rows", HALF_ROWS, "weights must hold float32, as the sources do"),
+        (
+            "rows",
+            HALF_ROWS | {"sources": [source(half_plane())], "residual": half_plane()},
+            "dtype of out",
+        ),
         (
             "rows",
             HALF_ROWS | {"sources": [source(plane(64, dtype=np.uint16), first=16)]},

@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from smsr_plugin.sparse.native import mixed, packing, plan
+from smsr_plugin.sparse.native import bfloat16_tiles, packing, plan
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -28,8 +28,8 @@ def test_the_lesser_sum_of_costs_is_chosen(monkeypatch):
 
 
 @pytest.mark.parametrize(("isa", "pack"), [(isa, packing.winograd) for isa in kernels.available()]
-                         + [("avx512_bf16", mixed.winograd), ("amx", packing.winograd),
-                            ("amx", mixed.winograd)])  # fmt: skip
+                         + [("avx512_bf16", bfloat16_tiles.winograd), ("amx", packing.winograd),
+                            ("amx", bfloat16_tiles.winograd)])  # fmt: skip
 def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, pack):
     for depth, width in product([16, 48, 64, 128], [16, 48, 64, 128]):
         assert tiles_are_cheaper(100, 1600, isa, depth, width, pack)
@@ -38,7 +38,8 @@ def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, pack):
 
 def test_products_in_bfloat16_make_tiles_cheaper():
     floats = [tiles_are_cheaper(10, n, "avx512_bf16") for n in range(161)]
-    halves = [tiles_are_cheaper(10, n, "avx512_bf16", pack=mixed.winograd) for n in range(161)]
+    pack = bfloat16_tiles.winograd
+    halves = [tiles_are_cheaper(10, n, "avx512_bf16", pack=pack) for n in range(161)]
     assert floats == sorted(floats)
     assert halves == sorted(halves)
     assert sum(halves) > sum(floats)

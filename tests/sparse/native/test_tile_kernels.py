@@ -265,7 +265,7 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
     tiles = np.arange(tile_rows(size[0]) * tile_rows(size[1]), dtype=np.int32)
     activity = activity_of(mask)
     constants = packing.vector(rest)
-    constants = packing.half(constants) if products.planes else constants
+    constants = packing.half(constants) if products.half else constants
     kernels.winograd(
         *size, tiles, fold(x, products.dtype), products.winograd(kernel), out,
         bias=packing.vector(bias), residual=plane_of(residual, dtype=products.dtype),
