@@ -44,8 +44,7 @@ each followed by ,KEY=VALUE...: options of the network (img_range=255) and
   density=D                of an SMSR that keeps the curves for it: 0 to 1
 PRESET is engines (NETWORK in every engine), density (time against density),
 frontier (quality against time: networks with masks over their dial, others in
-OpenVINO) or training (no NETWORK: iterations against the formulas taken
-literally)."""
+OpenVINO) or training (no NETWORK: iterations against literal formulas)."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -79,6 +78,7 @@ def add_parser(subparsers: Any) -> None:
     add("--redraw", action="store_true", help="measure nothing: tables and plots of OUT anew")
     add("--paper", nargs="+", type=path, default=[], metavar="DIR",
         help="measure nothing: results in DIR as a paper's table")  # fmt: skip
+    add("--ntire", action="store_true", help="also NTIRE's table, for lq images of 256x256")
     add("--json", action="store_true", help="print the results as JSON, not as tables")
     add_imports(parser)
     parser.set_defaults(run=run)
@@ -175,4 +175,5 @@ def _request(args: argparse.Namespace) -> Request:
         rounds=args.rounds,
         preset=args.preset or "",
         engines=args.engines,
+        ntire=args.ntire,
     )

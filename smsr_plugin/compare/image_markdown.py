@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from smsr_plugin.compare.costs import floor_seconds, peak_flops
+from smsr_plugin.compare.images import NTIRE_SET
 from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.presets import MATMUL_TITLE, SWEPT
 from smsr_plugin.compare.results import Comparison, NetworkResult
@@ -100,8 +101,8 @@ def _memory(question: str, engine: Row | None, baseline: Row | None) -> Ratio | 
 
 
 def image_parts(comparison: Comparison) -> list[str]:
-    """Return the paragraphs on the images without a ground truth."""
-    places = comparison.images()
+    """Return the paragraphs on the images without a ground truth, those of `NTIRE_SET` aside."""
+    places = [place for place in comparison.images() if place[0] != NTIRE_SET]
     answered = [place for place in places if ratios(comparison, *place)]
     parts = ["## Ratios", ratio_table(comparison, answered)] if answered else []
     for set_name, image in places:

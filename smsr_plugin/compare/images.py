@@ -64,6 +64,9 @@ def _sample_image(name: str) -> NDArray[np.uint8]:
     return datasets.load_sample_image(name)
 
 
+#: The side of the lq images of the NTIRE challenges on efficient networks.
+NTIRE_SIDE = 256
+
 #: All three photographs are 640×427.
 CROPS = {
     "rocket": Crop(_rocket, left=0, top=33),  # density 0.29
@@ -71,10 +74,14 @@ CROPS = {
     "flower": Crop(_flower, left=0, top=33),  # 0.17; the whole photograph has 0.15
     "small": Crop(_rocket, left=512, top=265, width=128, height=128),  # 0.46
 }
+#: The middle of each photograph.
+NTIRE_CROPS = {
+    f"{name}_256": Crop(CROPS[name].source, 192, 85, NTIRE_SIDE, NTIRE_SIDE)
+    for name in ("rocket", "china", "flower")
+}
 
-
-#: The sets of images without a ground truth: `CROPS`, and files.
-CROP_SET, LQ_SET = "crops", "lq"
+#: The sets of images without a ground truth: `CROPS`, `NTIRE_CROPS`, and files.
+CROP_SET, NTIRE_SET, LQ_SET = "crops", "ntire", "lq"
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class ImageSource:
     Attributes:
         set_name: What its set is called in tables.
         name: What it is called: a file's name without its suffix.
-        path: The file; None for one of `CROPS`.
+        path: The file; None for one of `CROPS` or `NTIRE_CROPS`.
         is_gt: Whether it is an HR image, from which the lq image is made.
     """
 
@@ -157,6 +164,11 @@ def list_cases(arguments: Sequence[str]) -> list[ImageSource]:
     return [image for images in sets.values() for image in images.values()]
 
 
+def ntire_cases() -> list[ImageSource]:
+    """Return the lq images of the table of `ntire`."""
+    return [ImageSource(NTIRE_SET, name) for name in NTIRE_CROPS]
+
+
 def load_case(image: ImageSource, scale: int) -> Case:
     """Read an image; shrink it if it is an HR image.
 
@@ -165,7 +177,7 @@ def load_case(image: ImageSource, scale: int) -> Case:
     """
     if image.path is None:
         try:
-            return Case(image, as_lq(CROPS[image.name].cut()))
+            return Case(image, as_lq({**CROPS, **NTIRE_CROPS}[image.name].cut()))
         except ValueError as error:
             raise DataError(f"{image.name}: {error}") from error
     try:

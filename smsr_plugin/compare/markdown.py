@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 
 from smsr_plugin.compare.image_markdown import image_parts
+from smsr_plugin.compare.images import NTIRE_SET
+from smsr_plugin.compare.ntire import NOTES as NTIRE_NOTES
+from smsr_plugin.compare.ntire import ntire_markdown
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
 from smsr_plugin.names import code_span, listed, table_cell
@@ -34,6 +37,8 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
         parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
         parts += [TIME_NOTES] if comparison.timed else []
     parts += image_parts(comparison)
+    if NTIRE_SET in comparison.sets:
+        parts += ["## As in the NTIRE challenges", ntire_markdown(comparison), NTIRE_NOTES]
     shown = [name for name in plots if name in CAPTIONS]
     parts += [f"![{CAPTIONS[name]}]({name})\n\n{CAPTIONS[name]}." for name in shown]
     parts += [f"- {table_cell(line)}" for line in doubts(comparison)]
@@ -59,6 +64,8 @@ def printed(comparison: Comparison) -> str:
     parts = image_parts(comparison)
     if comparison.quality_sets:
         parts = [quality_table(comparison), run_table(comparison), *parts]
+    if NTIRE_SET in comparison.sets:
+        parts.append(ntire_markdown(comparison))
     return "\n\n".join(parts)
 
 

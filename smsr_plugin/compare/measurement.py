@@ -37,7 +37,7 @@ class Measurement:
         running_peak_mib: The same after the warm-up.
         difference: From float64; None where it was not asked for.
         spa_densities: Each block's share of important pixels; None without masks.
-        macs: Multiply-adds, those that the masks keep; None where they cannot be counted.
+        macs, activations: Those that the masks keep; None where they cannot be counted.
         breakdown: For each part of the network the seconds of each run; None where it was not asked
             for or the network has no such.
         loaded: What the engine says it loaded.
@@ -56,6 +56,7 @@ class Measurement:
     difference: Difference | None = None
     spa_densities: list[float] | None = None
     macs: float | None = None
+    activations: float | None = None
     breakdown: dict[str, list[float]] | None = None
     loaded: str = ""
     wanted_density: float | None = None

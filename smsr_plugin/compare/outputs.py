@@ -8,8 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from smsr_plugin.compare.images import NTIRE_SET
 from smsr_plugin.compare.markdown import markdown
 from smsr_plugin.compare.measurement import Measurement
+from smsr_plugin.compare.ntire import ntire_latex, ntire_markdown
 from smsr_plugin.compare.plots import plots
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.names import csv_cell
@@ -22,6 +24,8 @@ JSON = "results.json"
 
 def write(comparison: Comparison, folder: Path) -> str:
     """Write `results.json`, `results.md`, `networks.csv`, `images.csv` and the plots.
+
+    With the images of `NTIRE_SET` also their table, `ntire.md` and `ntire.tex`.
 
     Returns:
         Why there are no plots, empty if there are.
@@ -41,6 +45,9 @@ def write(comparison: Comparison, folder: Path) -> str:
         "networks.csv": _csv(network_rows(comparison)),
         "images.csv": _csv(image_rows(comparison)),
     }
+    if NTIRE_SET in comparison.sets:
+        texts["ntire.md"] = ntire_markdown(comparison) + "\n"
+        texts["ntire.tex"] = ntire_latex(comparison)
     for name, content in {**{n: t.encode() for n, t in texts.items()}, **drawn}.items():
         replace_file(folder / name, content)
     return missing
@@ -98,6 +105,7 @@ def _image_row(measurement: Measurement) -> dict[str, Any]:
         "first_quartile": first,
         "third_quartile": third,
         "macs": measurement.macs,
+        "activations": measurement.activations,
         "density": measurement.density,
         "wanted_density": measurement.wanted_density,
         "max_error": measurement.difference and measurement.difference.max_abs,

@@ -10,19 +10,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from smsr_plugin.compare.latex import RULE, escaped, line, tabular
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, table
 from smsr_plugin.names import printable
 
-#: What LaTeX reads as something else than itself.
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
-    "–": "--",
-    "×": r"$\times$",
-}
 FIRST, SECOND = 0, 1
 
 
@@ -68,23 +60,18 @@ def paper_latex(comparisons: Sequence[Comparison]) -> str:
     """
     sets = _sets(comparisons)
     marks = {FIRST: r"\textbf{{{}}}", SECOND: r"\underline{{{}}}"}
-    head = ["Scale", "Method", "Params", "Multi-Adds", *map(_escaped, sets)]
-    lines = [
-        rf"\begin{{tabular}}{{llrr{'c' * len(sets)}}}",
-        r"\toprule",
-        " & ".join(head) + r" \\",
-        " & ".join(["", "", "", "", *["PSNR / SSIM"] * len(sets)]) + r" \\",
-    ]
+    head = ["Scale", "Method", "Params", "Multi-Adds", *map(escaped, sets)]
+    lines = [line(head), line(["", "", "", "", *["PSNR / SSIM"] * len(sets)])]
     scale = None
     for row in _rows(comparisons, sets):
         if row.scale != scale:
-            lines.append(r"\midrule")
+            lines.append(RULE)
         shown = rf"$\times${row.scale}" if row.scale != scale else ""
         scale = row.scale
-        cells = [" / ".join(_marked(cell, marks, _escaped)) for cell in row.cells]
-        figures = [_escaped(row.params), _escaped(row.macs)]
-        lines.append(" & ".join([shown, _escaped(row.label), *figures, *cells]) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+        cells = [" / ".join(_marked(cell, marks, escaped)) for cell in row.cells]
+        figures = [escaped(row.params), escaped(row.macs)]
+        lines.append(line([shown, escaped(row.label), *figures, *cells]))
+    return tabular(f"llrr{'c' * len(sets)}", lines)
 
 
 def _sets(comparisons: Sequence[Comparison]) -> list[str]:
@@ -128,7 +115,3 @@ def _ranks(texts: Sequence[str]) -> list[int | None]:
 def _marked(cell: Cell, marks: dict[int, str], escaped: Callable[[str], str]) -> Iterator[str]:
     for text, rank in ((cell.psnr, cell.psnr_rank), (cell.ssim, cell.ssim_rank)):
         yield escaped(text) if rank is None else marks[rank].format(escaped(text))
-
-
-def _escaped(text: str) -> str:
-    return "".join(LATEX.get(sign, sign) for sign in text.replace("∞", r"inf"))

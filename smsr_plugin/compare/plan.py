@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from smsr_plugin.compare.images import list_cases, load_case
+from smsr_plugin.compare.images import list_cases, load_case, ntire_cases
 from smsr_plugin.compare.presets import PRESETS, noise, preset_images, preset_networks
 from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.compare.run import Plan
@@ -31,6 +31,7 @@ class Request:
         rounds: Timed runs on an image; 0 for quality alone, None for the usual number.
         preset: Of `PRESETS`; empty for none.
         engines: Patterns that select from a preset's engines.
+        ntire: Whether the lq images of the table of `ntire` come first.
     """
 
     networks: Sequence[str]
@@ -42,6 +43,7 @@ class Request:
     rounds: int | None = None
     preset: str = ""
     engines: Sequence[str] = ()
+    ntire: bool = False
 
 
 def make_plan(request: Request) -> Plan:
@@ -53,6 +55,8 @@ def make_plan(request: Request) -> Plan:
     arguments = [parse_network(text) for text in request.networks]
     scale, threads, preset = request.scale, request.threads, request.preset
     if preset:
+        if request.ntire:
+            raise NetworkError(f"--ntire is a table of its own, without the preset {preset}")
         images = preset_images(preset, request.images)
         networks = preset_networks(preset, arguments, scale, threads, request.engines)
         known = PRESETS[preset]
@@ -69,9 +73,10 @@ def make_plan(request: Request) -> Plan:
         )
     if request.engines:
         raise NetworkError("--engines selects from a preset; an engine is given by --engine")
-    if not arguments or not request.images:
+    if not arguments or not (request.images or request.ntire):
         raise NetworkError("give a NETWORK and --images, or a --preset")
-    images = list_cases(request.images)
+    # A process is asked for the most memory since it was loaded: larger images come later.
+    images = [*(ntire_cases() if request.ntire else ()), *list_cases(request.images)]
     networks = resolve(arguments, scale, request.engine, threads)
     schedule = _schedule(Schedule(rounds=ROUNDS), request.rounds)
     load = partial(load_case, scale=scale)

@@ -174,7 +174,7 @@ class Run:
             return measurement
         width, height = measurement.lq_size
         cost = counter.of_image((height, width), measurement.spa_densities)
-        return replace(measurement, macs=cost.macs)
+        return replace(measurement, macs=cost.macs, activations=cost.activations)
 
     def _network(self, network: ComparedNetwork) -> NetworkResult:
         spec, counter = network.spec, self.counters.get(network.label)

@@ -23,10 +23,11 @@ from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.cli import main as roof
-from smsr_plugin.compare import plots, presets
+from smsr_plugin.compare import images, plots, presets
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
+from smsr_plugin.complexity import profile
 from smsr_plugin.engines.process import EngineError
 from smsr_plugin.engines.worker import Worker
 from smsr_plugin.images.bicubic import upscale
@@ -162,6 +163,33 @@ def test_a_run_that_was_stopped_goes_on(files, arguments, monkeypatch, capsys):
 
 
 @pytest.mark.usefixtures("in_process")
+def test_ntires_table_is_made_beside_the_others(files, arguments, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    small = {
+        n: images.Crop(lambda: rng.integers(0, 256, (8, 12, 3), np.uint8), 0, 0, 12, 8)
+        for n in "pq"
+    }
+    monkeypatch.setattr(images, "NTIRE_CROPS", small)
+    assert main(*arguments, "--ntire", "--rounds", "1") == 0
+    printed = capsys.readouterr().out
+    table = (files / "out/ntire.md").read_text()
+    assert table in printed + "\n"
+    assert "## p, lq" not in printed
+    found = results(files / "out")
+    assert found.sets == {"ntire": 2, "Tiny": 2}
+    pan = next(network for network in found.networks if network.label == "PAN")
+    expected = profile(PAN(**PAN_OPTIONS, upscale=2), (8, 12))
+    assert {m.activations for m in pan.measurements[:2]} == {expected.activations}
+    smsr = next(network for network in found.networks if network.label == "SMSR sparse")
+    every_pixel = profile(tiny_smsr(num_feat=16), (8, 12)).activations
+    assert all(0 < m.activations < every_pixel for m in smsr.measurements[:2])
+    assert r"PAN & " in (files / "out/ntire.tex").read_text()
+    (files / "out/ntire.tex").unlink()
+    assert main("--redraw", "--out", files / "out") == 0
+    assert (files / "out/ntire.tex").exists()
+
+
+@pytest.mark.usefixtures("in_process")
 def test_other_settings_are_refused(files, arguments, capsys):
     assert main(*arguments, "--rounds", "0", "--images", files / "Tiny/HR") == 0
     capsys.readouterr()
@@ -229,6 +257,7 @@ def test_help_fits_a_screen(capsys):
         ((), "give a NETWORK and --images, or a --preset"),
         (("PAN",), "give a NETWORK and --images, or a --preset"),
         (("--preset", "engines"), "the preset engines needs a NETWORK"),
+        (("PAN", "--preset", "frontier", "--ntire"), "--ntire is a table of its own"),
         (("PAN", "--preset", "frontier"), "the preset frontier needs --images"),
         (("PAN", "--preset", "training"), "the preset training brings its own networks"),
         (("--preset", "training", "--images", "rocket"), "the preset training makes its own"),
