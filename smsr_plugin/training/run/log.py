@@ -6,13 +6,14 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from basicsr.utils import MessageLogger, get_root_logger
 from basicsr.utils.dist_util import get_dist_info, master_only
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from smsr_plugin.names import printable_lines
 from smsr_plugin.training.options.errors import one_line, wrong
@@ -21,6 +22,9 @@ from smsr_plugin.training.options.values import Options
 #: What a quiet console shows besides warnings: iterations, validations, where a run goes on.
 PROGRESS = re.compile(r"iter:|Validation|Resuming|Interrupted|Testing")
 
+
+#: A value that TensorBoard's HPARAMS page can sort by.
+Hparam = bool | int | float | str
 
 #: BasicSR's.
 FORMAT = "%(asctime)s %(levelname)s: %(message)s"
@@ -136,7 +140,7 @@ def init_wandb_logger(opt: Options) -> None:
 
 
 class TrainingLog(MessageLogger):
-    """BasicSR's lines of a training, with the learning rate and the speed in TensorBoard too.
+    """BasicSR's lines of a training, with learning rate and times in TensorBoard too.
 
     Args:
         opt: The options of the run.
@@ -157,6 +161,7 @@ class TrainingLog(MessageLogger):
             if log_vars["time"] > 0:
                 speed = 1 / log_vars["time"]
                 self.tb_logger.add_scalar("iterations_per_second", speed, iteration)
+                self.tb_logger.add_scalar("data_seconds", log_vars["data_time"], iteration)
         super().__call__(log_vars)
 
 
@@ -179,6 +184,16 @@ class Writer:
             None if self._writer is None else self._tried(method, self._writer, *args, **kwargs)
         )
 
+    def add_hparams(self, values: Mapping[str, Hparam], metrics: Iterable[str]) -> None:
+        """Note the run's options, and the scalars that runs are compared by, for the HPARAMS page.
+
+        SummaryWriter's own makes a run beside this one, and wants values of the metrics.
+        """
+        if self._writer is not None:
+            add = self._writer._get_file_writer().add_summary
+            for summary in hparams(dict(values), dict.fromkeys(metrics, 0.0)):
+                self._tried(add, summary)
+
     def _tried(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
@@ -192,9 +207,30 @@ class Writer:
 
 
 @master_only
-def open_writer(log_dir: str) -> Writer:
-    """Open TensorBoard in the first process; BasicSR's function of this kind has no guard."""
-    return Writer(log_dir)
+def open_writer(log_dir: str, opt: Options) -> Writer:
+    """Open TensorBoard in the first process; BasicSR's function of this kind has no guard.
+
+    Args:
+        log_dir: The folder of its files.
+        opt: The options of the run, before anything is built from them, which takes keys away.
+    """
+    writer = Writer(log_dir)
+    data, val = opt["datasets"], opt.get("val") or {}
+    train = {key: data["train"].get(key) for key in ("gt_size", "batch_size_per_gpu")}
+    options = {"network_g": opt["network_g"], "datasets": {"train": train}, "train": opt["train"]}
+    sets = [section["name"] for phase, section in data.items() if phase.startswith("val")]
+    metrics = [f"metrics/{name}/{metric}" for name in sets for metric in val.get("metrics") or ()]
+    writer.add_hparams(dict(_flat(options)), metrics)
+    return writer
+
+
+def _flat(options: Options, path: str = "") -> Iterator[tuple[str, Hparam]]:
+    """Yield the options by their paths as `--force_yml` takes them; lists as text."""
+    for key, value in options.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{path}{key}:")
+        elif value is not None:
+            yield path + key, value if isinstance(value, bool | int | float | str) else str(value)
 
 
 def thread_failed(failed: threading.ExceptHookArgs) -> None:

@@ -12,7 +12,7 @@ import basicsr.test
 import basicsr.train
 import basicsr.utils.logger
 
-from smsr_plugin.training.run.log import TrainingLog, init_wandb_logger, open_writer, thread_failed
+from smsr_plugin.training.run.log import TrainingLog, init_wandb_logger, thread_failed
 from smsr_plugin.training.run.stages import Stages
 
 
@@ -39,7 +39,7 @@ def replacements(stages: Stages) -> tuple[Replacement, ...]:
         (train, "load_resume_state", stages.load_resume_state, "needs CUDA, takes damaged states"),
         (train, "get_root_logger", stages.get_root_logger, "a full disk prints a page a line"),
         (train, "init_wandb_logger", init_wandb_logger, "calls what wandb no longer has"),
-        (train, "init_tb_logger", open_writer, "a full disk ends the training"),
+        (train, "init_tb_logger", stages.open_writer, "a full disk ends the training"),
         (train, "create_train_val_dataloader", stages.create_loaders, "stops an epoch early"),
         (train, "build_model", stages.build_model, "saving, resuming, stopping: see RunModel"),
         (train, "MessageLogger", TrainingLog, "at the end, `eta: -1 day`; no learning rate"),

@@ -20,7 +20,7 @@ from smsr_plugin.training.data.loader import RunLoader, build_dataloader
 from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.values import Options
 from smsr_plugin.training.run.distributed import DistributedModel
-from smsr_plugin.training.run.log import start_log
+from smsr_plugin.training.run.log import Writer, open_writer, start_log
 from smsr_plugin.training.run.options import Command, parse_options
 from smsr_plugin.training.run.resume import load_resume_state
 from smsr_plugin.training.run.run_model import RunModel, Start, build
@@ -101,6 +101,9 @@ class Stages:
 
     def get_root_logger(self, log_file: str, **settings: Any) -> Logger:
         return start_log(log_file, self.command.quiet, **settings)
+
+    def open_writer(self, log_dir: str) -> Writer | None:
+        return open_writer(log_dir, self.opt)
 
     def create_loaders(self, opt: Options, logger: Logger) -> Loaders:
         iteration = 0 if self.state is None else self.state["iter"]

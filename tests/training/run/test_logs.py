@@ -19,6 +19,7 @@ import pytest
 from basicsr.models.sr_model import SRModel
 from option_files import validation
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from smsr_plugin.training.run.log import (
     LogFile,
@@ -80,7 +81,7 @@ def test_the_time_that_is_left_is_never_negative(run_training, experiment):
     assert all(re.fullmatch(r"\d+:\d\d:\d\d", time) for time in left)
 
 
-def test_tensorboard_has_learning_rate_and_speed(run_training, experiment, tmp_path):
+def test_tensorboard_has_learning_rate_and_times(run_training, experiment, tmp_path):
     assert run_training(TENSORBOARD) == 0
     scalars = events(tmp_path)
     rates = {event.step: event.value for event in scalars.Scalars("lr")}
@@ -88,8 +89,29 @@ def test_tensorboard_has_learning_rate_and_speed(run_training, experiment, tmp_p
     speeds = [event.value for event in scalars.Scalars("iterations_per_second")]
     times = re.findall(r"time \(data\): ([\d.]+)", experiment.log)
     assert len(speeds) == 20
+    waits = [event.value for event in scalars.Scalars("data_seconds")]
+    logged = map(float, re.findall(r"time \(data\): [\d.]+ \(([\d.]+)\)", experiment.log))
+    assert waits == pytest.approx(list(logged), abs=6e-4)
     for speed, time in zip(speeds, map(float, times), strict=True):
         assert 1 / (time + 6e-4) < speed < 1 / max(time - 6e-4, 1e-9)
+
+
+def test_tensorboard_compares_runs_by_their_options(run_training, pairs, tmp_path):
+    assert run_training({**TENSORBOARD, **validation(pairs), "train:total_iter": 1}) == 0
+    found = events(tmp_path).summary_metadata
+    content = {
+        tag.rpartition("/")[2]: HParamsPluginData.FromString(found[tag].plugin_data.content)
+        for tag in found
+        if found[tag].plugin_data.plugin_name == "hparams"
+    }
+    metrics = [info.name.tag for info in content["experiment"].experiment.metric_infos]
+    assert metrics == ["metrics/pairs/psnr"]
+    options = content["session_start_info"].session_start_info.hparams
+    assert options["train:total_iter"].number_value == 1
+    assert options["train:optim_g:type"].string_value == "Adam"
+    assert options["network_g:num_feat"].number_value == 4
+    # Naming a metric is no value of it: the only one is that of the validation at the end.
+    assert [event.step for event in events(tmp_path).Scalars("metrics/pairs/psnr")] == [1]
 
 
 @pytest.mark.parametrize("iterations", [(10, 20), (10, 20, 23)])
