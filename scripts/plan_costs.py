@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from smsr_plugin import _kernels as kernels
-from smsr_plugin.sparse.native import bfloat16_tiles, float32, packing
+from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, all_pixels, all_tiles
 
@@ -46,16 +46,20 @@ def main() -> None:
 def seconds(isa: str, half: bool, k: int, n: int) -> tuple[float, float]:
     """Return the time of a tile and of a pixel, with k and n lines of 16 channels."""
     depth, width = k * packing.LINE, n * packing.LINE
-    arithmetic = bfloat16_tiles if half else float32
+    arithmetic = float32
+    if half:
+        arithmetic = bfloat16_matrix if isa == "amx" else bfloat16
     planes = Planes()
     planes.resize(*SIZE)
-    x, out = (arithmetic.plane(planes, *named).values for named in (("x", depth), ("out", width)))
+    x, out = (arithmetic.plane(planes, *named) for named in (("x", depth), ("out", width)))
     kernel = np.zeros((width, depth, 3, 3))
-    tile_weights, pixel_weights = arithmetic.tile_weights(kernel), arithmetic.tap_weights(kernel)
-    tiles, pixels = all_tiles(*SIZE), all_pixels(*SIZE)
+    listed = arithmetic.ListedConv
+    tile_weights, pixel_weights = listed.pack(kernel), listed.pack_taps(kernel)
+    tiles = all_tiles(*SIZE)
+    pixels = all_pixels(*SIZE)[::2].copy()  # scattered, as masks leave them
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]
     how = {"threads": 1, "isa": isa}
-    at_tiles = fastest(lambda: kernels.winograd(*SIZE, tiles, x, tile_weights, out, **how))
+    at_tiles = fastest(lambda: kernels.tiles(*SIZE, tiles, x, tile_weights, out, **how))
     at_pixels = fastest(lambda: kernels.rows(*SIZE, pixels, sources, pixel_weights, out, **how))
     return at_tiles / len(tiles), at_pixels / len(pixels)
 

@@ -87,7 +87,7 @@ class Runtime:
         self._engine = NativeEngine(
             program.map(lambda _, weight: round_(weight)),
             kernels,
-            arithmetic_for(PRECISIONS[precision], kernels, program.steps),
+            arithmetic_for(PRECISIONS[precision], kernels),
         )
 
     @classmethod

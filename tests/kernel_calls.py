@@ -49,10 +49,6 @@ def half_plane(lines=1):
     return plane(32 * lines, dtype=np.uint16)
 
 
-def half_source(x=None, dy=0, dx=0, lines=1):
-    return (half_plane() if x is None else x, dy, dx, lines)
-
-
 def chain(weights=None, bias=None, out=None, relu=False):
     weights = np.zeros((1, 16, 16), np.float32) if weights is None else weights
     return (weights, bias, plane() if out is None else out, relu)
@@ -70,7 +66,7 @@ def arguments(function):
     size = {"height": SIZE[0], "width": SIZE[1]}
     activity = activity_of(np.ones(SIZE, bool))
     return {
-        "winograd": size
+        "tiles": size
         | {
             "tiles": index_list(0, 1),
             "x": plane(),
@@ -83,13 +79,6 @@ def arguments(function):
             "sources": [source()],
             "weights": np.zeros((1, 16, 16), np.float32),
             "out": plane(),
-        },
-        "half_rows": size
-        | {
-            "runs": index_list(0, 7),
-            "sources": [half_source()],
-            "weights": np.zeros((1, 1, 16, 16, 2), np.uint16),
-            "out": half_plane(),
         },
         "compose": {
             "lq": np.zeros((1, *SIZE), np.float32),

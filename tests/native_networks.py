@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from networks import tiny_smsr
@@ -58,3 +60,20 @@ def random_masks(net, x, density=0.5, seed=0):
 
 def native(net, precision="fp32", **options):
     return to_sparse(net, precision, backend="native", **options)
+
+
+#: The functions that take an instruction set.
+COMPUTE = ("tiles", "rows", "compose", "strided", "maximum", "attend", "blend", "details")
+
+
+class KernelsOf:
+    """The kernels, held to one instruction set."""
+
+    def __init__(self, held_to, **attributes):
+        self.__dict__.update(attributes)
+        self._isa = held_to
+
+    def __getattr__(self, name):
+        value = getattr(kernels, name)
+        takes_isa = name in (*COMPUTE, "has_half")
+        return partial(value, isa=self._isa) if takes_isa else value

@@ -105,20 +105,6 @@ def in_tiles(tiles: NDArray, height: int, width: int) -> NDArray[np.bool_]:
     return np.isin(y // TILE * columns + x // TILE, tiles)
 
 
-def in_runs(runs: NDArray, height: int, width: int) -> NDArray[np.bool_]:
-    """Return the (rows, stride) mask of the listed runs, with what lies beyond the image."""
-    marked = np.zeros(plane_shape(height, width), bool)
-    for run in runs:
-        y, x = run // run_columns(width), run % run_columns(width) * RUN
-        marked[y + 1, x + 1 : x + 1 + RUN] = True
-    return marked
-
-
-def all_runs(height: int, width: int) -> NDArray[np.int32]:
-    """Return the list of every run of an image."""
-    return np.arange(height * run_columns(width), dtype=np.int32)
-
-
 def conv3x3(image: NDArray, kernel: NDArray) -> NDArray[np.float64]:
     """Convolve (K, H, W) with (N, K, 3, 3), zeros around, in float64; return (H, W, N)."""
     out = torch.nn.functional.conv2d(

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from native_planes import rounded
 
-from smsr_plugin.sparse.native import bfloat16_tiles, packing
+from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
-
-PAIR = 2
 
 
 class Products(NamedTuple):
@@ -49,30 +47,35 @@ class Products(NamedTuple):
 
     def winograd(self, kernel):
         """Pack a (N, K, 3, 3) kernel for tiles."""
-        pack = bfloat16_tiles.winograd if self.half else packing.winograd
+        pack = self.arithmetic.tile_weights if self.half else packing.winograd
         return pack(kernel.astype(np.float64))
 
     def taps(self, kernel):
         """Pack a (N, K, 3, 3) kernel for nine sources."""
-        return self._pairs(packing.taps(packing.pad(kernel, 1, self._whole(kernel.shape[1]))))
+        return self.arithmetic.taps(kernel) if self.half else packing.taps(kernel)
 
     def product(self, weights, depths=None):
         """Pack (K, N) weights for sources of so many channels each, one without."""
         parts = np.split(weights, np.cumsum(depths)[:-1]) if depths else [weights]
-        whole = [packing.pad(part, 0, self._whole(len(part))) for part in parts]
-        return self._pairs(packing.product(np.concatenate(whole)))
+        return self.arithmetic.row_weights(parts) if self.half else packing.product(weights)
 
-    def _whole(self, depth):
-        return packing.padded(depth, PAIR) if self.half else depth
+    def strided(self, kernel):
+        """Pack a (N, K, 3, 3) kernel for a convolution with strides."""
+        return bfloat16.strided_weights(kernel) if self.half else packing.taps(kernel)
 
-    def _pairs(self, packed):
-        return packing.half(packing.pairs(packed)) if self.half else packed
+    def attention(self, weights):
+        """Pack the (K, N) weights of an attention's product."""
+        return bfloat16.attention_weights(weights) if self.half else packing.product(weights)
+
+    @property
+    def arithmetic(self):
+        """What packs weights in bfloat16."""
+        return bfloat16_matrix if self.isa == "amx" else bfloat16
 
 
 #: Instruction sets with bfloat16 kernels share the float kernels of the one before.
 FLOATS = [Products(isa) for isa in kernels.available() if not kernels.has_half(isa)]
-#: AMX shares the products of pairs.
-HALVES = [Products(isa, half=True) for isa in kernels.available() if isa == "avx512_bf16"]
+HALVES = [Products(isa, half=True) for isa in kernels.available() if kernels.has_half(isa)]
 per_products = pytest.mark.parametrize("products", FLOATS + HALVES, ids=str)
 #: Those whose planes are in float32.
 per_products_of_floats = pytest.mark.parametrize("products", FLOATS, ids=str)

@@ -43,7 +43,7 @@ def kernels(isa: str) -> dict[str, Callable[[], object]]:
     halves = [np.arange(side, dtype=np.int32) // 2 for side in SIZE]
     sides = [(low, low, np.zeros(len(low), np.float32)) for low in halves]
     return {
-        "winograd": lambda: _kernels.winograd(*SIZE, tiles, x, at_tiles, out, isa=isa),
+        "tiles": lambda: _kernels.tiles(*SIZE, tiles, x, at_tiles, out, isa=isa),
         "rows, 3×3": lambda: _kernels.rows(*SIZE, pixels, around, at_pixels, out, isa=isa),
         "rows, 1×1": lambda: _kernels.rows(*SIZE, pixels, here, one, out, isa=isa),
         "compose": lambda: _kernels.compose(lq, y, taps, sr, isa=isa),

@@ -238,7 +238,7 @@ class SparseNetwork(nn.Module):
                 backend: Backend = ReferenceEngine(program)
             else:
                 packed = program.map(lambda _, weight: weight.detach().double().numpy())
-                arithmetic = arithmetic_for(NATIVE_DTYPES[self.dtype], kernels, program.steps)
+                arithmetic = arithmetic_for(NATIVE_DTYPES[self.dtype], kernels)
                 backend = NativeBackend(program, NativeEngine(packed, kernels, arithmetic))
             self._ready[kind] = state, backend
         return self._ready[kind][1]

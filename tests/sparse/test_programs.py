@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native_networks import KernelsOf
 from programs import ProgramMaker, literal
 
 from smsr_plugin.sparse.native.kernels import load_kernels
@@ -22,7 +22,7 @@ BACKENDS = [
     pytest.param("bf16", "native", 0.15, id="native-bf16"),
     pytest.param("fp32", "bands", 2e-4, id="native-fp32-in-bands"),
     pytest.param("bf16", "bands", 0.15, id="native-bf16-in-bands"),
-    pytest.param("bf16", "matrix tiles", 0.15, id="native-bf16-as-with-matrix-tiles"),
+    pytest.param("bf16", "avx512_bf16", 0.15, id="native-bf16-without-matrix-tiles"),
 ]
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -37,18 +37,6 @@ class Config:
     num_layer: int = 0
 
 
-class AsWithMatrixTiles:
-    """The kernels with the plan of a processor that has AMX: dot products take its place."""
-
-    def __getattr__(self, name):
-        value = getattr(kernels, name)
-        takes_isa = name in ("winograd", "rows", "half_rows", "compose", "has_half")
-        return partial(value, isa="avx512_bf16") if takes_isa else value
-
-    def isa(self):
-        return "amx"
-
-
 @contextmanager
 def network(program, precision, backend):
     """Yield a network of a program."""
@@ -58,8 +46,9 @@ def network(program, precision, backend):
         pytest.skip("there are no native kernels for this here")
     config = Config(program.num_in_ch, program.num_out_ch, program.upscale, program.num_masks)
     with pytest.MonkeyPatch.context() as patch:
-        if backend == "matrix tiles":
-            patch.setattr("smsr_plugin.sparse.network.load_kernels", AsWithMatrixTiles)
+        if backend == "avx512_bf16":
+            held = KernelsOf(backend, isa=lambda: "avx512_bf16")
+            patch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
             backend = "native"
         if backend == "bands":
             patch.setattr("smsr_plugin.sparse.native.engine.WHOLE", 0)

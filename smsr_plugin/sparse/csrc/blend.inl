@@ -16,17 +16,21 @@ SMSR_INLINE void blend_group(const Blend& p, const BlendSide& side, int64_t row,
   }
   const int64_t depth = int64_t(side.depth) * kLine;
   const auto* w = static_cast<const Element*>(side.weights) + panel * depth;
-  for (int s = 0; s < side.num_sources; ++s) {
-    const Source& source = side.sources[s];
-    const Element* a[Rows];
+  if constexpr (Product::kMatrix) {
+    Product::template add_side<Panels>(side, row, at, w, depth, reinterpret_cast<float*>(acc));
+  } else {
+    for (int s = 0; s < side.num_sources; ++s) {
+      const Source& source = side.sources[s];
+      const Element* a[Rows];
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r)
-      a[r] = static_cast<const Element*>(source.base) + (row + at[r]) * line_length;
-    int64_t line = 0;
-    for (int left = source.k; left > 0; left -= line_length, line += source.line) {
-      const int k = left < line_length ? left : line_length;
-      Product::template multiply<Rows, Panels>(acc, a, w, depth, k, line);
-      w += int64_t(Product::whole(k)) * kLine;
+      for (int r = 0; r < Rows; ++r)
+        a[r] = static_cast<const Element*>(source.base) + (row + at[r]) * line_length;
+      int64_t line = 0;
+      for (int left = source.k; left > 0; left -= line_length, line += source.line) {
+        const int k = left < line_length ? left : line_length;
+        Product::template multiply<Rows, Panels>(acc, a, w, depth, k, line);
+        w += int64_t(Product::whole(k)) * kLine;
+      }
     }
   }
   auto* const out = static_cast<Element*>(p.out) + row * line_length;
@@ -52,7 +56,7 @@ SMSR_INLINE void prefetch_group(const BlendSide& side, int64_t row, const int32_
 template <class Product>
 SMSR_INLINE void blend_row(const Blend& p, const BlendSide& side, int64_t row, const int32_t* list,
                            int count) {
-  with_rows(p.n / kLine, [&](auto rows) {
+  const auto groups = [&](auto rows) {
     constexpr int R = decltype(rows)::value;
     for (int i = 0; i < count; i += R) {
       int32_t at[R];
@@ -63,7 +67,11 @@ SMSR_INLINE void blend_row(const Blend& p, const BlendSide& side, int64_t row, c
         blend_group<Product, R, decltype(panels)::value>(p, side, row, at, panel);
       });
     }
-  });
+  };
+  if constexpr (Product::kMatrix)
+    groups(Int<Product::kRows>{});
+  else
+    with_rows(p.n / kLine, groups);
 }
 
 template <class Product>

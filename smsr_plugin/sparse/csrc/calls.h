@@ -30,6 +30,11 @@ inline bool are_half(const py::array& weights, const Kernels& kernels) {
   return half;
 }
 
+// To a multiple of what each source's inputs are rounded up in the weights of `rows` and `blend`.
+inline int depth_unit(const Kernels& kernels, bool half) {
+  return !half ? 1 : kernels.half->matrix ? kHalfLine : 2;
+}
+
 template <class Parameters>
 struct Call {
   void (*kernel)(const Parameters&, int, int, float*);

@@ -161,16 +161,6 @@ inline void require_apart(const py::array& out, const py::array& in, const char*
   require(!overlap(out, in), std::string("out must not overlap ") + name);
 }
 
-// A run, then the one below it, and so on.
-inline void require_pairs(const Indices& runs, const Geometry& g) {
-  bool fits = runs.size() % 2 == 0;
-  for (py::ssize_t i = 0; fits && i < runs.size(); i += 2) {
-    const int32_t upper = runs.data()[i];
-    fits = upper / g.run_cols() % 2 == 0 && runs.data()[i + 1] == upper + g.run_cols();
-  }
-  require(fits, "pooled runs must come in pairs, one of an even row and the one below it");
-}
-
 inline void require_threads(int threads) {
   require(threads > 0, "threads must be positive, got " + std::to_string(threads));
 }

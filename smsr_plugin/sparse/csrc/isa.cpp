@@ -18,25 +18,19 @@ namespace baseline { extern const FloatKernels kernels; }
 #if defined(__x86_64__)
 namespace avx2 { extern const FloatKernels kernels; }
 namespace avx512 { extern const FloatKernels kernels; }
-namespace avx512_bf16 {
-extern const HalfKernels half;
-extern const HalfTileKernels half_tiles;
-void half_rows(const HalfRows&, int, int, float*);
-}
-namespace amx { void half_rows(const HalfRows&, int, int, float*); }
+namespace avx512_bf16 { extern const HalfKernels half; }
+namespace amx { extern const HalfKernels half; }
 #endif
 
 namespace {
 
-constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr, nullptr, nullptr};
+constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr, nullptr, nullptr};
-constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr, nullptr, nullptr};
-constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::half,
-                                 &avx512_bf16::half_tiles, avx512_bf16::half_rows};
-constexpr Kernels kAmx = {"amx", &avx512::kernels, &avx512_bf16::half, &avx512_bf16::half_tiles,
-                          amx::half_rows};
+constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr};
+constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr};
+constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::half};
+constexpr Kernels kAmx = {"amx", &avx512::kernels, &amx::half};
 
 // What cpuid tells. __builtin_cpu_supports would do, but not every Clang comes with what it asks.
 struct Leaf {

@@ -7,6 +7,7 @@ namespace smsr {
 namespace SMSR_ISA_NAME {
 
 #include "vector.inl"
+#include "tile.inl"
 #include "winograd.inl"
 #include "rows.inl"
 #include "compose.inl"

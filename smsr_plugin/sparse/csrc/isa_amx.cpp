@@ -17,8 +17,27 @@ namespace amx {
 
 #include "vector.inl"
 #include "half_line.inl"
-#include "half.inl"
-#include "half_amx.inl"
+#include "half_product.inl"
+#include "tile.inl"
+#include "winograd.inl"
+#include "rows.inl"
+#include "matrix.inl"
+#include "strided.inl"
+#include "put_vectors.inl"
+#include "attend.inl"
+#include "blend.inl"
+#include "half_gate.inl"
+
+void matrix_blend(const Blend& p, int first, int last, float* scratch) {
+  const TileRegisters registers;
+  blend<MatrixProduct>(p, first, last, scratch);
+}
+
+extern const HalfKernels half = {
+    direct<HalfFeatures>,      direct<FloatFeatures>,      winograd<WideProduct, FloatFeatures>,
+    matrix_rows<HalfFeatures>, matrix_rows<FloatFeatures>, rows<FloatProduct, HalfFeatures>,
+    strided<HalfProduct>,      attend<HalfProduct, HalfGate>, matrix_blend, true,
+};
 
 }  // namespace amx
 }  // namespace smsr

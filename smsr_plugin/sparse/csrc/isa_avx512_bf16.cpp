@@ -18,15 +18,21 @@ namespace avx512_bf16 {
 #include "vector.inl"
 #include "half_line.inl"
 #include "half_product.inl"
+#include "tile.inl"
 #include "winograd.inl"
 #include "rows.inl"
-#include "half.inl"
-#include "half_dot.inl"
+#include "strided.inl"
+#include "put_vectors.inl"
+#include "attend.inl"
+#include "blend.inl"
+#include "half_gate.inl"
 
 extern const HalfKernels half = {
     winograd<HalfProduct, HalfFeatures>,  winograd<HalfProduct, FloatFeatures>,
     winograd<WideProduct, FloatFeatures>, rows<HalfProduct, HalfFeatures>,
     rows<HalfProduct, FloatFeatures>,     rows<FloatProduct, HalfFeatures>,
+    strided<HalfProduct>,                 attend<HalfProduct, HalfGate>,    blend<HalfProduct>,
+    false,
 };
 
 }  // namespace avx512_bf16

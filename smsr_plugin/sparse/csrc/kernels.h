@@ -13,17 +13,20 @@
 
 namespace smsr {
 
-constexpr int kTile = 4;              // Winograd F(4x4, 3x3): output tiles of 4x4
+constexpr int kTile = 4;              // pixels of a tile's side: Winograd F(4x4, 3x3)
 constexpr int kPatch = kTile + 2;     // that read patches of 6x6
 constexpr int kFrequencies = kPatch * kPatch;
 constexpr int kCacheLine = 64;        // bytes
 constexpr int kLine = 16;             // fp32 channels to a cache line; channel counts are padded to it
 constexpr int kHalfLine = 32;         // bfloat16 channels to a cache line
-constexpr int kRun = 16;              // pixels of a row that begin at a multiple of it
+constexpr int kRun = 16;              // pixels of a row to a matrix tile; widths are rounded up to it
 constexpr int kTileBlock = 12;        // tiles of one work item: transforms and weights stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
-constexpr int kMaxRows = 12;          // pixels that are multiplied together
+constexpr int kMatrixBlock = 96;      // the same where products are of matrix tiles
+constexpr int kMaxRows = 32;          // pixels that are multiplied together
 constexpr int kMaxChannels = 1024;    // so that what a thread works on stays small
+
+inline int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
 
 enum Activity : uint8_t { kOutside = 0, kInactive = 1, kActive = 2 };
 
@@ -31,13 +34,13 @@ struct Geometry {
   int height, width;  // of the image
   int tile_rows() const { return (height + kTile - 1) / kTile; }
   int tile_cols() const { return (width + kTile - 1) / kTile; }
-  int run_cols() const { return (width + kRun - 1) / kRun; }
-  int64_t stride() const { return int64_t(run_cols()) * kRun + 2; }
+  int64_t stride() const { return rounded_up(width, kRun) + 2; }
   int64_t pixels() const { return stride() * (int64_t(tile_rows()) * kTile + 2); }
   int64_t index(int y, int x) const { return (y + 1) * stride() + x + 1; }
 };
 
 using Half = uint16_t;  // the bits of a bfloat16
+
 
 // Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
 inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
@@ -69,7 +72,7 @@ struct Store {
 };
 
 // 3x3 convolution of a plane at a list of tiles.
-struct Winograd {
+struct Tiles {
   Geometry geometry;
   const int32_t* tiles;
   int count;
@@ -79,8 +82,8 @@ struct Winograd {
   int k_dense;                 // lines up to this channel are valid at every pixel,
   const uint8_t* activity_in;  // the others only where the pixel is not kInactive; or null
   const void* rest;            // what is read of the others there, k of the kind of `in`; null: zeros
-  const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16;
-                               // of each whole line of bfloat16 even channels first, then odd ones
+  const void* weights;         // [36][n / 16][k][16] floats, or [36][n / 16][k / 2][16][2] bfloat16,
+                               // of each whole line even channels first, then odd ones; or taps
   int n;                       // output channels, multiple of kLine
   int n_pooled;                // of the n outputs the first ones, multiple of kLine: their means of
   float* pooled;               // 2x2 pixels, in floats, go to a plane of half the size, rounded up,
@@ -103,10 +106,11 @@ struct Source {
 struct Rows {
   const int32_t* pixels;
   int count;
+  int block;                   // pixels of a work item
   const Source* sources;
   int num_sources;
   const void* weights;         // [n / 16][sum of k][16] floats, or in bfloat16 [n / 16][pairs][16][2],
-  int n;                       // where each source's k is rounded up to whole pairs
+  int n;                       // where each source's k is rounded up to whole pairs, or lines
   const float* scale;          // of each output, or null
   Store store;
   // A second product over the finished row, accumulated in a plane of its own: act(acc + out W2), or
@@ -225,53 +229,12 @@ inline int64_t frequency_stride(int channels) {
   return int64_t(kTileBlock) * channels + kLineOf<Element>;
 }
 
-// Features in bfloat16, the matrix products summed in float, at whole runs. What is not wanted is
-// computed too, and not stored.
-constexpr int kHalfItems = 8;         // work items of two runs that are computed together
-
-struct HalfSource {
-  const uint16_t* base;
-  int64_t line;                // elements from one line to the next
-  int64_t offset;              // pixels from the output pixel to the input pixel
-  int lines;                   // lines of input channels
-};
-
-enum class HalfOut : int {
-  kHalf,                       // lines of bfloat16
-  kFloat,                      // floats
-  kPooled,                     // floats, means of 2x2 pixels, in a plane of half the size; the runs
-};                             // must come in pairs, one above the other
-
-// out[p] = act(bias + sum over sources of row(p + offset) W + residual[p]) at the pixels of a list of
-// runs.
-struct HalfRows {
-  Geometry geometry;
-  const int32_t* runs;         // y * run_cols + x / 16
-  int count;
-  const HalfSource* sources;
-  int num_sources;
-  const uint16_t* weights;     // [n / 16][sum of lines][16 pairs of channels][16][2]
-  int n;
-  HalfOut kind;
-  void* out;
-  int64_t line;                // elements from one line to the next
-  const uint8_t* activity;     // store only pixels whose activity is `stored`; or null: all
-  uint8_t stored;
-  bool streams;                // as in Store; if kHalf
-  int dense_lines;             // if kHalf: lines from this one on become zero at the other pixels
-  const float* bias;           // or null
-  const void* residual;        // plane to add, of the kind of `out`, or null; not if kPooled
-  int64_t residual_line;
-  bool relu;
-  double* sums;                // [work items][n], or null
-};
-
 // Each computes work items [first, last) of its operation on one thread.
 template <class Operation>
 using Kernel = void (*)(const Operation&, int first, int last, float* scratch);
 
 struct FloatKernels {
-  Kernel<Winograd> winograd;
+  Kernel<Tiles> tiles;
   Kernel<Rows> rows;
   Kernel<Compose> compose;
   Kernel<Strided> strided;
@@ -283,17 +246,16 @@ struct FloatKernels {
 
 // Of features in bfloat16, whose products are summed in float32.
 struct HalfKernels {
-  Kernel<Winograd> winograd, winograd_to_floats;
-  Kernel<Winograd> wide_winograd;  // products in float32, stored in float32
+  Kernel<Tiles> tiles, tiles_to_floats;
+  Kernel<Tiles> wide_tiles;     // products in float32, stored in float32
   Kernel<Rows> rows, rows_to_floats;
   Kernel<Rows> rows_to_halves;  // of floats, products in float32, stored in bfloat16
-};
-
-// Of masks at tiles, those that read features in bfloat16.
-struct HalfTileKernels {
-  Kernel<Strided> strided;     // stores floats
+  Kernel<Strided> strided;      // of masks at tiles; stores floats
   Kernel<Attend> attend;
   Kernel<Blend> blend;
+  // Whether products are of matrix tiles: of the weights in bfloat16 inputs come in whole lines, and
+  // those of tiles are taps, [n / 16][9][k / 32][16 pairs][16][2].
+  bool matrix;
 };
 
 // The kernels that one instruction set runs.
@@ -301,8 +263,6 @@ struct Kernels {
   const char* name;
   const FloatKernels* floats;
   const HalfKernels* half;     // or null
-  const HalfTileKernels* half_tiles;  // or null
-  Kernel<HalfRows> half_rows;  // or null
 };
 
 }  // namespace smsr

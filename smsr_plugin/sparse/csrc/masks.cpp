@@ -55,7 +55,6 @@ void decide(const Geometry& geometry, const float* products, float bias, float t
 
 Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
   const int tile_rows = geometry.tile_rows(), tile_cols = geometry.tile_cols();
-  const int run_cols = geometry.run_cols();
   std::vector<Lists> found(tile_rows);
   for_rows(tile_rows, threads, [&](int ty) {
     Lists& row = found[ty];
@@ -67,19 +66,13 @@ Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
     size_t num_on = 0, num_off = 0;
     for (int y = ty * kTile; y < last; ++y) {
       const int64_t start = geometry.index(y, 0);
-      for (int run = 0; run < run_cols; ++run) {
-        const size_t on_before = num_on, off_before = num_off;
-        const int end = (run + 1) * kRun < geometry.width ? (run + 1) * kRun : geometry.width;
-        for (int x = run * kRun; x < end; ++x) {
-          const bool is_active = activity[start + x] == kActive;
-          row.active[num_on] = row.inactive[num_off] = int32_t(start + x);
-          num_on += is_active;
-          num_off += !is_active;
-          any_on[x / kTile] |= is_active;
-          any_off[x / kTile] |= !is_active;
-        }
-        if (num_on > on_before) row.active_runs.push_back(y * run_cols + run);
-        if (num_off > off_before) row.inactive_runs.push_back(y * run_cols + run);
+      for (int x = 0; x < geometry.width; ++x) {
+        const bool is_active = activity[start + x] == kActive;
+        row.active[num_on] = row.inactive[num_off] = int32_t(start + x);
+        num_on += is_active;
+        num_off += !is_active;
+        any_on[x / kTile] |= is_active;
+        any_off[x / kTile] |= !is_active;
       }
     }
     row.active.resize(num_on);
@@ -89,9 +82,8 @@ Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
       if (any_off[tx]) row.inactive_tiles.push_back(ty * tile_cols + tx);
     }
   });
-  return {joined(found, &Lists::active),       joined(found, &Lists::inactive),
-          joined(found, &Lists::active_tiles), joined(found, &Lists::inactive_tiles),
-          joined(found, &Lists::active_runs),  joined(found, &Lists::inactive_runs)};
+  return {joined(found, &Lists::active), joined(found, &Lists::inactive),
+          joined(found, &Lists::active_tiles), joined(found, &Lists::inactive_tiles)};
 }
 
 }  // namespace smsr

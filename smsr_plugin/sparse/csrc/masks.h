@@ -18,7 +18,6 @@ void decide(const Geometry& geometry, const float* products, float bias, float t
 struct Lists {
   std::vector<int32_t> active, inactive;              // pixels
   std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with such a pixel; with both, in both
-  std::vector<int32_t> active_runs, inactive_runs;    // runs likewise
 };
 
 // The ascending lists of what `activity` marks.

@@ -57,7 +57,7 @@ void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optio
 using PooledTuple = std::tuple<Floats, int>;
 
 // The first outputs of a convolution, whose means of 2x2 pixels are stored.
-void check_pooled(Winograd& p, const Indices& tiles, Floats& plane, int outputs) {
+void check_pooled(Tiles& p, const Indices& tiles, Floats& plane, int outputs) {
   const Geometry& g = p.geometry;
   const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
   require(outputs > 0 && outputs <= p.n && outputs % kLine == 0,
@@ -77,15 +77,15 @@ void check_pooled(Winograd& p, const Indices& tiles, Floats& plane, int outputs)
 }
 
 // The kernel for features and weights in bfloat16 or not, and for what it stores.
-Kernel<Winograd> winograd_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+Kernel<Tiles> tiles_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
   require(half_in || !half, "weights must hold float32, as x does");
   require((half_in && half) || !half_out, "out must hold float32, as the features or the weights do");
-  if (!half_in) return kernels.floats->winograd;
-  if (!half) return kernels.half->wide_winograd;
-  return half_out ? kernels.half->winograd : kernels.half->winograd_to_floats;
+  if (!half_in) return kernels.floats->tiles;
+  if (!half) return kernels.half->wide_tiles;
+  return half_out ? kernels.half->tiles : kernels.half->tiles_to_floats;
 }
 
-py::object call_winograd(int height, int width, const Indices& tiles, const py::array& in,
+py::object call_tiles(int height, int width, const Indices& tiles, const py::array& in,
                          const py::array& weights, py::array& out, const Optional<Floats>& bias,
                          const Optional<py::array>& residual, bool relu, bool pool,
                          Optional<PooledTuple> pooled, const Optional<Bytes>& activity_in,
@@ -93,14 +93,14 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
                          const Optional<Bytes>& activity_out, int stored, bool sums, float slope,
                          const Optional<Floats>& slopes, bool residual_last, int threads,
                          const Optional<std::string>& isa) {
-  Winograd p{};
+  Tiles p{};
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
   const Kernels& kernels = kernels_named(isa);
   const bool half = are_half(weights, kernels);
   const bool half_in = holds_halves(in, "x"), half_out = holds_halves(out, "out");
   require(!half_in || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
-  const Kernel<Winograd> kernel = winograd_of(kernels, half_in, half, half_out);
+  const Kernel<Tiles> kernel = tiles_of(kernels, half_in, half, half_out);
   require_threads(threads);
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
   p.tiles = tiles.data();
@@ -110,10 +110,18 @@ py::object call_winograd(int height, int width, const Indices& tiles, const py::
   p.in_line = line_of(in);
   require(weights.ndim() == (half ? 5 : 4),
           half ? "weights of pairs must have five dimensions" : "weights must have four dimensions");
-  require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
-  p.k = int(weights.shape(2)) * (half ? 2 : 1);
-  p.n = padded_channels(weights.shape(1));
-  require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
+  if (half && kernels.half->matrix) {
+    require(weights.shape(1) <= 9 * kMaxChannels / kHalfLine, "weights have too many inputs");
+    const int lines = int(weights.shape(1)) / 9;
+    p.k = lines * kHalfLine;
+    p.n = padded_channels(weights.shape(0));
+    require_shape(weights, {p.n / kLine, 9 * lines, kHalfLine / 2, kLine, 2}, "weights");
+  } else {
+    require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
+    p.k = int(weights.shape(2)) * (half ? 2 : 1);
+    p.n = padded_channels(weights.shape(1));
+    require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
+  }
   require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
           "weights must take a multiple of 16 channels, and no more than `in` has");
   const int line = half_in ? kHalfLine : kLine;
@@ -172,7 +180,7 @@ using SourceTuple = std::tuple<py::array, int, int, int, int, Optional<Bytes>>;
 // (weights, bias or None, out, relu)
 using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
 
-// As `winograd_of`.
+// As `tiles_of`.
 Kernel<Rows> rows_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
   require(half || !half_in, "weights must hold uint16, as the sources do");
   require(half_in || !half, "weights must hold float32, as the sources do");
@@ -202,6 +210,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.pixels = pixels.data();
   p.count = int(pixels.size());
   std::vector<Source> terms;
+  const int unit = depth_unit(kernels, half);
   int64_t k = 0;
   for (const auto& [plane, dy, dx, first, channels, activity] : sources) {
     require(holds_halves(plane, "source") == half_in, "sources must be of one dtype");
@@ -215,7 +224,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
     const int64_t begin = first / line * line_of(plane) * plane.itemsize();
     terms.push_back({static_cast<const char*>(plane.data()) + begin, line_of(plane),
                      dy * g.stride() + dx, channels, activity_of(activity, g)});
-    k += half ? (channels + 1) / 2 * 2 : channels;
+    k += rounded_up(channels, unit);
   }
   p.sources = terms.data();
   p.num_sources = int(terms.size());
@@ -239,10 +248,10 @@ py::object call_rows(int height, int width, const Indices& pixels,
     require(are_half(chain_weights, kernels) == half, "chain weights must be of the weights' dtype");
     require(chain_weights.ndim() >= 2, "chain weights must have dimensions");
     p.chain_n = padded_channels(chain_weights.shape(0));
-    p.chain_residual = chain_weights.shape(1) * (half ? 2 : 1) == 2 * p.n && residual;
-    require_weights(chain_weights,
-                    {p.chain_n / kLine, p.chain_residual ? 2 * p.n : p.n, kLine}, half,
-                    "chain weights");
+    const int64_t whole = rounded_up(p.n, unit);
+    p.chain_residual = chain_weights.shape(1) * (half ? 2 : 1) == 2 * whole && residual;
+    require_weights(chain_weights, {p.chain_n / kLine, (p.chain_residual ? 2 : 1) * whole, kLine},
+                    half, "chain weights");
     p.chain_weights = chain_weights.data();
     p.chain_bias = vector_of(chain_bias, p.chain_n, "chain bias");
     require(plane_channels(chain_out, g, "chain out") >= p.chain_n,
@@ -252,87 +261,14 @@ py::object call_rows(int height, int width, const Indices& pixels,
     p.chain_relu = chain_relu;
     p.chain_streams = chain_bias && worth_streaming(chain_out, nullptr);  // else it is read first
   }
-  const int items = (p.count + kRowBlock - 1) / kRowBlock;
+  p.block = half && kernels.half->matrix ? kMatrixBlock : kRowBlock;
+  const int items = (p.count + p.block - 1) / p.block;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
   // Sums, and a group's rows: finished ones, the chain's, and rounded ones that it multiplies.
-  const int64_t rounded = half ? p.n / 2 : 0;
-  run(kernel, p, items, 1, threads, p.n + kMaxRows * (int64_t(p.n) + p.chain_n + rounded));
-  return reduced(partial, items, p.n, sums);
-}
-
-// (plane, dy, dx, lines)
-using HalfSourceTuple = std::tuple<Halves, int, int, int>;
-
-py::object call_half_rows(int height, int width, const Indices& runs,
-                          const std::vector<HalfSourceTuple>& sources, const Halves& weights,
-                          py::array& out, const Optional<Bytes>& activity, int stored,
-                          const Optional<int>& dense_lines, const Optional<Floats>& bias,
-                          const Optional<py::array>& residual, bool relu, bool pool, bool sums,
-                          int threads, const Optional<std::string>& isa) {
-  HalfRows p{};
-  p.geometry = geometry_of(height, width);
-  const Geometry& g = p.geometry;
-  const Kernels& kernels = kernels_named(isa);
-  require(kernels.half_rows, std::string("there is no bfloat16 kernel for ") + kernels.name);
-  require_threads(threads);
-  require_range(runs, 0, int64_t(g.height) * g.run_cols(), "runs");
-  p.runs = runs.data();
-  p.count = int(runs.size());
-  std::vector<HalfSource> terms;
-  int lines = 0;
-  for (const auto& [plane, dy, dx, count] : sources) {
-    const int available = plane_channels(plane, g, "source");
-    require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
-    require(count > 0 && count <= available / kHalfLine,
-            "a source's lines must lie within its plane");
-    terms.push_back({plane.data(), line_of(plane), dy * g.stride() + dx, count});
-    lines += count;
-  }
-  p.sources = terms.data();
-  p.num_sources = int(terms.size());
-  require(weights.ndim() == 5, "weights must have five dimensions");
-  p.n = padded_channels(weights.shape(0));
-  require_shape(weights, {p.n / kLine, lines, kHalfLine / 2, kLine, 2}, "weights");
-  p.weights = weights.data();
-  const bool floats = py::isinstance<Floats>(out);
-  require(floats || py::isinstance<Halves>(out), "out must hold float32 or uint16, C-contiguous");
-  require(floats || !pool, "pooled rows are floats");
-  p.kind = pool ? HalfOut::kPooled : floats ? HalfOut::kFloat : HalfOut::kHalf;
-  if (pool) {
-    require(height % 2 == 0 && width % 2 == 0 && !activity && !sums,
-            "pooling needs an even size and takes neither a mask nor sums");
-    require_pairs(runs, g);
-  }
-  const Geometry half{(height + 1) / 2, (width + 1) / 2};
-  require(plane_channels(out, pool ? half : g, "out") >= p.n,
-          "out has fewer channels than the weights have outputs");
-  p.line = line_of(out);
-  require_apart(out, runs, "runs");
-  for (const HalfSourceTuple& source : sources)
-    require_apart(out, std::get<0>(source), "sources");
-  p.out = out.mutable_data();
-  p.activity = activity_of(activity, g);
-  require(stored == kActive || stored == kInactive, "stored must be ACTIVE or INACTIVE");
-  p.stored = uint8_t(stored);
-  p.dense_lines = dense_lines.value_or(INT_MAX);
-  p.bias = vector_of(bias, p.n, "bias");
-  if (residual) {
-    require(!pool, "a residual cannot be pooled");
-    require(floats ? py::isinstance<Floats>(*residual) : py::isinstance<Halves>(*residual),
-            "residual must be of the dtype of out, C-contiguous");
-    require(plane_channels(*residual, g, "residual") >= p.n,
-            "residual has fewer channels than the weights have outputs");
-    if (residual->data() != out.data()) require_apart(out, *residual, "residual");
-    p.residual = residual->data();
-    p.residual_line = line_of(*residual);
-  }
-  p.streams = worth_streaming(out, residual ? residual->data() : nullptr);
-  p.relu = relu;
-  const int items = (p.count + 1) / 2;
-  std::vector<double> partial(sums ? size_t(items) * p.n : 0);
-  p.sums = sums ? partial.data() : nullptr;
-  run(kernels.half_rows, p, items, kHalfItems, threads, 2 * kRun * kHalfLine);
+  const int64_t rounded = half ? rounded_up(p.n, unit) / 2 : 0;
+  run(kernel, p, items, 1, threads,
+      p.n + rounded_up(p.block, kMaxRows) * p.n + kMaxRows * (p.chain_n + rounded));
   return reduced(partial, items, p.n, sums);
 }
 
@@ -394,9 +330,7 @@ py::tuple call_list(int height, int width, const Bytes& activity, int threads) {
   }
   return py::make_tuple(as_array(std::move(lists.active)), as_array(std::move(lists.inactive)),
                         as_array(std::move(lists.active_tiles)),
-                        as_array(std::move(lists.inactive_tiles)),
-                        as_array(std::move(lists.active_runs)),
-                        as_array(std::move(lists.inactive_runs)));
+                        as_array(std::move(lists.inactive_tiles)));
 }
 
 }  // namespace
@@ -420,9 +354,9 @@ PYBIND11_MODULE(_kernels, m) {
     for (const Kernels* kernels : available()) names.push_back(kernels->name);
     return names;
   }, "The instruction sets that this processor has kernels for, slowest first.");
-  m.def("has_half", [](const Optional<std::string>& isa) { return kernels_named(isa).half_rows != nullptr; },
+  m.def("has_half", [](const Optional<std::string>& isa) { return kernels_named(isa).half != nullptr; },
         arg("isa") = py::none(), "Whether the instruction set has bfloat16 kernels.");
-  m.def("winograd", call_winograd, arg("height"), arg("width"), arg("tiles").noconvert(),
+  m.def("tiles", call_tiles, arg("height"), arg("width"), arg("tiles").noconvert(),
         arg("x").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("pool") = false, arg("pooled").noconvert() = py::none(),
@@ -440,13 +374,6 @@ PYBIND11_MODULE(_kernels, m) {
         arg("scale").noconvert() = py::none(),
         arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the rows of a list of pixels.");
-  m.def("half_rows", call_half_rows, arg("height"), arg("width"), arg("runs").noconvert(),
-        arg("sources").noconvert(), arg("weights").noconvert(), arg("out"), py::kw_only(),
-        arg("activity").noconvert() = py::none(), arg("stored") = int(kActive),
-        arg("dense_lines") = py::none(), arg("bias").noconvert() = py::none(),
-        arg("residual").noconvert() = py::none(), arg("relu") = false, arg("pool") = false,
-        arg("sums") = false, arg("threads") = 1, arg("isa") = py::none(),
-        "Sum of products over the bfloat16 rows of the pixels of a list of runs.");
   m.def("compose", call_compose, arg("lq").noconvert(), arg("residual").noconvert(),
         arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("scale"),
         arg("threads") = 1, arg("isa") = py::none(),
@@ -456,6 +383,6 @@ PYBIND11_MODULE(_kernels, m) {
         arg("threads") = 1, "Marks active and inactive pixels from the mask predictor's products.");
   m.def("list_active", call_list, arg("height"), arg("width"), arg("activity").noconvert(),
         py::kw_only(), arg("threads") = 1,
-        "Returns the active and the inactive pixels, tiles with such a pixel, and runs with one.");
+        "Returns the active and the inactive pixels, and the tiles with such a pixel.");
   add_tile_calls(m);
 }

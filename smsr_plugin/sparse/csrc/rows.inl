@@ -40,11 +40,10 @@ SMSR_INLINE const Element* source_row(const Source& source, int64_t pixel) {
          (seen ? at * kLineOf<Element> : 0);  // pixel 0 lies in the border of zeros
 }
 
-// The products of a group of rows with `Panels` panels of weights from `w` on, `depth` inputs each.
-template <class Product, class Out, int Rows, int Panels>
-SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Element* w,
-                               int64_t depth, int c, const int64_t (&pixel)[Rows],
-                               float* value) {
+// The sums over the sources of a group of rows, for `Panels` panels of weights, `panel` elements apart.
+template <class Product, int Rows, int Panels>
+SMSR_INLINE void sum_rows(const smsr::Rows& p, const typename Product::Element* w, int64_t panel,
+                          const int64_t (&pixel)[Rows], float* sums) {
   using Element = typename Product::Element;
   constexpr int line_length = kLineOf<Element>;
   Vec acc[Rows][Panels * kVecs] = {};
@@ -56,33 +55,75 @@ SMSR_INLINE void multiply_rows(const smsr::Rows& p, const typename Product::Elem
     int64_t line = 0;
     for (int left = source.k; left > 0; left -= line_length, line += source.line) {
       const int k = left < line_length ? left : line_length;
-      Product::template multiply<Rows, Panels>(acc, a, w, depth * kLine, k, line);
+      Product::template multiply<Rows, Panels>(acc, a, w, panel, k, line);
       w += int64_t(Product::whole(k)) * kLine;
     }
   }
-  // The sums leave their registers as they are: where what follows is done in several ways, with
-  // slopes or without, sixteen registers do not hold both, and the products would spill.
 #pragma GCC unroll 16
   for (int i = 0; i < Panels * kVecs; ++i)
 #pragma GCC unroll 16
-    for (int r = 0; r < Rows; ++r)
-      store(value + int64_t(r) * p.n + c + i * SMSR_LANES, acc[r][i]);
+    for (int r = 0; r < Rows; ++r) store(sums + int64_t(r) * p.n + i * SMSR_LANES, acc[r][i]);
+}
+
+// Calls f(i, Int<vectors>) for `Count` vectors, `Groups` at a time.
+template <int Groups, int Count, class F>
+SMSR_INLINE void for_groups(F f) {
+#pragma GCC unroll 8
+  for (int i = 0; i + Groups <= Count; i += Groups) f(i, Int<Groups>{});
+  if constexpr (Count % Groups != 0) f(Count / Groups * Groups, Int<1>{});
+}
+
+// The same of a line, or of half a line that is left.
+template <class Out, int Rows, int Groups>
+SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
+                             float* value, float* sums) {
+  using Element = typename Out::Element;
   const Store& s = p.store;
+  auto* const out = static_cast<Element*>(s.out) + channel_at<Element>(c, s.line);
+  Vec bias[Groups], slope[Groups], scale[Groups], sum[Groups];
+#pragma GCC unroll 2
+  for (int g = 0; g < Groups; ++g) {
+    const int at = c + g * SMSR_LANES;
+    bias[g] = s.bias ? load(s.bias + at) : Vec{};
+    slope[g] = slopes_of(s, at);
+    scale[g] = p.scale ? load(p.scale + at) : Vec{} + 1.0f;
+    sum[g] = sums ? load(sums + at) : Vec{};
+  }
   with_slopes(s, [&](auto leaky) {
-#pragma GCC unroll 16
-    for (int i = 0; i < Panels * kVecs; ++i) {
-      const int at = c + i * SMSR_LANES;
-      const Vec bias = s.bias ? load(s.bias + at) : Vec{}, slope = slopes_of(s, at);
-      const Vec scale = p.scale ? load(p.scale + at) : Vec{} + 1.0f;
-#pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r) {
-        float* const sum = value + int64_t(r) * p.n + at;
-        store(sum, finished<Out, decltype(leaky)::value>(
-                       s, (load(sum) + bias) * scale, slope,
-                       s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], at)
-                                  : nullptr));
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      if (r == rows) break;
+      float* const row = value + int64_t(r) * p.n + c;
+      Vec v[Groups];
+#pragma GCC unroll 2
+      for (int g = 0; g < Groups; ++g) {
+        v[g] = finished<Out, decltype(leaky)::value>(
+            s, (load(row + g * SMSR_LANES) + bias[g]) * scale[g], slope[g],
+            s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], c + g * SMSR_LANES)
+                       : nullptr);
+        sum[g] += v[g];
+      }
+      if (p.chain_weights) {
+#pragma GCC unroll 2
+        for (int g = 0; g < Groups; ++g) store(row + g * SMSR_LANES, v[g]);
+      } else {
+        Out::template put_line<Groups>(out + pixel[r] * kLineOf<Element>, v, s.streams);
       }
     }
+  });
+  if (sums)
+#pragma GCC unroll 2
+    for (int g = 0; g < Groups; ++g) store(sums + c + g * SMSR_LANES, sum[g]);
+}
+
+// What becomes of the sums in `value` of a group of rows, of `Panels` panels of outputs from `c` on: they
+// are finished and stored, or kept in `value` where a chain needs them. Adds the first `rows` to `sums`.
+template <class Out, int Rows, int Panels>
+SMSR_INLINE void finish_rows(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
+                             float* value, float* sums) {
+  constexpr int kCount = Panels * kVecs, kGroups = Out::kGroups;
+  for_groups<kGroups, kCount>([&](int i, auto groups) {
+    finish_line<Out, Rows, decltype(groups)::value>(p, c + i * SMSR_LANES, pixel, rows, value, sums);
   });
 }
 
@@ -95,16 +136,28 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
   constexpr int line_length = kLineOf<Element>;
   const Element* a[Rows];
   const int64_t panel = depth * kLine;
+  const auto begin = [&](int r, int at) {
+    return p.chain_bias ? load(p.chain_bias + at)
+                        : Out::in_order(channels_at<Out>(p.chain_out, p.chain_line, pixel[r], at));
+  };
+  if constexpr (Product::kMatrix) {
+    for (int r = 0; r < Rows; ++r)
+      for (int i = 0; i < Panels; ++i)
+        store(chained + int64_t(r) * p.chain_n + c + i * kLine, begin(r, c + i * kLine));
+    Product::template add_chain<Panels>(p, w, panel, kept, pixel, chained + c);
+    if (p.chain_relu)
+      for (int r = 0; r < Rows; ++r)
+        for (int i = 0; i < Panels; ++i) {
+          float* const sum = chained + int64_t(r) * p.chain_n + c + i * kLine;
+          store(sum, relu(load(sum)));
+        }
+    return;
+  }
   Vec acc[Rows][Panels * kVecs];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 16
-    for (int i = 0; i < Panels * kVecs; ++i) {
-      const int at = c + i * SMSR_LANES;
-      acc[r][i] = p.chain_bias
-                      ? load(p.chain_bias + at)
-                      : Out::in_order(channels_at<Out>(p.chain_out, p.chain_line, pixel[r], at));
-    }
+    for (int i = 0; i < Panels * kVecs; ++i) acc[r][i] = begin(r, c + i * SMSR_LANES);
   if (p.chain_residual) {
 #pragma GCC unroll 16
     for (int r = 0; r < Rows; ++r)
@@ -134,10 +187,12 @@ SMSR_INLINE const typename Product::Element* kept_rows(const smsr::Rows& p, cons
   if constexpr (sizeof(typename Product::Element) == sizeof(float)) {
     return value;
   } else {
-    for (int64_t i = 0; i < int64_t(Rows) * p.n; i += SMSR_LANES) {
-      const Vec v[1] = {load(value + i)};
-      Product::template keep<1>(rounded + i, v);
-    }
+    typename Product::Element* at = rounded;
+    for (int r = 0; r < Rows; ++r)
+      for (int c = 0; c < Product::whole(p.n); c += SMSR_LANES, at += SMSR_LANES) {
+        const Vec v[1] = {c < p.n ? load(value + int64_t(r) * p.n + c) : Vec{}};
+        Product::template keep<1>(at, v);
+      }
     return rounded;
   }
 }
@@ -172,19 +227,49 @@ struct RowMemory {
   Element* rounded;
 };
 
+// The pixels of a group; the last one again where fewer are left.
+template <int Rows>
+SMSR_INLINE void group_of_pixels(const smsr::Rows& p, int begin, int rows, int64_t (&pixel)[Rows]) {
+  for (int r = 0; r < Rows; ++r) pixel[r] = p.pixels[begin + (r < rows ? r : rows - 1)];
+}
+
+template <class Element>
+SMSR_INLINE const Element* weights_of(const smsr::Rows& p, int panel, int64_t depth) {
+  return static_cast<const Element*>(p.weights) + panel * depth * kLine;
+}
+
+// Products of matrix tiles, of a whole work item: the weights of a few outputs stay in the cache.
+template <class Product>
+SMSR_INLINE void sum_item(const smsr::Rows& p, int begin, int end, int64_t depth, float* value) {
+  constexpr int R = Product::kRows;
+  for_panels<R>(p.n / kLine, [&](int panel, auto panels) {
+    for (int i = begin; i < end; i += R) {
+      int64_t pixel[R];
+      group_of_pixels(p, i, end - i < R ? end - i : R, pixel);
+      Product::template sum_rows<decltype(panels)::value>(
+          p, weights_of<typename Product::Element>(p, panel, depth), depth * kLine, pixel,
+          value + (i - begin) * int64_t(p.n) + panel * kLine);
+    }
+  });
+}
+
 template <class Product, class Out, int Rows>
 SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t depth,
                             const RowMemory<typename Product::Element>& memory, float* sums) {
   using Element = typename Product::Element;
-  int64_t pixel[Rows];  // the last one again where fewer are left
-  for (int r = 0; r < Rows; ++r) pixel[r] = p.pixels[begin + (r < rows ? r : rows - 1)];
+  int64_t pixel[Rows];
+  group_of_pixels(p, begin, rows, pixel);
   for_panels<Rows>(p.n / kLine, [&](int panel, auto panels) {
-    multiply_rows<Product, Out, Rows, decltype(panels)::value>(
-        p, static_cast<const Element*>(p.weights) + panel * depth * kLine, depth, panel * kLine,
-        pixel, memory.value);
+    constexpr int P = decltype(panels)::value;
+    // The sums have left their registers before they are finished: where that is done in several ways,
+    // with slopes or without, sixteen registers do not hold both, and the products would spill.
+    if constexpr (!Product::kMatrix)
+      sum_rows<Product, Rows, P>(p, weights_of<Element>(p, panel, depth), depth * kLine, pixel,
+                                 memory.value + panel * kLine);
+    finish_rows<Out, Rows, P>(p, panel * kLine, pixel, rows, memory.value, sums);
   });
   if (p.chain_weights) {
-    const int64_t chain_depth = p.chain_residual ? 2 * p.n : p.n;
+    const int64_t chain_depth = (p.chain_residual ? 2 : 1) * int64_t(Product::whole(p.n));
     const Element* const kept = kept_rows<Product, Rows>(p, memory.value, memory.rounded);
     for_panels<Rows>(p.chain_n / kLine, [&](int panel, auto panels) {
       chain_rows<Product, Out, Rows, decltype(panels)::value>(
@@ -193,13 +278,9 @@ SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t de
     });
     store_rows<Out>(p.chain_out, p.chain_line, p.chain_streams, memory.chained, p.chain_n, pixel,
                     rows);
+    const Store& s = p.store;  // last: `out` may be the residual
+    store_rows<Out>(s.out, s.line, s.streams, memory.value, p.n, pixel, rows);
   }
-  const Store& s = p.store;  // last: `out` may be the residual
-  store_rows<Out>(s.out, s.line, s.streams, memory.value, p.n, pixel, rows);
-  if (sums)
-    for (int r = 0; r < rows; ++r)
-      for (int c = 0; c < p.n; c += SMSR_LANES)
-        store(sums + c, load(sums + c) + load(memory.value + int64_t(r) * p.n + c));
 }
 
 // `Out` is what rows are stored as, and what the residual and the chain's sums are.
@@ -210,23 +291,31 @@ void rows(const smsr::Rows& p, int first, int last, float* scratch) {
   float* const sums = scratch;
   RowMemory<typename Product::Element> memory;
   memory.value = sums + p.n;
-  memory.chained = memory.value + int64_t(kMaxRows) * p.n;
+  memory.chained = memory.value + rounded_up(p.block, kMaxRows) * p.n;
   memory.rounded = reinterpret_cast<typename Product::Element*>(memory.chained +
                                                                 int64_t(kMaxRows) * p.chain_n);
   for (int item = first; item < last; ++item) {
-    const int begin = item * kRowBlock;
-    const int end = p.count - begin < kRowBlock ? p.count : begin + kRowBlock;
+    const int begin = item * p.block;
+    const int end = p.count - begin < p.block ? p.count : begin + p.block;
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
-    with_rows(p.n / kLine, [&](auto rows) {
+    const auto groups = [&](auto rows) {
       constexpr int R = decltype(rows)::value;
       static_assert(R <= kMaxRows);
       for (int i = begin; i < end; i += R) {
         prefetch_rows<typename Product::Features::Element, typename Out::Element>(
             p, i + R, i + 2 * R < p.count ? i + 2 * R : p.count);
-        rows_group<Product, Out, R>(p, i, end - i < R ? end - i : R, depth, memory,
+        RowMemory<typename Product::Element> of_group = memory;
+        if (Product::kMatrix) of_group.value += (i - begin) * int64_t(p.n);
+        rows_group<Product, Out, R>(p, i, end - i < R ? end - i : R, depth, of_group,
                                     p.store.sums ? sums : nullptr);
       }
-    });
+    };
+    if constexpr (Product::kMatrix) {
+      sum_item<Product>(p, begin, end, depth, memory.value);
+      groups(Int<Product::kRows>{});
+    } else {
+      with_rows(p.n / kLine, groups);
+    }
     if (p.store.sums)
       for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];
   }

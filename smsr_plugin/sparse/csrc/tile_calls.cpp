@@ -78,7 +78,7 @@ void call_strided(const Size& size, const py::array& in, const py::array& weight
   p.out_line = line_of(out);
   p.bias = vector_of(bias, p.n, "bias");
   p.relu = relu;
-  run(half ? kernels.half_tiles->strided : kernels.floats->strided, p, o.height, 1, threads, 0);
+  run(half ? kernels.half->strided : kernels.floats->strided, p, o.height, 1, threads, 0);
 }
 
 void call_maximum(const Size& size, const Floats& in, int side, int step, const Size& out_size,
@@ -151,7 +151,7 @@ void call_attend(const Size& size, const py::array& x, const py::array& row,
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, x.data());
-  run(half ? kernels.half_tiles->attend : kernels.floats->attend, p, g.height, 1, threads,
+  run(half ? kernels.half->attend : kernels.floats->attend, p, g.height, 1, threads,
       int64_t(p.coarse_geometry.width) * p.n);
 }
 
@@ -161,7 +161,8 @@ using TermTuple = std::tuple<py::array, int>;
 using SideTuple = std::tuple<std::vector<TermTuple>, py::array, Floats>;
 
 // The product at pixels of one kind; its sources are kept in `terms`.
-BlendSide side_of(const SideTuple& tuple, const Geometry& g, bool half, int n, const py::array& out,
+BlendSide side_of(const SideTuple& tuple, const Geometry& g, const Kernels& kernels, bool half,
+                  int n, const py::array& out,
                   std::vector<Source>& terms) {
   const auto& [sources, weights, bias] = tuple;
   BlendSide side{};
@@ -171,7 +172,7 @@ BlendSide side_of(const SideTuple& tuple, const Geometry& g, bool half, int n, c
             "a source's channels must lie within its plane");
     require_apart(out, plane, "sources");
     terms.push_back({plane.data(), line_of(plane), 0, channels, nullptr});
-    side.depth += half ? (channels + 1) / 2 * 2 : channels;
+    side.depth += int(rounded_up(channels, depth_unit(kernels, half)));
   }
   side.sources = terms.data();
   side.num_sources = int(terms.size());
@@ -198,12 +199,12 @@ void call_blend(const Size& size, const Bytes& activity, const SideTuple& active
           "out has fewer channels than the weights have outputs");
   require_apart(out, activity, "activity");
   std::vector<Source> terms[2];
-  p.active = side_of(active, g, half, p.n, out, terms[0]);
-  p.inactive = side_of(inactive, g, half, p.n, out, terms[1]);
+  p.active = side_of(active, g, kernels, half, p.n, out, terms[0]);
+  p.inactive = side_of(inactive, g, kernels, half, p.n, out, terms[1]);
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, nullptr);
-  run(half ? kernels.half_tiles->blend : kernels.floats->blend, p, g.height, 1, threads,
+  run(half ? kernels.half->blend : kernels.floats->blend, p, g.height, 1, threads,
       2 * (int64_t(g.width) + 1));
 }
 

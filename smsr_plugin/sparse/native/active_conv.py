@@ -35,13 +35,10 @@ class ActiveConv:
             sparse: Whether the input exists at important pixels only.
             arithmetic: Of the planes.
         """
-        tiles, constants = arithmetic.tile_weights, arithmetic.constants
-        assert tiles is not None  # else it is no arithmetic for such steps
-        assert constants is not None
-        self.weights, self.sparse = tiles(step.weight), sparse
+        self.weights, self.sparse = arithmetic.tile_weights(step.weight), sparse
         self.activation = packing.activation(step.slope)
         self.bias = None if step.bias is None else packing.vector(step.bias)
-        self.rest = None if rest is None else constants(rest)
+        self.rest = None if rest is None else arithmetic.constants(rest)
         self.channels = len(step.weight)
 
     def __call__(
@@ -54,14 +51,14 @@ class ActiveConv:
         sums: bool = False,
     ) -> Array | None:
         """Convolve a plane, add another one after the activation; return each channel's sum."""
-        found = run.kernels.winograd(
+        found = run.kernels.tiles(
             *run.size,
             mask.active_tiles,
-            x.values,
+            x,
             self.weights,
-            out.values,
+            out,
             bias=self.bias,
-            residual=None if residual is None else residual.values,
+            residual=None if residual is None else residual,
             residual_last=True,
             **self.activation,
             activity_in=mask.activity if self.sparse else None,

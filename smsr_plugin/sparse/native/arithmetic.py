@@ -1,21 +1,19 @@
 """What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
 
-Three modules offer it: `float32`, `bfloat16_tiles` (its kernels in bfloat16) and `bfloat16` (at
-runs).
+Three modules offer it: `float32`, `bfloat16` and `bfloat16_matrix`, each on the one before.
 Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.steps import Slope, Step
-from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
+from smsr_plugin.archs.steps import Slope
+from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
-from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane, Planes
 from smsr_plugin.sparse.native.run import MaskLists, Run
@@ -96,32 +94,27 @@ class Arithmetic(Protocol):
         """Bytes of a feature."""
         ...
 
-    @property
-    def chain_weights(self) -> Callable[[Array], NDArray[Any]] | None:
-        """Packs the (K, N) weights of a chain; None: there are no chains.
+    def tile_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel for tiles."""
+        ...
+
+    def row_weights(self, weights: Sequence[Array]) -> NDArray[Any]:
+        """Pack the (K, N) weights of planes for rows of pixels, and for chains.
 
         In a chain a product over blocks' outputs is summed up while a fuse has them at hand.
         """
         ...
 
-    @property
-    def tile_weights(self) -> Callable[[Array], NDArray[Any]] | None:
-        """Packs a (N, K, 3, 3) kernel for tiles; None: steps of masks at tiles are not offered."""
+    def strided_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel for a convolution with strides, K even."""
         ...
 
-    @property
-    def row_weights(self) -> Callable[[Sequence[Array]], NDArray[Any]] | None:
-        """Packs the (K, N) weights of planes for rows of pixels; None where `tile_weights` is."""
+    def attention_weights(self, weights: Array) -> NDArray[Any]:
+        """Pack the (K, N) weights of an attention's product, K even."""
         ...
 
-    @property
-    def tap_weights(self) -> Callable[[Array], NDArray[Any]] | None:
-        """Packs a (N, K, 3, 3) kernel for nine rows each, K even; None where `tile_weights` is."""
-        ...
-
-    @property
-    def constants(self) -> Callable[[Array], NDArray[Any]] | None:
-        """Packs (K,) values of a pixel as planes hold them; None where `tile_weights` is."""
+    def constants(self, values: Array) -> NDArray[Any]:
+        """Pack (K,) values of a pixel as planes hold them."""
         ...
 
     def plane(
@@ -157,14 +150,8 @@ class Arithmetic(Protocol):
 PRECISIONS = ("float32", "bfloat16")
 
 
-def arithmetic_for(precision: str, kernels: Kernels, steps: Sequence[Step[Any]] = ()) -> Arithmetic:
-    """Return the fastest for one of `PRECISIONS` on this processor that offers some steps.
-
-    Matrix tiles (AMX) multiply bfloat16 so fast that Winograd's transforms would take longer than
-    what they save; dot products of pairs do not.
-    """
+def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
+    """Return that of one of `PRECISIONS` for the instruction set in use."""
     if precision == "float32":
         return float32
-    if kernels.isa() == "amx" and not any(map(is_at_tiles, steps)):
-        return bfloat16
-    return bfloat16_tiles
+    return bfloat16_matrix if kernels.isa() == "amx" else bfloat16

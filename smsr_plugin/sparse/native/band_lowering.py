@@ -44,8 +44,6 @@ def _blocks(context: Context) -> list[tuple[Fuse[Array], list[Layer]]]:
 
     Only those with an attention: without one no plane but the sum would be needed at all.
     """
-    if context.arithmetic.row_weights is None:
-        return []  # the arithmetic of runs keeps zeros in planes that bands would move
     readers: dict[str, set[str | None]] = defaultdict(set)
     for step in context.program.steps:
         for x in step.reads:

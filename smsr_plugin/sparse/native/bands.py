@@ -56,10 +56,6 @@ class Band:
         begin = self.start - first
         return values[..., begin : begin + rounded_up(self.height, TILE) + 2, :, :]
 
-    def plane(self, plane: Plane) -> Plane:
-        """Return the band of a plane of the whole image."""
-        return Plane(self.of(plane.values), plane.dense_lines, plane.filled_runs)
-
 
 class Ring:
     """The last rows of a plane, the next ones in place of those that are not needed any more.
@@ -75,7 +71,7 @@ class Ring:
 
     def __init__(self, plane: Plane, rows: int) -> None:
         self._plane, self._rows = plane, rows
-        plane.values[:, 0] = 0  # the border above the image
+        plane[:, 0] = 0  # the border above the image
 
     def pieces(self, band: Band) -> Iterator[Band]:
         """Yield the parts of a band that lie in one piece, in order."""
@@ -88,20 +84,18 @@ class Ring:
     def plane(self, piece: Band) -> Plane:
         """Return the plane of a piece."""
         first = piece.start // self._rows * self._rows
-        plane = self._plane
-        return Plane(piece.of(plane.values, first), plane.dense_lines, plane.filled_runs)
+        return piece.of(self._plane, first)
 
     def close(self, height: int) -> None:
         """Make the border below an image of so many rows, before its last rows are read."""
-        values = self._plane.values
         tile = (height - 1) // TILE * TILE
         first = tile % self._rows + 1
-        values[:, first + height - tile : first + TILE + 1] = 0
+        self._plane[:, first + height - tile : first + TILE + 1] = 0
 
     def written(self, piece: Band) -> None:
         """Take note that a piece was written."""
         if piece.start and piece.start % self._rows == 0:
-            values = self._plane.values
+            values = self._plane
             values[:, 0], values[:, self._rows + 1] = values[:, self._rows], values[:, 1]
 
 
@@ -179,14 +173,14 @@ class BandedBlock:
 
     def _layer(self, image: Image, layer: Layer, rings: dict[str, Ring], piece: Band) -> Array:
         x, out = layer.step.x, rings[layer.step.out].plane(piece)
-        source = rings[x].plane(piece) if x in rings else piece.plane(image.plane(x))
+        source = rings[x].plane(piece) if x in rings else piece.of(image.plane(x))
         run, mask = _in_band(image, layer.step.mask, piece)
         return layer.conv(run, source, out, mask)
 
     def _fuse(self, image: Image, rings: dict[str, Ring], piece: Band, out: Plane) -> None:
         xs = [rings[x].plane(piece) for x in self.step.xs]
         run, mask = _in_band(image, self.step.mask, piece)
-        self.fuse(run, None, xs, piece.plane(out), mask, self.no_scale, None)
+        self.fuse(run, None, xs, piece.of(out), mask, self.no_scale, None)
 
 
 def _in_band(image: Image, mask: int, band: Band) -> tuple[Run, MaskLists]:
@@ -199,7 +193,6 @@ class AttendedSum:
     """The second pass: the block's input plus the attention's factors times a plane."""
 
     def __init__(self, step: Fuse[Array], arithmetic: offers.Arithmetic, link: Link | None) -> None:
-        assert arithmetic.row_weights is not None
         self.step, self.link = step, link
         self.identity = arithmetic.row_weights([np.eye(len(step.bias))])
 
@@ -212,16 +205,16 @@ class AttendedSum:
         for band in bands(height):
             chain = None
             if link is not None and chained is not None:
-                chain = (link.weights, link.bias, band.of(chained.values), link.relu)
+                chain = (link.weights, link.bias, band.of(chained), link.relu)
             run.kernels.rows(
                 band.height,
                 width,
                 all_pixels(band.height, width),
-                [(band.of(added.values), 0, 0, 0, len(self.step.bias), None)],
+                [(band.of(added), 0, 0, 0, len(self.step.bias), None)],
                 self.identity,
-                band.of(out.values),
+                band.of(out),
                 scale=scale,
-                residual=band.of(x.values),
+                residual=band.of(x),
                 chain=chain,
                 threads=run.threads,
             )

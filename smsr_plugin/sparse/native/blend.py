@@ -46,13 +46,12 @@ class NativeBlend:
 
     def __init__(self, step: Blend[Array], summed: int, arithmetic: Arithmetic) -> None:
         """Pack the weights; the first product reads `summed` planes whose sum is meant."""
-        tiles, rows = arithmetic.tile_weights, arithmetic.row_weights
-        assert tiles is not None  # else it is no arithmetic for such steps
-        assert rows is not None
+        rows = arithmetic.row_weights
         elsewhere = [step.substitute.T]
         self.narrow_weights = None
         if step.narrow is not None:
-            self.narrow_weights, self.slope = tiles(step.narrow.conv), step.narrow.slope
+            self.narrow_weights = arithmetic.tile_weights(step.narrow.conv)
+            self.slope = step.narrow.slope
             self.narrow_bias = packing.vector(step.narrow.bias)
             elsewhere.append(step.narrow.widen.T)
         self.active = Side([step.weight.T] * summed, step.bias, rows)
@@ -71,12 +70,12 @@ class NativeBlend:
         others = [x]
         if narrow is not None:
             assert self.narrow_weights is not None
-            run.kernels.winograd(
+            run.kernels.tiles(
                 *run.size,
                 mask.inactive_tiles,
-                x.values,
+                x,
                 self.narrow_weights,
-                narrow.values,
+                narrow,
                 bias=self.narrow_bias,
                 relu=True,
                 slope=self.slope,
@@ -90,7 +89,7 @@ class NativeBlend:
             mask.activity,
             self.active.of(xs),
             self.inactive.of(others),
-            out.values,
+            out,
             threads=run.threads,
         )
 
@@ -110,5 +109,5 @@ class Side:
 
     def of(self, xs: Sequence[Plane]) -> BlendSide:
         """Return it as the kernels take it, for planes."""
-        sources = [(x.values, count) for x, count in zip(xs, self.channels, strict=True)]
+        sources = [(x, count) for x, count in zip(xs, self.channels, strict=True)]
         return sources, self.weights, self.bias

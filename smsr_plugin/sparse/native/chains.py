@@ -7,7 +7,6 @@ is at hand together with its output: every other block does for two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,12 +32,10 @@ class Link(NamedTuple):
 def chains(program: Program[Array], arithmetic: Arithmetic) -> dict[str, Link]:
     """Return the links of all collects that can be summed up, by the outputs of the fuses."""
     links: dict[str, Link] = {}
-    pack = arithmetic.chain_weights
-    if pack is not None:
-        fuses = {step.out: step for step in program.steps if isinstance(step, Fuse)}
-        for step in program.steps:
-            if isinstance(step, Collect) and _can_be_summed(step, program, fuses, links):
-                links |= _links_of(step, program, fuses, pack)
+    fuses = {step.out: step for step in program.steps if isinstance(step, Fuse)}
+    for step in program.steps:
+        if isinstance(step, Collect) and _can_be_summed(step, program, fuses, links):
+            links |= _links_of(step, program, fuses, arithmetic)
     return links
 
 
@@ -57,7 +54,7 @@ def _links_of(
     step: Collect[Array],
     program: Program[Array],
     fuses: dict[str, Fuse[Array]],
-    pack: Callable[[Array], NDArray[Any]],
+    arithmetic: Arithmetic,
 ) -> dict[str, Link]:
     counts = [program.planes[x].channels for x in step.xs]
     weights = np.split(step.weight, np.cumsum(counts)[:-1], axis=1)
@@ -71,7 +68,7 @@ def _links_of(
         number -= len(groups[0])
     links = {}
     for group in groups:
-        packed = pack(np.concatenate([filled[i] for i in group]))
+        packed = arithmetic.row_weights([filled[i] for i in group])
         first, last = group is groups[0], group is groups[-1]
         bias = packing.vector(step.bias) if first else None
         links[step.xs[group[-1]]] = Link(step.out, packed, bias, last and step.slope is not None)

@@ -32,19 +32,19 @@ def plane(
     return planes.plane(name, padded(channels), room=padded(room), size=size)
 
 
-def chain_weights(weights: Array) -> NDArray[Any]:
-    """Pack the (K, N) weights of a chain."""
-    return packing.product(weights)
-
-
 def tile_weights(kernel: Array) -> NDArray[Any]:
     """Pack a (N, K, 3, 3) kernel for tiles."""
     return packing.winograd(kernel)
 
 
-def tap_weights(kernel: Array) -> NDArray[Any]:
-    """Pack a (N, K, 3, 3) kernel for the rows of nine pixels."""
+def strided_weights(kernel: Array) -> NDArray[Any]:
+    """Pack a (N, K, 3, 3) kernel for a convolution with strides."""
     return packing.taps(kernel)
+
+
+def attention_weights(weights: Array) -> NDArray[Any]:
+    """Pack the (K, N) weights of an attention's product."""
+    return packing.product(weights)
 
 
 def constants(values: Array) -> NDArray[Any]:
@@ -68,19 +68,17 @@ class ImageConv:
 
     def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
         height, width = run.size
-        inside = spare.values[0, 1 : height + 1, 1 : width + 1]
+        inside = spare[0, 1 : height + 1, 1 : width + 1]
         channels = [*lq, 1] if self.has_ones else [*lq]
         for channel, values in enumerate(channels):
             inside[..., channel] = values
-        sources: list[Source] = [
-            (spare.values, dy, dx, 0, len(channels), None) for dy, dx in NEIGHBOURS
-        ]
+        sources: list[Source] = [(spare, dy, dx, 0, len(channels), None) for dy, dx in NEIGHBOURS]
         run.kernels.rows(
             *run.size,
             all_pixels(*run.size),
             sources,
             self.weights,
-            out.values,
+            out,
             bias=self.bias,
             threads=run.threads,
             **self.activation,
@@ -108,14 +106,14 @@ class MapConv:
         pool: bool = False,
     ) -> None:
         size = size or run.size
-        run.kernels.winograd(
+        run.kernels.tiles(
             *size,
             all_tiles(*size),
-            x.values,
+            x,
             self.weights,
-            out.values,
+            out,
             bias=self.bias if bias else None,
-            residual=None if residual is None else residual.values,
+            residual=None if residual is None else residual,
             relu=relu,
             pool=pool,
             threads=run.threads,
@@ -158,13 +156,15 @@ class ListedConv:
         counts = mask.counts(active)
         # Without inputs the products are zero, and have to be stored as that: the dense channels
         # of the next layer read them.
-        if self.depth and tiles_are_cheaper(kernels.isa(), self.at_tiles.shape, *counts):
-            return kernels.winograd(
+        half = self.line == packing.HALF_LINE
+        sizes = self.depth, len(self.kernel)
+        if self.depth and tiles_are_cheaper(kernels.isa(), half, *sizes, *counts):
+            return kernels.tiles(
                 *run.size,
                 tiles,
-                x.values,
+                x,
                 self.at_tiles,
-                out.values,
+                out,
                 bias=self.bias,
                 relu=self.relu,
                 sums=True,
@@ -177,9 +177,9 @@ class ListedConv:
         return kernels.rows(
             *run.size,
             pixels,
-            self._sources(x.values, mask),
+            self._sources(x, mask),
             self.at_pixels,
-            out.values,
+            out,
             bias=self.bias,
             relu=self.relu,
             sums=True,
@@ -249,19 +249,17 @@ class Fuse:
             (mask.inactive, self.dense, self.dense_weights),
         ):
             sources: list[Source] = [
-                (x.values, 0, 0, 0, count, None)
-                for x, count in zip(xs, counts, strict=True)
-                if count
+                (x, 0, 0, 0, count, None) for x, count in zip(xs, counts, strict=True) if count
             ]
             run.kernels.rows(
                 *run.size,
                 pixels,
                 sources,
                 weights,
-                out.values,
+                out,
                 bias=self.bias,
                 scale=factor,
-                residual=None if residual is None else residual.values,
+                residual=None if residual is None else residual,
                 chain=chain,
                 threads=run.threads,
             )
@@ -288,16 +286,16 @@ class MapProduct:
         relu: bool = False,
     ) -> None:
         sources: list[Source] = [
-            (x.values, 0, 0, 0, count, None) for x, count in zip(xs, self.channels, strict=True)
+            (x, 0, 0, 0, count, None) for x, count in zip(xs, self.channels, strict=True)
         ]
         run.kernels.rows(
             *run.size,
             all_pixels(*run.size),
             sources,
             self.weights,
-            out.values,
+            out,
             bias=self.bias if bias else None,
-            residual=None if residual is None else residual.values,
+            residual=None if residual is None else residual,
             relu=relu,
             threads=run.threads,
         )

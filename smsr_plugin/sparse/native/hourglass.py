@@ -40,21 +40,21 @@ class NativeHourglass:
         half = -(-height // 2), -(-width // 2)
         hidden = run.planes.plane("mask_hidden", self.channels, size=half)
         hidden2 = run.planes.plane("mask_hidden2", self.channels, size=half)
-        with _edge_repeated(x.values, height, width):
+        with _edge_repeated(x, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
         self.second(run, hidden, hidden2, size=half, relu=True)
         run.kernels.rows(
             *half,
             all_pixels(*half),
-            [(hidden2.values, 0, 0, 0, self.channels, None)],
+            [(hidden2, 0, 0, 0, self.channels, None)],
             self.deconv,
-            hidden.values,
+            hidden,
             threads=run.threads,
         )
         run.kernels.decide(
             height,
             width,
-            hidden.values,
+            hidden,
             self.deconv_bias,
             threshold,
             activity,

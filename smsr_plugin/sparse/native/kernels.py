@@ -23,8 +23,6 @@ Sums: TypeAlias = NDArray[np.float64]
 
 #: Plane, dy, dx, first channel, channels, and the activity outside of which zeros are read.
 Source: TypeAlias = tuple[NDArray[Any], int, int, int, int, Bytes | None]
-#: Plane, dy, dx, lines.
-HalfSource: TypeAlias = tuple[Halves, int, int, int]
 #: Height and width.
 Size: TypeAlias = tuple[int, int]
 #: Of each output the two inputs that it lies between, and its share of the way to the second.
@@ -47,7 +45,7 @@ class Kernels(Protocol):
 
     def has_half(self) -> bool: ...
 
-    def winograd(
+    def tiles(
         self,
         height: int,
         width: int,
@@ -94,26 +92,6 @@ class Kernels(Protocol):
         threads: int = 1,
     ) -> Any: ...
 
-    def half_rows(
-        self,
-        height: int,
-        width: int,
-        runs: Indices,
-        sources: Sequence[HalfSource],
-        weights: Halves,
-        out: NDArray[Any],
-        *,
-        activity: Bytes | None = None,
-        stored: int = ...,
-        dense_lines: int | None = None,
-        bias: Floats | None = None,
-        residual: NDArray[Any] | None = None,
-        relu: bool = False,
-        pool: bool = False,
-        sums: bool = False,
-        threads: int = 1,
-    ) -> Any: ...
-
     def compose(
         self,
         lq: Floats,
@@ -139,7 +117,7 @@ class Kernels(Protocol):
 
     def list_active(
         self, height: int, width: int, activity: Bytes, *, threads: int = 1
-    ) -> tuple[Indices, Indices, Indices, Indices, Indices, Indices]: ...
+    ) -> tuple[Indices, Indices, Indices, Indices]: ...
 
     def strided(
         self,

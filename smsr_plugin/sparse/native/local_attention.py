@@ -34,31 +34,30 @@ class NativeLocalAttention:
     """The step `LocalAttention`, given a = squeeze · x. Small maps are in float32."""
 
     def __init__(self, step: LocalAttention[Array], arithmetic: Arithmetic) -> None:
-        taps, rows = arithmetic.tap_weights, arithmetic.row_weights
-        assert taps is not None  # else it is no arithmetic for such steps
-        assert rows is not None
         self.middle, self.channels = len(step.squeeze), len(step.excite)
-        self.reduce, self.reduce_bias = taps(step.reduce), packing.vector(step.reduce_bias)
+        self.reduce = arithmetic.strided_weights(step.reduce)
+        self.reduce_bias = packing.vector(step.reduce_bias)
         self.refine = float32.MapConv(step.refine, step.refine_bias)
         excite = -np.log2(np.e) * step.excite
         bias = excite @ step.mix_bias - np.log2(np.e) * step.excite_bias
         self.excite = packing.product(packing.pad(excite.T, 0, packing.padded(self.middle)))
-        self.excite_bias, self.mixed = packing.vector(bias), rows([(excite @ step.mix).T])
+        self.excite_bias = packing.vector(bias)
+        self.mixed = arithmetic.attention_weights((excite @ step.mix).T)
 
     def __call__(self, run: Run, x: Plane, squeezed: Plane, first: int, out: Plane) -> None:
         """Scale the first channels of `x`, given a from channel `first` on; `out` may be `x`."""
-        size, coarse = self._coarse(run, squeezed.values, first)
-        lines = len(out.values)
+        size, coarse = self._coarse(run, squeezed, first)
+        lines = len(out)
         run.kernels.attend(
             run.size,
-            x.values[:lines],
-            squeezed.values,
+            x[:lines],
+            squeezed,
             self.mixed,
             size,
             coarse,
             resampling(size[0], run.size[0]),
             resampling(size[1], run.size[1]),
-            out.values,
+            out,
             first=first,
             threads=run.threads,
         )
@@ -84,26 +83,24 @@ class NativeLocalAttention:
             a,
             self.reduce,
             reduced,
-            small.values,
+            small,
             padding=0,
             first=first,
             bias=self.reduce_bias,
             threads=threads,
         )
-        kernels.maximum(
-            reduced, small.values, POOL_SIZE, POOL_STRIDE, pooled, second.values, threads=threads
-        )
+        kernels.maximum(reduced, small, POOL_SIZE, POOL_STRIDE, pooled, second, threads=threads)
         self.refine(run, second, third, size=pooled)
         kernels.rows(
             *pooled,
             all_pixels(*pooled),
-            [(third.values, 0, 0, 0, packing.padded(self.middle), None)],
+            [(third, 0, 0, 0, packing.padded(self.middle), None)],
             self.excite,
-            excited.values,
+            excited,
             bias=self.excite_bias,
             threads=threads,
         )
-        return pooled, excited.values
+        return pooled, excited
 
 
 def _steps(size: Size, side: int, step: int) -> Size:

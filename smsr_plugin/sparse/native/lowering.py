@@ -119,7 +119,7 @@ def _decide(context: Context, step: Decide[Array]) -> Operation:
         kernels = image.run.kernels
 
         def mark(activity: Bytes) -> None:
-            logits = image.plane(step.x).values[0][inside][..., 0]
+            logits = image.plane(step.x)[0][inside][..., 0]
             important = logits > np.float32(image.threshold)
             activity[inside] = np.where(important, kernels.ACTIVE, kernels.INACTIVE)
 
@@ -157,7 +157,7 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
     def compute(image: Image) -> None:
         chain: Chain | None = None
         if link is not None:
-            chain = (link.weights, link.bias, image.plane(link.out).values, link.relu)
+            chain = (link.weights, link.bias, image.plane(link.out), link.relu)
         fuse(
             image.run,
             None if step.add is None else image.plane(step.add),
@@ -195,7 +195,7 @@ def _upsample(context: Context, step: Upsample[Array]) -> Operation:
     taps = None if step.base == "none" else taps_of(step.base, context.program.upscale)
 
     def compute(image: Image) -> None:
-        residual = image.plane(step.x).values
+        residual = image.plane(step.x)
         image.run.kernels.compose(
             image.lq,
             residual,

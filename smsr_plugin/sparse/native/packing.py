@@ -122,26 +122,6 @@ def pairs(weights: Floats) -> Floats:
     return np.ascontiguousarray(weights.reshape(*outer, depth // 2, 2, line).swapaxes(-1, -2))
 
 
-def half_layout(weight: Array) -> Floats:
-    """Order (K, N) weights as (N / 16, K / 32, 16 pairs, 16, 2), unrounded; K in whole lines."""
-    depth, width = weight.shape
-    filled = pad(weight, 1, padded(width))
-    pairs = filled.reshape(depth // HALF_LINE, HALF_LINE // 2, 2, padded(width) // LINE, LINE)
-    return _rounded(pairs.transpose(3, 0, 1, 4, 2))
-
-
-def half_product(weight: Array) -> Halves:
-    """Pack (K, N) weights in bfloat16; K in whole lines."""
-    return half(half_layout(weight))
-
-
-def half_taps(kernel: Array) -> Halves:
-    """Pack a (N, K, 3, 3) kernel in bfloat16 as a product over the rows of the nine taps."""
-    count, depth = kernel.shape[:2]
-    filled = pad(kernel, 1, padded(depth, HALF_LINE))
-    return half_product(filled.transpose(2, 3, 1, 0).reshape(9 * filled.shape[1], count))
-
-
 def half(values: NDArray[Any]) -> Halves:
     """Round to bfloat16, to the nearest and halves to even, as its bits."""
     bits = _rounded(values).view(np.uint32)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from smsr_plugin.sparse.native.packing import LINE
+from smsr_plugin.sparse.native.packing import LINE, padded
 
 
 class Cost(NamedTuple):
@@ -46,27 +46,29 @@ COSTS = {
     ("avx2", False): Costs(Cost(50.0, 51.4, 47.4, 146.1), Cost(10.7, 0.0, 3.4, 35.0)),
     ("avx512", False): Costs(Cost(78.9, 59.4, 26.3, 75.5), Cost(13.1, 3.7, 1.4, 16.5)),
     ("avx512_bf16", True): Costs(Cost(81.3, 55.5, 30.8, 36.1), Cost(14.9, 3.0, 0.2, 16.9)),
+    ("amx", True): Costs(Cost(10.9, 38.2, 33.8, 36.1), Cost(27.7, 4.2, 6.3, 2.7)),
 }
 #: Instruction sets that run the kernels of another one.
 SAME_KERNELS = {
     ("avx512_bf16", False): ("avx512", False),
     ("amx", False): ("avx512", False),
-    ("amx", True): ("avx512_bf16", True),
 }
 
 
-def tiles_are_cheaper(isa: str, shape: tuple[int, ...], tiles: int, pixels: int) -> bool:
+def tiles_are_cheaper(
+    isa: str, half: bool, depth: int, count: int, tiles: int, pixels: int
+) -> bool:
     """Say where a 3×3 convolution is cheaper: at tiles, or at the pixels wanted in them.
 
     Args:
         isa: The instruction set in use, as `smsr_plugin._kernels.isa` names it.
-        shape: Of the weights of the tiles, (36, N / 16, K, 16), or in bfloat16
-            (36, N / 16, K / 2, 16, 2).
+        half: Whether products are in bfloat16.
+        depth: How many channels are convolved.
+        count: How many channels come out.
         tiles: How many hold one of the pixels.
-        pixels: At how many the convolution is wanted; in float32.
+        pixels: At how many the convolution is wanted.
     """
-    half = len(shape) == 5
     key = (isa, half)
     costs = COSTS[SAME_KERNELS.get(key, key)]
-    n, k = shape[1], shape[2] * (2 if half else 1) / LINE
+    k, n = (padded(channels) // LINE for channels in (depth, count))
     return tiles * costs.tile(k, n) < pixels * costs.pixel(k, n)

@@ -6,15 +6,14 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 #: Winograd's output tile, to which heights are rounded up (see csrc/kernels.h).
 TILE = 4
-#: Pixels of a row that the bfloat16 kernels compute together; widths are rounded up to it.
+#: Pixels of a row to a matrix tile; widths are rounded up to it.
 RUN = 16
 #: Bytes of a cache line. Rows that begin with one are read at twice the rate.
 CACHE_LINE = 64
@@ -28,19 +27,8 @@ def aligned_zeros(count: int, dtype: DTypeLike) -> NDArray[Any]:
     return memory[start : start + count]
 
 
-@dataclass
-class Plane:
-    """The features of an image, and what a masked convolution left in it.
-
-    Attributes:
-        values: (lines, rows, stride, channels of a line).
-        dense_lines: Lines that may hold something at every pixel; in bfloat16.
-        filled_runs: Runs at which the other lines may hold something; in bfloat16.
-    """
-
-    values: NDArray[Any]
-    dense_lines: int
-    filled_runs: NDArray[np.int32]
+#: The features of an image: (lines, rows, stride, channels of a line).
+Plane: TypeAlias = NDArray[Any]
 
 
 class Planes:
@@ -88,10 +76,8 @@ class Planes:
             height, width = size or (self.height, self.width)
             rows, stride = padded_size(height, width)
             most = max(lines, -(-room // line))
-            values, fresh = self._make(name, (most, rows, stride, line), dtype)
-            _clear_border(values[:lines], height, width)
-            runs = 0 if fresh else height * -(-width // RUN)  # else it may hold anything anywhere
-            plane = Plane(values[:lines], 0, np.arange(runs, dtype=np.int32))
+            plane = self._make(name, (most, rows, stride, line), dtype)[:lines]
+            _clear_border(plane, height, width)
             self._planes[name, lines] = plane
         return plane
 
@@ -99,21 +85,17 @@ class Planes:
         """Return the plane, (rows, stride), that says of each pixel whether it is active."""
         plane = self._planes.get((name, 1))
         if plane is None:
-            values, _ = self._make(name, (1, *padded_size(self.height, self.width)), np.uint8)
-            _clear_border(values, self.height, self.width)
-            plane = self._planes[name, 1] = Plane(values, 0, np.empty(0, np.int32))
-        return plane.values[0]
+            plane = self._make(name, (1, *padded_size(self.height, self.width)), np.uint8)
+            _clear_border(plane, self.height, self.width)
+            self._planes[name, 1] = plane
+        return plane[0]
 
-    def _make(
-        self, name: str, shape: tuple[int, ...], dtype: DTypeLike
-    ) -> tuple[NDArray[Any], bool]:
-        """Return memory of a shape, and whether it is fresh: zeros."""
+    def _make(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Return memory of a shape, with what was in it."""
         memory, size = self._memory.get(name), math.prod(shape)
-        fresh = memory is None or memory.size < size or memory.dtype != dtype
-        if fresh:
+        if memory is None or memory.size < size or memory.dtype != dtype:
             memory = self._memory[name] = aligned_zeros(size, dtype)
-        assert memory is not None
-        return memory[:size].reshape(shape), fresh
+        return memory[:size].reshape(shape)
 
 
 def rounded_up(count: int, unit: int) -> int:

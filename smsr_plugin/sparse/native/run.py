@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.sparse.native.kernels import Bytes, Indices, Kernels
-from smsr_plugin.sparse.native.planes import RUN, TILE, Planes, padded_size, rounded_up
+from smsr_plugin.sparse.native.planes import TILE, Planes, padded_size, rounded_up
 
 #: Steps (dy, dx) from a pixel to the nine pixels that a 3×3 kernel sees.
 NEIGHBOURS = tuple((dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
@@ -49,14 +49,12 @@ class Run:
 
 
 class MaskLists(NamedTuple):
-    """A spatial mask: pixels by their index in a plane, tiles and runs in reading order.
+    """A spatial mask: pixels by their index in a plane, tiles in reading order.
 
     Attributes:
         activity: Plane of `ACTIVE` and `INACTIVE`, 0 in the border.
         active, inactive: Pixels.
         active_tiles, inactive_tiles: Tiles with such a pixel; a tile with both is in both.
-        active_runs, inactive_runs: Runs likewise.
-        is_idle: Of every run, whether it has no active pixel.
         whole: Of a band, the lists of its image.
     """
 
@@ -65,28 +63,20 @@ class MaskLists(NamedTuple):
     inactive: Indices
     active_tiles: Indices
     inactive_tiles: Indices
-    active_runs: Indices
-    inactive_runs: Indices
-    is_idle: NDArray[np.bool_]
     whole: MaskLists | None = None
 
     @classmethod
     def of(cls, run: Run, activity: Bytes) -> MaskLists:
         """List what `activity` marks."""
-        lists = run.kernels.list_active(*run.size, activity, threads=run.threads)
-        is_idle = np.ones(len(all_runs(*run.size)), bool)
-        is_idle[lists[4]] = False
-        return cls(activity, *lists, is_idle)
+        return cls(activity, *run.kernels.list_active(*run.size, activity, threads=run.threads))
 
     @classmethod
     def of_tiles(cls, activity: Bytes, important: NDArray[np.bool_]) -> MaskLists:
-        """List whole tiles, (⌈H/4⌉, ⌈W/4⌉), alone, where nobody asks for pixels or runs."""
+        """List whole tiles, (⌈H/4⌉, ⌈W/4⌉), alone, where nobody asks for pixels."""
         nothing = np.empty(0, np.int32)
         flat = important.ravel()
         active, inactive = (np.flatnonzero(marked).astype(np.int32) for marked in (flat, ~flat))
-        return cls(
-            activity, nothing, nothing, active, inactive, nothing, nothing, np.empty(0, np.bool_)
-        )
+        return cls(activity, nothing, nothing, active, inactive)
 
     def counts(self, active: bool) -> tuple[int, int]:
         """Return the number of tiles and pixels, active or not, of the whole image.
@@ -108,23 +98,14 @@ class MaskLists(NamedTuple):
         pixels = (start + 1) * stride, (stop + 1) * stride, start * stride
         first = start // TILE * columns
         tiles = first, -(-stop // TILE) * columns, first
-        nothing = np.empty(0, np.int32)
         return MaskLists(
             self.activity[start : start + rounded_up(stop - start, TILE) + 2],
             _part(self.active, *pixels),
             _part(self.inactive, *pixels),
             _part(self.active_tiles, *tiles),
             _part(self.inactive_tiles, *tiles),
-            nothing,
-            nothing,
-            np.empty(0, bool),
             self.whole or self,
         )
-
-    @property
-    def idle_runs(self) -> Indices:
-        """Runs without an active pixel."""
-        return np.flatnonzero(self.is_idle).astype(np.int32)
 
 
 def _part(listed: Indices, begin: int, end: int, offset: int) -> Indices:
@@ -144,16 +125,3 @@ def all_pixels(height: int, width: int) -> Indices:
     """Return the list of every pixel of an image."""
     y, x = np.ogrid[:height, :width]
     return ((y + 1) * padded_size(height, width)[1] + x + 1).astype(np.int32).ravel()
-
-
-@lru_cache(maxsize=8)
-def all_runs(height: int, width: int) -> Indices:
-    """Return the list of every run of an image."""
-    return np.arange(height * -(-width // RUN), dtype=np.int32)
-
-
-@lru_cache(maxsize=8)
-def paired_runs(height: int, width: int) -> Indices:
-    """Return every run of an image of even height, each followed by the one below it."""
-    rows = all_runs(height, width).reshape(height // 2, 2, -1)
-    return np.ascontiguousarray(rows.transpose(0, 2, 1)).ravel()

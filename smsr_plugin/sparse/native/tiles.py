@@ -33,24 +33,24 @@ class NativePredictor:
         first = run.planes.plane("tiles hidden", self.middle, size=half)
         second = run.planes.plane("tiles hidden2", self.middle, size=tiles)
         scores = run.planes.plane("tiles scores", packing.padded(self.masks), size=tiles)
-        kernels.details(lq, LEVELS, details.values, threads=threads)
+        kernels.details(lq, LEVELS, details, threads=threads)
         for size, x, weights, out_size, out, bias in (
             (run.size, details, self.first, half, first, self.bias1),
             (half, first, self.second, tiles, second, self.bias2),
         ):
             kernels.strided(
                 size,
-                x.values,
+                x,
                 weights,
                 out_size,
-                out.values,
+                out,
                 padding=1,
                 bias=bias,
                 relu=True,
                 threads=threads,
             )
         self.third(run, second, scores, size=tiles)
-        inside = scores.values[:, 1 : tiles[0] + 1, 1 : tiles[1] + 1]
+        inside = scores[:, 1 : tiles[0] + 1, 1 : tiles[1] + 1]
         return np.moveaxis(inside, -1, 1).reshape(-1, *tiles)[: self.masks]
 
 

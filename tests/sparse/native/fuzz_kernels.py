@@ -79,7 +79,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
     n = rng.choice([1, 1, 2, 3])
     if name not in ("compose", *AT_TILES):
         given |= {"height": size[0], "width": size[1]}
-    if name == "winograd":
+    if name == "tiles":
         tiles = ((size[0] + 3) // 4) * ((size[1] + 3) // 4)
         half = rng.random() < 0.5
         dtype = np.uint16 if half else np.float32
@@ -118,22 +118,6 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         if rng.random() < 0.5:
             chained = weights(rng, (1, rng.choice([16, 32]) * n, 16), half)
             given["chain"] = (chained, None, plane(rng, size, dtype), True)
-    elif name == "half_rows":
-        count = rng.choice([0, 1, 2, 9])
-        runs = indices(rng, size[0] * ((size[1] + 15) // 16))
-        given |= {
-            "runs": runs,
-            "sources": [
-                (plane(rng, size, np.uint16), rng.randrange(-1, 2), rng.randrange(-1, 2), 1)
-                for _ in range(count)
-            ],
-            "weights": np.zeros((n, count, 16, 16, 2), np.uint16),
-            "out": plane(rng, size, rng.choice([np.uint16, np.float32])),
-            "activity": rng.choice([None, activity(rng, size)]),
-            "stored": rng.choice([1, 2]),
-            "dense_lines": rng.choice([None, -1, 0, 1, 5]),
-            "pool": rng.random() < 0.2,
-        }
     elif name == "compose":
         scale, channels = rng.choice([1, 2, 3, 4]), rng.choice([0, 1, 3])
         given |= {
@@ -150,7 +134,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
     if name == "decide":
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
         given |= {"products": plane(rng, half), "bias": 0.0, "threshold": 0.0}
-    if name in ("winograd", "rows", "half_rows"):
+    if name in ("tiles", "rows"):
         given |= {"relu": rng.random() < 0.5, "sums": rng.random() < 0.3}
         given["residual"] = rng.choice([None, None, given["out"]])
     if name not in ("decide", "list_active"):
@@ -235,7 +219,7 @@ def call(rng: random.Random, name: str) -> bool:
 def calls() -> None:
     np.set_printoptions(threshold=0, edgeitems=1)  # arguments are printed in messages
     rng = random.Random(0)
-    names = ["winograd", "rows", "half_rows", "compose", "decide", "list_active", *AT_TILES]
+    names = ["tiles", "rows", "compose", "decide", "list_active", *AT_TILES]
     returned = sum(call(rng, rng.choice(names)) for _ in range(CALLS))
     print(CALLS - returned, returned)
 

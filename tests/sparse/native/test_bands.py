@@ -18,7 +18,6 @@ kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels
 
 #: Rows of a band in these tests, and of a ring: those of the layers that lag behind by so much.
 ROWS, LAG = 16, 8
-no_runs = pytest.mark.skipif(kernels.isa() == "amx", reason="runs are not computed in bands")
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +47,6 @@ def some_dense(net, seed):
     return split_channels(net, dense)
 
 
-@no_runs
 @per_precision
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
 @pytest.mark.parametrize(
@@ -65,7 +63,6 @@ def test_any_height_is_the_formula(height, density, precision, monkeypatch):
     torch.testing.assert_close(sr.double(), expected, rtol=0, atol=bound)
 
 
-@no_runs
 @settings(max_examples=20)
 @given(
     height=st.integers(1, 90),
@@ -89,7 +86,6 @@ def test_equals_planes_of_the_whole_image(height, width, layers, threshold, upsc
     torch.testing.assert_close(sr, whole, rtol=0, atol=4 * CLOSE["fp32"]["atol"])
 
 
-@no_runs
 @per_precision
 def test_runs_after_each_other_leave_nothing_behind(precision, monkeypatch):
     """Of another size, of other masks, in bands and not: the memory is the same."""
@@ -104,7 +100,6 @@ def test_runs_after_each_other_leave_nothing_behind(precision, monkeypatch):
         assert torch.equal(again, fresh)
 
 
-@no_runs
 def test_the_number_of_threads_changes_nothing(monkeypatch):
     net = native(loud_smsr(num_feat=20))
     x, before = image(75, 50), torch.get_num_threads()
@@ -117,7 +112,6 @@ def test_the_number_of_threads_changes_nothing(monkeypatch):
     assert torch.equal(results[0], results[2])
 
 
-@no_runs
 def test_large_images_need_less_than_planes_of_their_size(monkeypatch):
     net = native(loud_smsr(num_feat=64, num_layer=4, num_block=5))
     whole = net.bytes_needed(1080, 1920)
@@ -132,7 +126,7 @@ def test_a_ring_holds_the_rows_that_are_read(height, step, seed):
     planes = Planes()
     planes.resize(height, 3)
     plane = planes.plane("ring", 16, size=(rows, 3))
-    plane.values[:] = -np.random.default_rng(seed).random(plane.values.shape)  # left by others
+    plane[:] = -np.random.default_rng(seed).random(plane.shape)  # left by others
     ring = Ring(plane, rows)
     read: list[int] = []
     for start in range(0, height, step):
@@ -142,11 +136,11 @@ def test_a_ring_holds_the_rows_that_are_read(height, step, seed):
         band = Band(start, min(stop, height))
         for piece in ring.pieces(band):
             for y in range(piece.start, piece.stop):
-                ring.plane(piece).values[:, y - piece.start + 1] = y + 1
+                ring.plane(piece)[:, y - piece.start + 1] = y + 1
             ring.written(piece)
         behind = Band(max(0, start - lag), height if stop >= height else max(0, stop - lag))
         for piece in ring.pieces(behind):
-            found = ring.plane(piece).values[0, :, 1, 0]
+            found = ring.plane(piece)[0, :, 1, 0]
             around = np.arange(piece.start - 1, piece.stop + 1)
             expected = np.where((around >= 0) & (around < height), around + 1, 0)
             assert found[: len(expected)].tolist() == expected.tolist()

@@ -15,8 +15,6 @@ from kernel_calls import (
     chain,
     check,
     every_other,
-    half_plane,
-    half_source,
     kernels,
     plane,
     side,
@@ -29,7 +27,7 @@ FUZZ = Path(__file__).parent / "fuzz_kernels.py"
 AT_TILES = ["strided", "maximum", "attend", "blend", "details"]
 
 
-FUNCTIONS = ["winograd", "rows", "half_rows", "compose", "decide", "list_active", *AT_TILES]
+FUNCTIONS = ["tiles", "rows", "compose", "decide", "list_active", *AT_TILES]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -63,7 +61,7 @@ def test_threads_must_be_positive(function, threads):
     check(function, ValueError, "threads must be positive", {"threads": threads})
 
 
-@pytest.mark.parametrize("function", ["winograd", "rows", "half_rows", "compose", *AT_TILES])
+@pytest.mark.parametrize("function", ["tiles", "rows", "compose", *AT_TILES])
 @pytest.mark.parametrize("isa", ["", "sse9", "AVX2"])
 def test_unknown_instruction_sets(function, isa):
     check(function, ValueError, f"no kernels named {isa}", {"isa": isa})
@@ -90,14 +88,13 @@ def test_arrays_of_another_kind(function, name, bad):
         "flat": good[None],
         "empty": good[:0],
     }[bad]
-    if name in ("tiles", "pixels", "runs") and bad == "empty":
+    if name in ("tiles", "pixels") and bad == "empty":
         return  # an empty list is a good one
     if name == "taps" and bad == "none":
         return  # they may be left out
     of_shape = bad in ("flat", "empty")
     any_dtype = (function, name) in [
-        ("half_rows", "out"),
-        *(("winograd", name) for name in ("weights", "x", "out")),
+        *(("tiles", name) for name in ("weights", "x", "out")),
         *(("rows", name) for name in ("weights", "out")),
         *(("strided", name) for name in ("weights", "x")),
         *(("attend", name) for name in ("weights", "x", "row", "out")),
@@ -111,7 +108,7 @@ def test_arrays_of_another_kind(function, name, bad):
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [("winograd", "out"), ("rows", "out"), ("half_rows", "out"), ("compose", "sr"),
+    [("tiles", "out"), ("rows", "out"), ("compose", "sr"),
      ("decide", "activity"), *((function, "out") for function in AT_TILES)],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(function, name):
@@ -133,15 +130,10 @@ def test_an_output_that_cannot_be_written(function, name):
         ("rows", {"chain": chain()[:3]}),
         ("blend", {"active": side()[:2]}),
         ("blend", {"inactive": ([plane()], *side()[1:])}),
-        ("half_rows", {"sources": [half_source(half_plane().astype(np.uint8))]}),
-        ("half_rows", {"sources": [half_source(half_plane().astype(np.int16))]}),
-        ("half_rows", {"sources": [source()]}),
-        ("half_rows", {"dense_lines": 0.5}),
-        ("half_rows", {"activity": np.ones(SHAPE, bool)}),
-        ("winograd", {"bias": np.zeros(16)}),
-        ("winograd", {"height": 8.5}),
-        ("winograd", {"height": 2**40}),
-        ("winograd", {"relu": "yes"}),
+        ("tiles", {"bias": np.zeros(16)}),
+        ("tiles", {"height": 8.5}),
+        ("tiles", {"height": 2**40}),
+        ("tiles", {"relu": "yes"}),
         ("decide", {"bias": "much"}),
     ],
 )

@@ -49,7 +49,7 @@ X = plane()
         ("details", {"lq": np.zeros((8, *SIZE), np.float32)}, "too few channels"),
         ("details", {"lq": np.zeros((0, *SIZE), np.float32)}, "lq must have shape"),
         ("details", {"out": plane(size=(12, 6))}, "out must have shape"),
-        ("winograd", {"rest": np.zeros(15, np.float32)}, r"rest must have shape \(16\)"),
+        ("tiles", {"rest": np.zeros(15, np.float32)}, r"rest must have shape \(16\)"),
     ],
 )
 def test_bad_calls_of_the_kernels_at_tiles(function, changes, message):

@@ -17,16 +17,41 @@ from kernel_calls import (
 )
 from native_planes import copy_at
 
+#: Its weights are in pairs of channels; with matrix tiles they are in lines of 32.
+DOTS = "avx512_bf16"
+
 
 def test_an_instruction_set_without_bfloat16():
     assert not kernels.has_half("baseline")
-    check("half_rows", ValueError, "no bfloat16 kernel for baseline", {"isa": "baseline"})
+    halves = {"isa": "baseline", "x": half_plane()}
+    check("tiles", ValueError, "no bfloat16 for baseline", halves)
+
+
+@pytest.mark.skipif("amx" not in kernels.available(), reason="the processor has no matrix tiles")
+def test_weights_of_matrix_tiles():
+    """Inputs in whole lines, and taps in place of frequencies."""
+    tiles = {"isa": "amx", "x": half_plane(), "out": half_plane()}
+    good = np.zeros((1, 9, 16, 16, 2), np.uint16)
+    kernels.tiles(**(arguments("tiles") | tiles | {"weights": good}))
+    for shape, message in [((36, 1, 16, 16, 2), "weights must have shape"),
+                           ((1, 8, 16, 16, 2), "weights must have shape"),
+                           ((1, 0, 16, 16, 2), "a multiple of 16 channels"),
+                           ((1, 10, 16, 16, 2), "weights must have shape"),
+                           ((1, 18, 16, 16, 2), "no more than `in` has"),
+                           ((1, 9, 8, 16, 2), "weights must have shape"),
+                           ((1, 9 * 33, 16, 16, 2), "too many inputs")]:  # fmt: skip
+        changed = tiles | {"weights": np.zeros(shape, np.uint16)}
+        check("tiles", ValueError, message, changed)
+    rows = {"isa": "amx", "sources": [source(half_plane())], "out": half_plane()}
+    kernels.rows(**(arguments("rows") | rows | {"weights": np.zeros((1, 16, 16, 2), np.uint16)}))
+    pairs = rows | {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
+    check("rows", ValueError, r"weights must have shape \(1, 16, 16, 2\)", pairs)
 
 
 @pytest.mark.parametrize(
     ("function", "weights"),
     [
-        ("winograd", np.zeros((36, 1, 8, 16, 2), np.uint16)),
+        ("tiles", np.zeros((36, 1, 8, 16, 2), np.uint16)),
         ("rows", np.zeros((1, 8, 16, 2), np.uint16)),
     ],
 )
@@ -35,7 +60,7 @@ def test_products_in_bfloat16(function, weights):
     check(function, ValueError, message, {"isa": "baseline", "weights": weights})
     if not kernels.has_half():
         pytest.skip("this processor has no bfloat16 kernels")
-    halves = {"weights": weights} | half_inputs(function)
+    halves = {"weights": weights, "isa": DOTS} | half_inputs(function)
     for out in (half_plane(), plane()):
         getattr(kernels, function)(**(arguments(function) | halves | {"out": out}))
     for shape in (weights.shape[:-1], (*weights.shape[:-1], 1), (0, *weights.shape[1:])):
@@ -47,7 +72,7 @@ def test_products_in_bfloat16(function, weights):
 
 def half_inputs(function):
     """Return the inputs of a good call whose weights are in bfloat16."""
-    if function == "winograd":
+    if function == "tiles":
         return {"x": half_plane()}
     return {"sources": [source(half_plane())]}
 
@@ -55,30 +80,30 @@ def half_inputs(function):
 X = plane()
 
 
-HALF_STRIDED = {"x": half_plane(), "weights": np.zeros((1, 72, 16, 2), np.uint16)}
+HALF_STRIDED = {"isa": DOTS, "x": half_plane(), "weights": np.zeros((1, 72, 16, 2), np.uint16)}
 
 
-HALF_WINOGRAD = {"weights": np.zeros((36, 1, 8, 16, 2), np.uint16)}
+HALF_WINOGRAD = {"isa": DOTS, "weights": np.zeros((36, 1, 8, 16, 2), np.uint16)}
 
 
-HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
+HALF_ROWS = {"isa": DOTS, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
 
 
 @needs_bfloat16
 @pytest.mark.parametrize(
     ("function", "changes", "message"),
     [
-        ("winograd", {"out": half_plane()}, "out must hold float32"),
-        ("winograd", {"x": half_plane(), "out": half_plane()}, "out must hold float32"),
-        ("winograd", HALF_WINOGRAD, "weights must hold float32, as x does"),
-        ("winograd", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
+        ("tiles", {"out": half_plane()}, "out must hold float32"),
+        ("tiles", {"x": half_plane(), "out": half_plane()}, "out must hold float32"),
+        ("tiles", HALF_WINOGRAD, "weights must hold float32, as x does"),
+        ("tiles", {"x": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
         (
-            "winograd",
+            "tiles",
             HALF_WINOGRAD | {"x": half_plane(), "residual": half_plane()},
             "dtype of out",
         ),
         (
-            "winograd",
+            "tiles",
             {"x": half_plane(), "rest": np.zeros(16, np.float32)},
             "rest must be of the dtype of x",
         ),
@@ -94,10 +119,10 @@ HALF_ROWS = {"weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ("blend", {"inactive": side(weights=np.zeros((1, 8, 16, 2), np.uint16))}, "of one dtype"),
         ("attend", {"row": half_plane()}, "of the dtype of the weights"),
         ("attend", {"weights": np.zeros((1, 8, 16, 2), np.uint16)}, "of the dtype of the weights"),
-        ("winograd", {"x": half_plane(), "k_dense": 16}, "k_dense"),
-        ("winograd", {"x": half_plane(), "k_dense": 64}, "k_dense"),
+        ("tiles", {"x": half_plane(), "k_dense": 16}, "k_dense"),
+        ("tiles", {"x": half_plane(), "k_dense": 64}, "k_dense"),
         (
-            "winograd",
+            "tiles",
             HALF_WINOGRAD | {"x": half_plane(), "pool": True, "out": half_plane()},
             "pooled outputs are float32",
         ),

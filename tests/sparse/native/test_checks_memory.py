@@ -11,7 +11,6 @@ from kernel_calls import (
     chain,
     check,
     half_plane,
-    half_source,
     plane,
     side,
     source,
@@ -41,18 +40,15 @@ FIRST_HALF, SECOND_HALF = shifted_views(half_plane())
 @pytest.mark.parametrize(
     ("function", "changes"),
     [
-        ("winograd", {"x": X, "out": X}),
-        ("winograd", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
-        ("winograd", {"residual": FIRST_VIEW, "out": SECOND_VIEW}),
+        ("tiles", {"x": X, "out": X}),
+        ("tiles", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
+        ("tiles", {"residual": FIRST_VIEW, "out": SECOND_VIEW}),
         ("rows", {"sources": [source(X)], "out": X}),
         ("rows", {"sources": [source(X, dx=1)], "out": X}),
         ("rows", {"sources": [source(FIRST_VIEW)], "out": SECOND_VIEW}),
         ("rows", {"out": X, "chain": chain(out=X)}),
         ("rows", {"sources": [source(X, dy=1)], "chain": chain(out=X)}),
         ("rows", {"residual": X, "chain": chain(out=X)}),
-        ("half_rows", {"sources": [half_source(HALF_X, dy=-1)], "out": HALF_X}),
-        ("half_rows", {"sources": [half_source(FIRST_HALF)], "out": SECOND_HALF}),
-        ("half_rows", {"residual": FIRST_HALF, "out": SECOND_HALF}),
         ("strided", {"size": HALF, "x": SMALL, "out_size": (2, 2), "out": SMALL[:, :6]}),
         ("attend", {"row": FIRST_VIEW, "out": SECOND_VIEW}),
         ("attend", {"x": FIRST_VIEW, "out": SECOND_VIEW}),
@@ -83,10 +79,9 @@ PIXEL = 3 * SHAPE[1] + 3
 @pytest.mark.parametrize(
     ("function", "changes"),
     [
-        ("winograd", {"tiles": list_within(TILED, [0]), "out": TILED}),
+        ("tiles", {"tiles": list_within(TILED, [0]), "out": TILED}),
         ("rows", {"pixels": list_within(LISTED, [PIXEL]), "out": LISTED}),
         ("rows", {"pixels": list_within(LISTED, [PIXEL]), "chain": chain(out=LISTED)}),
-        ("half_rows", {"runs": list_within(LISTED_HALF, [3]), "out": LISTED_HALF}),
     ],
 )
 def test_lists_that_the_output_would_overwrite(function, changes):
@@ -96,12 +91,10 @@ def test_lists_that_the_output_would_overwrite(function, changes):
 @pytest.mark.parametrize(
     ("function", "changes"),
     [
-        ("winograd", {"x": copy_at(plane(), byte=1)}),
-        ("winograd", {"tiles": copy_at(np.zeros(1, np.int32), byte=1)}),
+        ("tiles", {"x": copy_at(plane(), byte=1)}),
+        ("tiles", {"tiles": copy_at(np.zeros(1, np.int32), byte=1)}),
         ("rows", {"out": copy_at(plane(), byte=1)}),
         ("rows", {"pixels": copy_at(np.full(1, PIXEL, np.int32), byte=1)}),
-        ("half_rows", {"out": copy_at(half_plane(), byte=1)}),
-        ("half_rows", {"runs": copy_at(np.zeros(1, np.int32), byte=1)}),
         ("compose", {"lq": copy_at(np.zeros((3, *SIZE), np.float32), byte=1)}),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from native_networks import KernelsOf
 from native_planes import (
     activity_of,
     assert_planes_equal,
@@ -18,7 +19,7 @@ from native_planes import (
     rounded,
 )
 
-from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32, packing
+from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import MaskLists, Run
 
@@ -29,16 +30,11 @@ WINOGRAD_ERROR = 1e-5
 #: With products in bfloat16, of the root of the number of terms.
 HALF_ERROR = 0.05
 
-HALF_PLANS = ["bfloat16", "bfloat16 at tiles", "bfloat16 at pixels"]
-PLANS = ["tiles", "pixels", *(HALF_PLANS if kernels.has_half() else [])]
-per_plan = pytest.mark.parametrize("plan", PLANS)
-
-
-ARITHMETICS = {
-    "bfloat16": bfloat16,
-    "bfloat16 at tiles": bfloat16_tiles,
-    "bfloat16 at pixels": bfloat16_tiles,
-}
+#: By the instruction set that their weights are packed for.
+HALVES = {"avx512_bf16": bfloat16, "amx": bfloat16_matrix}
+ARITHMETICS = {"": float32} | {isa: HALVES[isa] for isa in kernels.available() if isa in HALVES}
+PLANS = [(isa, place) for isa in ARITHMETICS for place in ("tiles", "pixels")]
+per_plan = pytest.mark.parametrize("plan", PLANS, ids=" ".join)
 
 
 class Layer(NamedTuple):
@@ -53,46 +49,45 @@ def run_layers(plan, count, layers, seed=0):
     """Compute a layer of each of several blocks, which share their planes, and check each."""
     planes, rng = Planes(), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(float32, "tiles_are_cheaper", lambda *_: "pixels" not in plan)
+        patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan[1] == "tiles")
         for layer in layers:
             planes.resize(*layer.mask.shape)
-            arithmetic = ARITHMETICS.get(plan, float32)
-            exact = plan in ("bfloat16", "bfloat16 at pixels")
-            check_layer(arithmetic, planes, count, layer, rng, exact)
+            check_layer(plan, planes, count, layer, rng)
 
 
-def check_layer(arithmetic, planes, count, layer, rng, exact):
+def check_layer(plan, planes, count, layer, rng):
+    isa, place = plan
+    arithmetic = ARITHMETICS[isa]
     mask, dense_in, dense = layer
     size = mask.shape
     image = rng.integers(0, 2, (count, *size)).astype(np.float32)
     kernel = rng.integers(-1, 2, (count, count, 3, 3)).astype(np.float64)
-    x_plane, out_plane = (arithmetic.plane(planes, name, count) for name in ("x", "out"))
-    x, out = x_plane.values, out_plane.values
-    x[...] = input_plane(image, mask, dense_in, x.dtype, arithmetic is bfloat16)
+    x, out = (arithmetic.plane(planes, name, count) for name in ("x", "out"))
+    x[...] = input_plane(image, mask, dense_in, x.dtype)
     planes.activity()[...] = activity_of(mask)
-    run = Run(kernels, planes, 1)
+    run = Run(KernelsOf(isa, isa=lambda: isa) if isa else kernels, planes, 1)
     listed = MaskLists.of(run, planes.activity())
     conv = arithmetic.MaskedConv(kernel, dense, count if dense_in is None else dense_in, None, True)
-    sums = conv(run, x_plane, out_plane, listed)
+    sums = conv(run, x, out, listed)
 
     value, of_channel = expected_values(image, kernel, layer)
     tolerance = WINOGRAD_ERROR * (1 + value.max())
-    if arithmetic is not float32:
+    if isa:  # sums of integers are exact, but of Winograd's transforms
+        exact = place == "pixels" or isa == "amx"
         tolerance = 0 if exact else HALF_ERROR * (9 * count) ** 0.5
     expected = np.zeros((*plane_shape(*size), len(out) * out.shape[3]))
     inside(expected, *size)[..., :count] = rounded(value, x.dtype)
     found = out.copy()
-    if arithmetic is not bfloat16:  # sparse channels are not read at inactive pixels
-        forget_sparse(found, mask, dense)
+    forget_sparse(found, mask, dense)  # they are not read at inactive pixels
     assert_planes_equal(found, expected, tolerance)
     np.testing.assert_allclose(sums, of_channel, rtol=0, atol=tolerance * (1 + mask.size))
 
 
-def input_plane(image, mask, dense, dtype, at_runs):
+def input_plane(image, mask, dense, dtype):
     """Return a layer's input as the layer before leaves it.
 
-    Sparse channels are zero at inactive pixels where runs are computed. Else they may hold
-    anything, but in the line that begins with dense ones.
+    Sparse channels may hold anything at inactive pixels, but in the line that begins with dense
+    ones.
     """
     line = packing.HALF_LINE if dtype == np.uint16 else packing.LINE
     values = np.zeros((*plane_shape(*mask.shape), packing.padded(len(image), line)), np.float32)
@@ -100,8 +95,7 @@ def input_plane(image, mask, dense, dtype, at_runs):
     if dense is not None:
         hidden = inside(values, *mask.shape)
         hidden[~mask, dense:] = 0
-        if not at_runs:
-            hidden[~mask, packing.padded(dense, line) :] = np.nan
+        hidden[~mask, packing.padded(dense, line) :] = np.nan
     return fold(values, dtype)
 
 

@@ -1,4 +1,4 @@
-"""From the mask predictor's products to lists of pixels, tiles and runs."""
+"""From the mask predictor's products to lists of pixels and tiles."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 from native_planes import (
     ACTIVE,
     OUTSIDE,
-    RUN,
     SIZES,
     activity_of,
     in_tiles,
     pixels_where,
     plane_of,
     plane_shape,
-    run_columns,
     tile_rows,
 )
 
@@ -79,18 +77,14 @@ def test_nan_is_not_important():
 def check_lists(mask, threads=1):
     height, width = mask.shape
     lists = kernels.list_active(height, width, activity_of(mask), threads=threads)
-    assert [found.dtype for found in lists] == [np.int32] * 6
-    active, inactive, active_tiles, inactive_tiles, active_runs, inactive_runs = lists
+    assert [found.dtype for found in lists] == [np.int32] * 4
+    active, inactive, active_tiles, inactive_tiles = lists
     assert active.tolist() == pixels_where(mask).tolist()
     assert inactive.tolist() == pixels_where(~mask).tolist()
     every = range(tile_rows(height) * tile_rows(width))
     within = [mask[in_tiles([tile], height, width)] for tile in every]
     assert active_tiles.tolist() == [tile for tile in every if within[tile].any()]
     assert inactive_tiles.tolist() == [tile for tile in every if not within[tile].all()]
-    within = [row[x : x + RUN] for row in mask for x in range(0, width, RUN)]
-    assert len(within) == height * run_columns(width)
-    assert active_runs.tolist() == [run for run, pixels in enumerate(within) if pixels.any()]
-    assert inactive_runs.tolist() == [run for run, pixels in enumerate(within) if not pixels.all()]
 
 
 @given(
@@ -126,10 +120,7 @@ def test_more_rows_than_pieces_of_work(height):
 
 def test_what_lies_outside_the_image_is_not_listed():
     activity = np.full(plane_shape(5, 18), ACTIVE, np.uint8)
-    active, inactive, active_tiles, inactive_tiles, active_runs, inactive_runs = (
-        kernels.list_active(5, 18, activity)
-    )
+    active, inactive, active_tiles, inactive_tiles = kernels.list_active(5, 18, activity)
     assert active.tolist() == pixels_where(np.ones((5, 18), bool)).tolist()
     assert active_tiles.tolist() == list(range(2 * 5))
-    assert active_runs.tolist() == list(range(5 * 2))
-    assert len(inactive) == len(inactive_tiles) == len(inactive_runs) == 0
+    assert len(inactive) == len(inactive_tiles) == 0

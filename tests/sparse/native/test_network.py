@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from native_networks import (
     CLOSE,
-    HALF_PLANES,
+    KernelsOf,
     image,
     loud_smsr,
     native,
@@ -21,7 +20,7 @@ from native_networks import (
 from networks import literal_forward, split_channels, tiny_smsr
 
 from smsr_plugin import to_sparse
-from smsr_plugin.sparse.native import bfloat16, bfloat16_tiles, float32
+from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32
 from smsr_plugin.sparse.native.arithmetic import arithmetic_for
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
@@ -177,19 +176,6 @@ def test_a_configuration_beyond_the_kernels_limits_runs_all_the_same(channels, u
         native(net)(x)
 
 
-class KernelsOf:
-    """The kernels, held to one instruction set."""
-
-    def __init__(self, held_to, **attributes):
-        self.__dict__.update(attributes)
-        self._isa = held_to
-
-    def __getattr__(self, name):
-        value = getattr(kernels, name)
-        takes_isa = name in ("winograd", "rows", "half_rows", "compose", "has_half")
-        return partial(value, isa=self._isa) if takes_isa else value
-
-
 @pytest.mark.parametrize(
     ("isa", "precision"),
     [
@@ -208,20 +194,10 @@ def test_every_instruction_set(monkeypatch, isa, precision, plan):
     check(net, precision, (13, 17), 2, 0.6)
 
 
-@pytest.mark.parametrize("isa", [isa for isa in kernels.available() if kernels.has_half(isa)])
-@pytest.mark.parametrize("size", [(1, 1), (13, 17), (4, 33)])
-def test_planes_of_bfloat16_as_with_matrix_tiles(monkeypatch, isa, size):
-    """On any processor that has the instructions: dot products take the place of tiles."""
-    held = KernelsOf(isa, isa=lambda: "amx")
-    monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
-    net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
-    check(net, "bf16", size, 2, 0.6, atol=HALF_PLANES)
-
-
 def test_the_arithmetic_of_each_precision_and_processor():
     def chosen(isa, dtype):
         return arithmetic_for(dtype, KernelsOf(isa, isa=lambda: isa))
 
     assert chosen("amx", "float32") is chosen("avx2", "float32") is float32
-    assert chosen("amx", "bfloat16") is bfloat16
-    assert chosen("avx512_bf16", "bfloat16") is bfloat16_tiles
+    assert chosen("amx", "bfloat16") is bfloat16_matrix
+    assert chosen("avx512_bf16", "bfloat16") is bfloat16

@@ -6,17 +6,15 @@ import subprocess
 import sys
 from itertools import product
 
-import numpy as np
 import pytest
 
-from smsr_plugin.sparse.native import bfloat16_tiles, packing, plan
+from smsr_plugin.sparse.native import plan
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
 
-def tiles_are_cheaper(tiles, pixels, isa="avx512", depth=64, width=64, pack=packing.winograd):
-    weights = pack(np.zeros((width, depth, 3, 3)))
-    return plan.tiles_are_cheaper(isa, weights.shape, tiles, pixels)
+def tiles_are_cheaper(tiles, pixels, isa="avx512", half=False, depth=64, width=64):
+    return plan.tiles_are_cheaper(isa, half, depth, width, tiles, pixels)
 
 
 def test_the_lesser_sum_of_costs_is_chosen(monkeypatch):
@@ -27,19 +25,17 @@ def test_the_lesser_sum_of_costs_is_chosen(monkeypatch):
     assert not tiles_are_cheaper(tiles=0, pixels=0, depth=20, width=40)
 
 
-@pytest.mark.parametrize(("isa", "pack"), [(isa, packing.winograd) for isa in kernels.available()]
-                         + [("avx512_bf16", bfloat16_tiles.winograd), ("amx", packing.winograd),
-                            ("amx", bfloat16_tiles.winograd)])  # fmt: skip
-def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, pack):
+@pytest.mark.parametrize(("isa", "half"), [*((isa, False) for isa in kernels.available()),
+                         ("avx512_bf16", True), ("amx", False), ("amx", True)])  # fmt: skip
+def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, half):
     for depth, width in product([16, 48, 64, 128], [16, 48, 64, 128]):
-        assert tiles_are_cheaper(100, 1600, isa, depth, width, pack)
-        assert not tiles_are_cheaper(100, 200, isa, depth, width, pack)
+        assert tiles_are_cheaper(100, 1600, isa, half, depth, width)
+        assert not tiles_are_cheaper(100, 200, isa, half, depth, width)
 
 
 def test_products_in_bfloat16_make_tiles_cheaper():
     floats = [tiles_are_cheaper(10, n, "avx512_bf16") for n in range(161)]
-    pack = bfloat16_tiles.winograd
-    halves = [tiles_are_cheaper(10, n, "avx512_bf16", pack=pack) for n in range(161)]
+    halves = [tiles_are_cheaper(10, n, "avx512_bf16", half=True) for n in range(161)]
     assert floats == sorted(floats)
     assert halves == sorted(halves)
     assert sum(halves) > sum(floats)

@@ -21,8 +21,8 @@ def get(planes, kind):
         return planes.activity()[None], (height, width)
     if kind == "half size":
         size = (height + 1) // 2, (width + 1) // 2
-        return planes.plane(kind, 18, size=size).values, size
-    return planes.plane(kind, 33, np.dtype(kind).type).values, (height, width)
+        return planes.plane(kind, 18, size=size), size
+    return planes.plane(kind, 33, np.dtype(kind).type), (height, width)
 
 
 @given(st.lists(st.tuples(sizes, st.sampled_from(KINDS)), min_size=1, max_size=8))
@@ -53,53 +53,39 @@ def test_borders_are_zero_whatever_the_size_before(uses):
 def test_channels_are_cut_into_cache_lines(channels, dtype, lines, line):
     planes = Planes()
     planes.resize(5, 17)
-    assert planes.plane("x", channels, dtype).values.shape == (lines, 10, 34, line)
+    assert planes.plane("x", channels, dtype).shape == (lines, 10, 34, line)
     assert planes.activity().shape == (10, 34)
 
 
 def test_a_plane_keeps_its_contents_while_the_size_stays():
     planes = Planes()
     planes.resize(5, 6)
-    planes.plane("x", 2).values[:] = 7
+    planes.plane("x", 2)[:] = 7
     planes.activity()[:] = 2
     planes.resize(5, 6)
-    assert (planes.plane("x", 2).values == 7).all()
+    assert (planes.plane("x", 2) == 7).all()
     assert (planes.activity() == 2).all()
-    assert not planes.plane("y", 2).values.any()
+    assert not planes.plane("y", 2).any()
 
 
 def test_memory_is_used_again_for_a_smaller_image():
     planes = Planes()
     planes.resize(40, 40)
-    large = planes.plane("x", 16).values
+    large = planes.plane("x", 16)
     planes.resize(3, 4)
-    small = planes.plane("x", 16).values
+    small = planes.plane("x", 16)
     assert np.shares_memory(small, large)
     planes.resize(40, 40)
-    assert np.shares_memory(planes.plane("x", 16).values, large)
-
-
-def test_memory_that_was_used_for_another_size_may_hold_anything_at_every_run():
-    planes = Planes()
-    planes.resize(40, 40)
-    assert len(planes.plane("x", 16).filled_runs) == 0  # memory is asked for zeroed
-    for height, width, runs in [(17, 3, 17), (2, 16, 2), (2, 33, 6)]:
-        planes.resize(height, width)
-        plane = planes.plane("x", 16)
-        assert plane.filled_runs.tolist() == list(range(runs))
-        assert plane.filled_runs.dtype == np.int32
-        plane.filled_runs = plane.filled_runs[:1]  # as a masked convolution does
-    planes.resize(2, 33)
-    assert planes.plane("x", 16).filled_runs.tolist() == [0]
+    assert np.shares_memory(planes.plane("x", 16), large)
 
 
 def test_planes_of_fewer_channels_take_the_first_lines_of_the_room():
     planes = Planes()
     planes.resize(5, 6)
     small, large = planes.plane("x", 16, room=40), planes.plane("x", 40, room=40)
-    assert (len(small.values), len(large.values)) == (1, 3)
-    assert np.shares_memory(small.values, large.values[:1])
-    assert not np.shares_memory(small.values, large.values[1:])
+    assert (len(small), len(large)) == (1, 3)
+    assert np.shares_memory(small, large[:1])
+    assert not np.shares_memory(small, large[1:])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16, np.uint8])
@@ -107,7 +93,7 @@ def test_planes_begin_with_a_cache_line_and_are_contiguous(dtype):
     planes = Planes()
     for size in [(5, 6), (9, 20), (3, 3)]:
         planes.resize(*size)
-        plane = planes.activity() if dtype == np.uint8 else planes.plane("x", 64, dtype).values
+        plane = planes.activity() if dtype == np.uint8 else planes.plane("x", 64, dtype)
         assert plane.dtype == dtype
         assert plane.ctypes.data % 64 == 0
         assert plane.flags.c_contiguous

@@ -276,7 +276,7 @@ def test_what_is_stored_past_the_cache(products, has_bias):
     )
     pixels = pixels_where(rng.random(LARGE) < 0.5)
     sources, weights = [(x, 0, 0, 0, 16, None)], products.product(integers(rng, 16, 48))
-    chain_weights = products.product(integers(rng, 2 * 48, 64))
+    chain_weights = products.product(integers(rng, 2 * 48, 64), [48, 48])
     bias = integers(rng, 64) if has_bias else None
 
     def call(out, chained, threads):

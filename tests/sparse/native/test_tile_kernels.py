@@ -78,7 +78,7 @@ def test_a_convolution_of_stride_2(
     out = filled_plane(*value.shape[1:], count)
     before = np.full((first, *size), np.nan, np.float32)  # may not be seen
     kernels.strided(
-        size, plane_of(np.concatenate([before, x]), dtype=products.dtype), products.taps(kernel),
+        size, plane_of(np.concatenate([before, x]), dtype=products.dtype), products.strided(kernel),
         value.shape[1:], out, padding=padding, first=first, bias=packing.vector(bias), relu=relu,
         threads=threads, isa=products.isa,
     )  # fmt: skip
@@ -124,7 +124,7 @@ def test_an_attention(products, size, coarse, depth, count, threads, place, seed
     lines = -(-count // products.line)
     out = filled_plane(*size, count, dtype=products.dtype) if place == "apart" else plane[:lines]
     kernels.attend(
-        size, plane, row_plane, products.product(weights), coarse, plane_of(view),
+        size, plane, row_plane, products.attention(weights), coarse, plane_of(view),
         *(resampling(*sides) for sides in zip(coarse, size, strict=True)), out,
         first=first, threads=threads, isa=products.isa,
     )  # fmt: skip
@@ -143,7 +143,7 @@ def test_gates_far_from_zero_are_closed_or_open(products):
     x, out = np.full((2, 1, 8), 3, np.float32), filled_plane(1, 8, 1, dtype=products.dtype)
     plane = plane_of(x, dtype=products.dtype)
     kernels.attend(
-        (1, 8), plane, plane, products.product(np.zeros((2, 1))), (1, 8), plane_of(gate),
+        (1, 8), plane, plane, products.attention(np.zeros((2, 1))), (1, 8), plane_of(gate),
         resampling(1, 1), resampling(8, 8), out, isa=products.isa,
     )  # fmt: skip
     expected = [np.nan, 3, 3, 3, 1.5, 3 / (1 + 2**20), 0, 0]
@@ -157,7 +157,7 @@ def test_an_attention_that_is_stored_past_the_cache(products):
     count, depth = 4 * products.line, 16
     view = normal(rng, count, 3, 4)
     x, row = (plane_of(normal(rng, n, *LARGE), dtype=products.dtype) for n in (count, depth))
-    weights = products.product(normal(rng, depth, count))
+    weights = products.attention(normal(rng, depth, count))
 
     def call(out, threads):
         kernels.attend(
@@ -266,7 +266,7 @@ def test_leaky_tiles_that_see_constants_where_pixels_are_skipped(
     activity = activity_of(mask)
     constants = packing.vector(rest)
     constants = packing.half(constants) if products.half else constants
-    kernels.winograd(
+    kernels.tiles(
         *size, tiles, fold(x, products.dtype), products.winograd(kernel), out,
         bias=packing.vector(bias), residual=plane_of(residual, dtype=products.dtype),
         residual_last=last, relu=True, slope=SLOPE,

@@ -25,7 +25,7 @@ from native_planes import (
 )
 from native_products import HALVES, Products, per_products
 
-from smsr_plugin.sparse.native import bfloat16_tiles, packing
+from smsr_plugin.sparse.native import bfloat16, packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -85,7 +85,7 @@ class Case:
         return (np.maximum(value, 0) if relu else value), tolerance
 
     def run(self, out, products, x=None, **options):
-        return kernels.winograd(
+        return kernels.tiles(
             *self.size,
             self.tiles,
             self.x(products) if x is None else x,
@@ -286,7 +286,7 @@ class Wide(Products):
     """Products in float32 of features in bfloat16."""
 
     def winograd(self, kernel):
-        return bfloat16_tiles.wide_winograd(kernel.astype(np.float64))
+        return bfloat16.wide_winograd(kernel.astype(np.float64))
 
 
 @per_products

@@ -56,7 +56,7 @@ from native_planes import activity_of
     ],
 )
 def test_bad_calls_of_winograd(changes, message):
-    check("winograd", ValueError, message, changes)
+    check("tiles", ValueError, message, changes)
 
 
 #: Changes that make a good call of which some outputs are pooled.
@@ -84,15 +84,15 @@ WITH_POOLED = {
     ],
 )
 def test_bad_calls_with_pooled_outputs(changes, message):
-    check("winograd", ValueError, message, WITH_POOLED | changes)
+    check("tiles", ValueError, message, WITH_POOLED | changes)
 
 
 def test_pooled_outputs_apart_from_the_others():
-    kernels.winograd(**(arguments("winograd") | WITH_POOLED))
+    kernels.tiles(**(arguments("tiles") | WITH_POOLED))
     memory = plane(size=(16, 6))
     small, large = plane(size=(4, 3)), plane()
     pooled = memory.ravel()[: small.size].reshape(small.shape)
     out = memory.ravel()[: large.size].reshape(large.shape)
     changes = WITH_POOLED | {"pooled": (pooled, 16)}
-    check("winograd", ValueError, "must not overlap", changes | {"out": out})
-    check("winograd", ValueError, "must not overlap", changes | {"x": out})
+    check("tiles", ValueError, "must not overlap", changes | {"out": out})
+    check("tiles", ValueError, "must not overlap", changes | {"x": out})

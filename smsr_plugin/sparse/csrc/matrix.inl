@@ -1,0 +1,290 @@
+// Products of matrix tiles (AMX): 16 rows of 32 channels in bfloat16 by 32 channels of 16 outputs, summed
+// in float32.
+
+constexpr int kTileElements = kRun * kHalfLine;
+constexpr int64_t kLineBytes = kHalfLine * int64_t(sizeof(Half));
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// The tile registers of a thread, as long as it lives.
+struct TileRegisters {
+  TileRegisters() {
+    const TileConfig config;
+    _tile_loadconfig(&config);
+  }
+  ~TileRegisters() { _tile_release(); }
+};
+
+// Tile loads and stores do not tell the compiler which memory they read or write.
+SMSR_INLINE void tiles_see_memory() { __asm__ volatile("" ::: "memory"); }
+
+SMSR_INLINE void watch_tile_read(const void* at, int64_t stride = kLineBytes) {
+  for (int r = 0; r < kRun; ++r)
+    SMSR_WATCH_READ(static_cast<const char*>(at) + r * stride, kLine * 4);
+}
+
+SMSR_INLINE void watch_tile_write(void* at, int64_t stride) {
+  for (int r = 0; r < kRun; ++r) SMSR_WATCH_WRITE(static_cast<char*>(at) + r * stride, kLine * 4);
+}
+
+#define SMSR_LOAD_TILE(tile, at, stride) \
+  do {                                   \
+    watch_tile_read(at, stride);         \
+    _tile_loadd(tile, at, stride);       \
+  } while (0)
+#define SMSR_STORE_TILE(tile, at, stride) \
+  do {                                    \
+    watch_tile_write(at, stride);         \
+    _tile_stored(tile, at, stride);       \
+  } while (0)
+
+// Two matrix tiles of rows are multiplied with one or two panels of weights.
+constexpr int kMatrixRows = 2 * kRun;
+
+// Their sums: tiles 0 and 1 those of the first rows, 2 and 3 of the others.
+template <int Panels>
+struct MatrixSums {
+  SMSR_INLINE void zero() {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+
+  // Rows of floats `n` apart.
+  SMSR_INLINE void load(const float* at, int64_t n) {
+    const int64_t stride = n * int64_t(sizeof(float));
+    tiles_see_memory();
+    SMSR_LOAD_TILE(0, at, stride);
+    SMSR_LOAD_TILE(2, at + kRun * n, stride);
+    if constexpr (Panels == 2) {
+      SMSR_LOAD_TILE(1, at + kLine, stride);
+      SMSR_LOAD_TILE(3, at + kRun * n + kLine, stride);
+    }
+  }
+
+  SMSR_INLINE void store(float* at, int64_t n) {
+    const int64_t stride = n * int64_t(sizeof(float));
+    SMSR_STORE_TILE(0, at, stride);
+    SMSR_STORE_TILE(2, at + kRun * n, stride);
+    if constexpr (Panels == 2) {
+      SMSR_STORE_TILE(1, at + kLine, stride);
+      SMSR_STORE_TILE(3, at + kRun * n + kLine, stride);
+    }
+    tiles_see_memory();
+  }
+
+  // Adds the products of a line of each row, the first of which lie at `a` and `b`, `stride` elements
+  // apart, with the weights of that line, `panel` elements from one panel to the next.
+  SMSR_INLINE void add(const Half* a, const Half* b, int64_t stride, const Half* w, int64_t panel) {
+    const int64_t bytes = stride * int64_t(sizeof(Half));
+    SMSR_LOAD_TILE(6, w, kLineBytes);
+    SMSR_LOAD_TILE(4, a, bytes);
+    _tile_dpbf16ps(0, 4, 6);
+    SMSR_LOAD_TILE(5, b, bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    if constexpr (Panels == 2) {
+      SMSR_LOAD_TILE(7, w + panel, kLineBytes);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+};
+
+// Whether the pixels of 16 rows follow one another.
+template <class Index>
+SMSR_INLINE bool are_one_run(const Index* pixel) {
+  bool run = true;
+  for (int r = 1; r < kRun; ++r) run &= pixel[r] == pixel[0] + r;
+  return run;
+}
+
+// Of `Product` in rows.inl and blend.inl. Each source takes whole lines of weights.
+struct MatrixProduct : HalfProduct {
+  static constexpr bool kMatrix = true;
+  static constexpr int kRows = kMatrixRows;  // at a time
+
+  SMSR_INLINE int whole(int k) { return int(rounded_up(k, kHalfLine)); }
+
+  // A line of 16 rows: where it lies, or gathered.
+  template <class Index>
+  SMSR_INLINE const Half* line_of_rows(const Source& source, const Index* pixel, int64_t line,
+                                       bool run, Half (&gathered)[kTileElements]) {
+    if (run) return source_row<Half>(source, pixel[0]) + line;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRun; ++r)
+      _mm512_store_si512(gathered + r * kHalfLine,
+                         load_line(source_row<Half>(source, pixel[r]) + line));
+    return gathered;
+  }
+
+  // Adds the products of a source; of each 16 rows it is said whether they follow one another.
+  template <int Panels, class Index>
+  SMSR_INLINE const Half* add_rows(const Source& source, const Index* pixel, bool first,
+                                   bool second, const Half* w, int64_t panel) {
+    first &= !source.activity;
+    second &= !source.activity;
+    for (int64_t k = 0, line = 0; k < source.k; k += kHalfLine, line += source.line) {
+      alignas(64) Half gathered[2][kTileElements];
+      const Half* const a = line_of_rows(source, pixel, line, first, gathered[0]);
+      const Half* const b = line_of_rows(source, pixel + kRun, line, second, gathered[1]);
+      tiles_see_memory();
+      MatrixSums<Panels>::add(a, b, kHalfLine, w, panel);
+      w += kTileElements;
+    }
+    return w;
+  }
+
+  // Sums up the products of the sources.
+  template <int Panels>
+  SMSR_INLINE void sum_rows(const smsr::Rows& p, const Half* w, int64_t panel,
+                            const int64_t (&pixel)[kMatrixRows], float* sums) {
+    const bool first = are_one_run(pixel), second = are_one_run(pixel + kRun);
+    MatrixSums<Panels>::zero();
+    for (int s = 0; s < p.num_sources; ++s)
+      w = add_rows<Panels>(p.sources[s], pixel, first, second, w, panel);
+    MatrixSums<Panels>::store(sums, p.n);
+  }
+
+  // The same of one side of a blend, added to the bias that is in `sums`, rows of `Panels` panels.
+  template <int Panels>
+  SMSR_INLINE void add_side(const BlendSide& side, int64_t row, const int32_t (&at)[kMatrixRows],
+                            const Half* w, int64_t panel, float* sums) {
+    const bool first = are_one_run(at), second = are_one_run(at + kRun);
+    MatrixSums<Panels>::load(sums, Panels * kLine);
+    for (int s = 0; s < side.num_sources; ++s) {
+      Source source = side.sources[s];
+      source.offset = row;
+      source.activity = nullptr;
+      w = add_rows<Panels>(source, at, first, second, w, panel);
+    }
+    MatrixSums<Panels>::store(sums, Panels * kLine);
+  }
+
+  // Adds the products of the residual, if it is in the chain, and of the rows in `kept` to the chain's
+  // sums.
+  template <int Panels>
+  SMSR_INLINE void add_chain(const smsr::Rows& p, const Half* w, int64_t panel, const Half* kept,
+                             const int64_t (&pixel)[kMatrixRows], float* sums) {
+    MatrixSums<Panels>::load(sums, p.chain_n);
+    if (p.chain_residual) {
+      const Source residual{p.store.residual, p.store.residual_line, 0, p.n, nullptr};
+      w = add_rows<Panels>(residual, pixel, are_one_run(pixel), are_one_run(pixel + kRun), w, panel);
+    }
+    tiles_see_memory();
+    for (int c = 0; c < p.n; c += kHalfLine, w += kTileElements) {
+      const int64_t row = whole(p.n);
+      MatrixSums<Panels>::add(kept + c, kept + kRun * row + c, row, w, panel);
+    }
+    MatrixSums<Panels>::store(sums, p.chain_n);
+  }
+};
+
+template <class Out>
+void matrix_rows(const smsr::Rows& p, int first, int last, float* scratch) {
+  const TileRegisters registers;
+  rows<MatrixProduct, Out>(p, first, last, scratch);
+}
+
+// The products of a tile's pixels, rows of outputs `stride` floats apart; for `store_tile`.
+struct TileRows {
+  struct Channels {
+    const float* first;
+    int64_t stride;
+  };
+
+  SMSR_INLINE void read(const float* m, int64_t stride, Channels& rows) { rows = {m, stride}; }
+
+  SMSR_INLINE void column(const Channels& rows, int x, Vec (&y)[kTile]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kTile; ++i) y[i] = load(rows.first + (i * kTile + x) * rows.stride);
+  }
+};
+
+// A patch as it is multiplied: of each line the columns x ... x + 3 for x = 0, 1, 2, so that the pixels
+// that a tap sees are 16 rows one after the other.
+constexpr int kPatchRows = kPatch * kTile;
+constexpr int kPatchLine = 3 * kPatchRows * kHalfLine;  // elements
+
+SMSR_INLINE void copy_patch(const Tiles& p, int64_t corner, Half* copies) {
+  const int64_t row = p.geometry.stride();
+  bool there[kFrequencies];
+  const bool every = !p.activity_in || whole_patch(p.activity_in + corner, row, there);
+  const auto* const rests = static_cast<const Half*>(p.rest);
+  for (int c = 0; c < p.k; c += kHalfLine, copies += kPatchLine) {
+    const Half* const line = static_cast<const Half*>(p.in) + channel_at<Half>(c, p.in_line);
+    const Half* const patch = line + corner * kHalfLine;
+    const Half* const rest = rests ? rests + c : line;  // pixel 0 lies in the border of zeros
+    const bool masked = !every && c >= p.k_dense;
+    for (int y = 0; y < kPatch; ++y)
+#pragma GCC unroll 6
+      for (int x = 0; x < kPatch; ++x) {
+        const Half* const pixel = patch + (y * row + x) * kHalfLine;
+        const __m512i v = load_line(!masked || there[y * kPatch + x] ? pixel : rest);
+#pragma GCC unroll 3
+        for (int dx = 0; dx < 3; ++dx)
+          if (dx <= x && x - dx < kTile)
+            _mm512_store_si512(copies + (dx * kPatchRows + y * kTile + x - dx) * kHalfLine, v);
+      }
+  }
+}
+
+// The products of two patches with one or two panels of weights, `panel` elements apart.
+template <int Panels>
+SMSR_INLINE void multiply_patches(const Half* patches, int lines, const Half* w, int64_t panel,
+                                  float* sums, int64_t n) {
+  const Half* const other = patches + int64_t(lines) * kPatchLine;
+  tiles_see_memory();
+  MatrixSums<Panels>::zero();
+  for (int tap = 0; tap < 9; ++tap) {
+    int64_t at = (tap % 3 * kPatchRows + tap / 3 * kTile) * kHalfLine;
+    for (int line = 0; line < lines; ++line, at += kPatchLine, w += kTileElements)
+      MatrixSums<Panels>::add(patches + at, other + at, kHalfLine, w, panel);
+  }
+  MatrixSums<Panels>::store(sums, n);
+}
+
+// A 3x3 convolution at tiles as what it is: products so fast leave Winograd's transforms nothing to save.
+template <class Out>
+void direct(const Tiles& p, int first, int last, float* scratch) {
+  const TileRegisters registers;
+  const Geometry& g = p.geometry;
+  auto* const patches = reinterpret_cast<Half*>(scratch);
+  const int lines = p.k / kHalfLine;
+  const int64_t patch = int64_t(lines) * kPatchLine, panel = int64_t(9) * lines * kTileElements;
+  float* const value = reinterpret_cast<float*>(patches + 2 * patch);
+  float* const sums = value + 2 * kRun * int64_t(p.n);
+  for (int item = first; item < last; ++item) {
+    const int begin = item * kTileBlock;
+    const int end = p.count - begin < kTileBlock ? p.count : begin + kTileBlock;
+    for (int c = 0; c < p.n; ++c) sums[c] = 0;
+    for (int i = begin; i < end; i += 2) {
+      const int tiles = end - i < 2 ? 1 : 2;
+      for (int t = 0; t < tiles; ++t) {
+        const int tile = p.tiles[i + t];
+        copy_patch(p, g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1),
+                   patches + t * patch);
+      }
+      const auto* w = static_cast<const Half*>(p.weights);
+      for (int c = 0; c < p.n; c += 2 * kLine, w += 2 * panel) {
+        if (p.n - c > kLine)
+          multiply_patches<2>(patches, lines, w, panel, value + c, p.n);
+        else
+          multiply_patches<1>(patches, lines, w, panel, value + c, p.n);
+      }
+      for (int t = 0; t < tiles; ++t)
+        store_tile<TileRows, Out>(p, p.tiles[i + t], value + t * kRun * int64_t(p.n), p.n,
+                                  p.store.sums ? sums : nullptr);
+    }
+    if (p.store.sums) {
+      const int stored = p.n - p.n_pooled;
+      for (int c = 0; c < stored; ++c)
+        p.store.sums[int64_t(item) * stored + c] = sums[p.n_pooled + c];
+    }
+  }
+  if (p.store.streams) streamed();
+}
