@@ -80,6 +80,11 @@ def arguments(function):
             "weights": np.zeros((1, 16, 16), np.float32),
             "out": plane(),
         },
+        "image": {
+            "lq": np.zeros((1, *SIZE), np.float32),
+            "weights": np.zeros((1, 9, 16), np.float32),
+            "out": plane(),
+        },
         "compose": {
             "lq": np.zeros((1, *SIZE), np.float32),
             "residual": plane(),

@@ -10,17 +10,18 @@ namespace SMSR_ISA_NAME {
 #include "tile.inl"
 #include "winograd.inl"
 #include "rows.inl"
+#include "put_vectors.inl"
+#include "image.inl"
 #include "compose.inl"
 #include "strided.inl"
 #include "maximum.inl"
-#include "put_vectors.inl"
 #include "attend.inl"
 #include "blend.inl"
 #include "details.inl"
 
 extern const FloatKernels kernels = {
     winograd<FloatProduct, FloatFeatures>, rows<FloatProduct, FloatFeatures>,
-    compose, strided<FloatProduct>, maximum, attend<FloatProduct, FloatGate>,
+    image_conv<FloatFeatures>, compose, strided<FloatProduct>, maximum, attend<FloatProduct, FloatGate>,
     blend<FloatProduct>, details,
 };
 

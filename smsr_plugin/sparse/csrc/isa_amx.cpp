@@ -24,6 +24,7 @@ namespace amx {
 #include "matrix.inl"
 #include "strided.inl"
 #include "put_vectors.inl"
+#include "image.inl"
 #include "attend.inl"
 #include "blend.inl"
 #include "half_gate.inl"
@@ -35,7 +36,7 @@ void matrix_blend(const Blend& p, int first, int last, float* scratch) {
 
 extern const HalfKernels half = {
     direct<HalfFeatures>,      direct<FloatFeatures>,      winograd<WideProduct, FloatFeatures>,
-    matrix_rows<HalfFeatures>, matrix_rows<FloatFeatures>, rows<FloatProduct, HalfFeatures>,
+    matrix_rows<HalfFeatures>, matrix_rows<FloatFeatures>, image_conv<HalfFeatures>,
     strided<HalfProduct>,      attend<HalfProduct, HalfGate>, matrix_blend, true,
 };
 

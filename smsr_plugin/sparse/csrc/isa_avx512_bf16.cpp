@@ -23,6 +23,7 @@ namespace avx512_bf16 {
 #include "rows.inl"
 #include "strided.inl"
 #include "put_vectors.inl"
+#include "image.inl"
 #include "attend.inl"
 #include "blend.inl"
 #include "half_gate.inl"
@@ -30,7 +31,7 @@ namespace avx512_bf16 {
 extern const HalfKernels half = {
     winograd<HalfProduct, HalfFeatures>,  winograd<HalfProduct, FloatFeatures>,
     winograd<WideProduct, FloatFeatures>, rows<HalfProduct, HalfFeatures>,
-    rows<HalfProduct, FloatFeatures>,     rows<FloatProduct, HalfFeatures>,
+    rows<HalfProduct, FloatFeatures>,     image_conv<HalfFeatures>,
     strided<HalfProduct>,                 attend<HalfProduct, HalfGate>,    blend<HalfProduct>,
     false,
 };

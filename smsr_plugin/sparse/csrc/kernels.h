@@ -125,6 +125,23 @@ struct Rows {
   bool chain_streams;          // as in Store
 };
 
+// The 3x3 convolution of the image, with zeros around it, at every pixel.
+struct ImageConv {
+  Geometry geometry;
+  const float* lq;             // (channels, height, width)
+  int channels;
+  bool has_ones;               // a last channel that is 1 in the image and 0 around it
+  const float* weights;        // [n / 16][9][channels, and ones][16]
+  int n;                       // output channels, multiple of kLine
+  Store store;                 // without residual and sums
+};
+
+// Floats from one row to the next: a pixel on either side, and what a group of pixels reads beyond.
+inline int64_t image_stride(int width) { return rounded_up(width, kMaxRows) + kMaxRows; }
+inline int64_t image_room(const ImageConv& p) {
+  return 3 * (int64_t(p.channels) + p.has_ones) * image_stride(p.geometry.width);
+}
+
 // The pixel-shuffled residual, plus the enlarged image.
 struct Compose {
   Geometry geometry;
@@ -236,6 +253,7 @@ using Kernel = void (*)(const Operation&, int first, int last, float* scratch);
 struct FloatKernels {
   Kernel<Tiles> tiles;
   Kernel<Rows> rows;
+  Kernel<ImageConv> image;
   Kernel<Compose> compose;
   Kernel<Strided> strided;
   Kernel<Maximum> maximum;
@@ -249,7 +267,7 @@ struct HalfKernels {
   Kernel<Tiles> tiles, tiles_to_floats;
   Kernel<Tiles> wide_tiles;     // products in float32, stored in float32
   Kernel<Rows> rows, rows_to_floats;
-  Kernel<Rows> rows_to_halves;  // of floats, products in float32, stored in bfloat16
+  Kernel<ImageConv> image;     // products in float32, stored in bfloat16
   Kernel<Strided> strided;      // of masks at tiles; stores floats
   Kernel<Attend> attend;
   Kernel<Blend> blend;

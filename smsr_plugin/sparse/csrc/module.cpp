@@ -184,8 +184,9 @@ using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
 Kernel<Rows> rows_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
   require(half || !half_in, "weights must hold uint16, as the sources do");
   require(half_in || !half, "weights must hold float32, as the sources do");
-  if (half_in) return half_out ? kernels.half->rows : kernels.half->rows_to_floats;
-  return half_out ? kernels.half->rows_to_halves : kernels.floats->rows;
+  require(half_in || !half_out, "out must hold float32, as the sources do");
+  if (!half_in) return kernels.floats->rows;
+  return half_out ? kernels.half->rows : kernels.half->rows_to_floats;
 }
 
 py::object call_rows(int height, int width, const Indices& pixels,
@@ -270,6 +271,34 @@ py::object call_rows(int height, int width, const Indices& pixels,
   run(kernel, p, items, 1, threads,
       p.n + rounded_up(p.block, kMaxRows) * p.n + kMaxRows * (p.chain_n + rounded));
   return reduced(partial, items, p.n, sums);
+}
+
+void call_image(const Floats& lq, const Floats& weights, py::array& out, bool has_ones,
+                const Optional<Floats>& bias, bool relu, float slope,
+                const Optional<Floats>& slopes, int threads, const Optional<std::string>& isa) {
+  require(lq.ndim() == 3, "lq must have shape (channels, height, width)");
+  require_aligned(lq, "lq");
+  ImageConv p{};
+  p.geometry = geometry_of(int(lq.shape(1)), int(lq.shape(2)));
+  require_threads(threads);
+  require(lq.shape(0) > 0 && lq.shape(0) < kMaxChannels,
+          "lq must have 1 ... " + std::to_string(kMaxChannels - 1) + " channels, got " +
+              std::to_string(lq.shape(0)));
+  p.lq = lq.data();
+  p.channels = int(lq.shape(0));
+  p.has_ones = has_ones;
+  require(weights.ndim() > 0, "weights must have dimensions");
+  p.n = padded_channels(weights.shape(0));
+  require_weights(weights, {p.n / kLine, 9 * (int64_t(p.channels) + has_ones), kLine}, false,
+                  "weights");
+  p.weights = weights.data();
+  check_store(p.store, p.geometry, out, p.n, bias, p.n, {}, relu, slope, slopes, false);
+  require_apart(out, lq, "lq");
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = holds_halves(out, "out");
+  require(!half || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
+  run(half ? kernels.half->image : kernels.floats->image, p, p.geometry.height, 1, threads,
+      image_room(p));
 }
 
 void call_compose(const Floats& lq, const Floats& residual, const Optional<Floats>& taps, Floats& sr,
@@ -374,6 +403,11 @@ PYBIND11_MODULE(_kernels, m) {
         arg("scale").noconvert() = py::none(),
         arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the rows of a list of pixels.");
+  m.def("image", call_image, arg("lq").noconvert(), arg("weights").noconvert(),
+        arg("out").noconvert(), py::kw_only(), arg("has_ones") = false,
+        arg("bias").noconvert() = py::none(), arg("relu") = false, arg("slope") = 0.0f,
+        arg("slopes").noconvert() = py::none(), arg("threads") = 1, arg("isa") = py::none(),
+        "3x3 convolution of the image.");
   m.def("compose", call_compose, arg("lq").noconvert(), arg("residual").noconvert(),
         arg("taps").noconvert(), arg("sr").noconvert(), py::kw_only(), arg("scale"),
         arg("threads") = 1, arg("isa") = py::none(),

@@ -22,8 +22,8 @@ from smsr_plugin.sparse.native.run import MaskLists, Run
 class ImageConv(Protocol):
     """The 3×3 convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1."""
 
-    def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
-        """Convolve `lq` (channels, H, W); `spare` is overwritten, 16 channels of float32."""
+    def __call__(self, run: Run, lq: Floats, out: Plane) -> None:
+        """Convolve `lq` (channels, H, W)."""
         ...
 
 

@@ -66,19 +66,12 @@ class ImageConv:
         self.weights, self.bias = packing.taps(seen), packing.vector(bias)
         self.activation = packing.activation(slope)
 
-    def __call__(self, run: Run, lq: Floats, out: Plane, spare: Plane) -> None:
-        height, width = run.size
-        inside = spare[0, 1 : height + 1, 1 : width + 1]
-        channels = [*lq, 1] if self.has_ones else [*lq]
-        for channel, values in enumerate(channels):
-            inside[..., channel] = values
-        sources: list[Source] = [(spare, dy, dx, 0, len(channels), None) for dy, dx in NEIGHBOURS]
-        run.kernels.rows(
-            *run.size,
-            all_pixels(*run.size),
-            sources,
+    def __call__(self, run: Run, lq: Floats, out: Plane) -> None:
+        run.kernels.image(
+            lq,
             self.weights,
             out,
+            has_ones=self.has_ones,
             bias=self.bias,
             threads=run.threads,
             **self.activation,

@@ -92,6 +92,20 @@ class Kernels(Protocol):
         threads: int = 1,
     ) -> Any: ...
 
+    def image(
+        self,
+        lq: Floats,
+        weights: Floats,
+        out: NDArray[Any],
+        *,
+        has_ones: bool = False,
+        bias: Floats | None = None,
+        relu: bool = False,
+        slope: float = 0.0,
+        slopes: Floats | None = None,
+        threads: int = 1,
+    ) -> None: ...
+
     def compose(
         self,
         lq: Floats,

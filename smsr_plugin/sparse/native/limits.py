@@ -19,17 +19,12 @@ from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native.kernels import Kernels
 from smsr_plugin.sparse.native.packing import HALF_LINE
 
-#: In float32, with the channel of ones, or as two bfloat16 numbers each, they fill a cache line.
-MAX_IMAGE_CHANNELS = 15
-
 
 def obstacle_to(program: Program[Any], kernels: Kernels) -> str:
     """Say what keeps a program from the kernels, or nothing."""
     widest = max(plane.channels for plane in program.planes.values())
     if widest > kernels.MAX_CHANNELS - HALF_LINE:
         return f"a layer has {widest} channels, which are too many"
-    if program.num_in_ch > MAX_IMAGE_CHANNELS:
-        return f"an image has {program.num_in_ch} channels, which are too many"
     return next(filter(None, (_obstacle(program, step) for step in program.steps)), "")
 
 

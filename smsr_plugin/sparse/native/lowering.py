@@ -41,9 +41,9 @@ from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.convolution import shares
 from smsr_plugin.sparse.native.hourglass import NativeHourglass
 from smsr_plugin.sparse.native.kernels import Bytes, Chain
-from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation, activity_name
-from smsr_plugin.sparse.native.packing import LINE, Array
-from smsr_plugin.sparse.native.slots import Access, Wanted
+from smsr_plugin.sparse.native.operation import Image, Operation, activity_name
+from smsr_plugin.sparse.native.packing import Array
+from smsr_plugin.sparse.native.slots import Access
 from smsr_plugin.sparse.native.tile_lowering import (
     active_conv,
     blend,
@@ -52,9 +52,6 @@ from smsr_plugin.sparse.native.tile_lowering import (
     local_attention,
 )
 from smsr_plugin.sparse.native.upsampling import taps_of
-
-#: Where the first convolution puts the channels of the image side by side.
-SPARE = Wanted("/image", LINE, FLOATS)
 
 
 class Lowered(NamedTuple):
@@ -93,10 +90,9 @@ def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
     conv = context.arithmetic.ImageConv(step.weight, step.bias, step.slope)
 
     def compute(image: Image) -> None:
-        conv(image.run, image.lq, image.plane(step.out), image.plane(SPARE.name))
+        conv(image.run, image.lq, image.plane(step.out))
 
-    access = Access([context.wanted(step.out), SPARE])
-    return Operation(step.part, None, access, compute)
+    return Operation(step.part, None, Access([context.wanted(step.out)]), compute)
 
 
 def _hourglass(context: Context, step: Hourglass[Array]) -> Operation:

@@ -118,6 +118,14 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         if rng.random() < 0.5:
             chained = weights(rng, (1, rng.choice([16, 32]) * n, 16), half)
             given["chain"] = (chained, None, plane(rng, size, dtype), True)
+    elif name == "image":
+        channels, ones = rng.choice([0, 1, 3]), rng.random() < 0.5
+        given |= {
+            "lq": np.zeros((channels, *size), np.float32),
+            "weights": weights(rng, (n, 9 * (channels + rng.choice([ones, ones, 0])), 16), False),
+            "out": plane(rng, size, rng.choice([np.float32, np.uint16])),
+            "has_ones": ones,
+        }
     elif name == "compose":
         scale, channels = rng.choice([1, 2, 3, 4]), rng.choice([0, 1, 3])
         given |= {
@@ -219,7 +227,7 @@ def call(rng: random.Random, name: str) -> bool:
 def calls() -> None:
     np.set_printoptions(threshold=0, edgeitems=1)  # arguments are printed in messages
     rng = random.Random(0)
-    names = ["tiles", "rows", "compose", "decide", "list_active", *AT_TILES]
+    names = ["tiles", "rows", "image", "compose", "decide", "list_active", *AT_TILES]
     returned = sum(call(rng, rng.choice(names)) for _ in range(CALLS))
     print(CALLS - returned, returned)
 

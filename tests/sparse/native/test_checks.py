@@ -27,7 +27,7 @@ FUZZ = Path(__file__).parent / "fuzz_kernels.py"
 AT_TILES = ["strided", "maximum", "attend", "blend", "details"]
 
 
-FUNCTIONS = ["tiles", "rows", "compose", "decide", "list_active", *AT_TILES]
+FUNCTIONS = ["tiles", "rows", "image", "compose", "decide", "list_active", *AT_TILES]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -35,7 +35,7 @@ def test_the_arguments_that_are_changed_below_are_good(function):
     getattr(kernels, function)(**arguments(function))
 
 
-SIZED = [name for name in FUNCTIONS if name not in ("compose", *AT_TILES)]
+SIZED = [name for name in FUNCTIONS if name not in ("image", "compose", *AT_TILES)]
 
 
 @pytest.mark.parametrize("function", SIZED)
@@ -61,7 +61,7 @@ def test_threads_must_be_positive(function, threads):
     check(function, ValueError, "threads must be positive", {"threads": threads})
 
 
-@pytest.mark.parametrize("function", ["tiles", "rows", "compose", *AT_TILES])
+@pytest.mark.parametrize("function", ["tiles", "rows", "image", "compose", *AT_TILES])
 @pytest.mark.parametrize("isa", ["", "sse9", "AVX2"])
 def test_unknown_instruction_sets(function, isa):
     check(function, ValueError, f"no kernels named {isa}", {"isa": isa})
@@ -99,6 +99,7 @@ def test_arrays_of_another_kind(function, name, bad):
         *(("strided", name) for name in ("weights", "x")),
         *(("attend", name) for name in ("weights", "x", "row", "out")),
         ("blend", "out"),
+        ("image", "out"),
     ]
     any_array = any_dtype and bad not in ("list", "none")
     error = ValueError if of_shape or any_array else TypeError
@@ -108,7 +109,7 @@ def test_arrays_of_another_kind(function, name, bad):
 
 @pytest.mark.parametrize(
     ("function", "name"),
-    [("tiles", "out"), ("rows", "out"), ("compose", "sr"),
+    [("tiles", "out"), ("rows", "out"), ("image", "out"), ("compose", "sr"),
      ("decide", "activity"), *((function, "out") for function in AT_TILES)],
 )  # fmt: skip
 def test_an_output_that_cannot_be_written(function, name):

@@ -107,6 +107,8 @@ HALF_ROWS = {"isa": DOTS, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
             {"x": half_plane(), "rest": np.zeros(16, np.float32)},
             "rest must be of the dtype of x",
         ),
+        ("image", {"out": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
+        ("rows", {"out": half_plane()}, "out must hold float32, as the sources do"),
         ("strided", {"x": half_plane()}, "weights must be of the dtype of x"),
         ("strided", {"weights": np.zeros((1, 72, 16, 2), np.uint16)}, "dtype of x"),
         ("strided", HALF_STRIDED | {"weights": np.zeros((1, 72, 16), np.uint16)}, "four dim"),
@@ -141,7 +143,6 @@ HALF_ROWS = {"isa": DOTS, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ),
         ("rows", {"chain": chain(HALF_ROWS["weights"])}, "must be of the weights' dtype"),
         ("rows", {"chain": chain(out=half_plane())}, "must be of one dtype"),
-        ("rows", {"out": half_plane(), "chain": chain(out=half_plane())}, "must be of one dtype"),
     ],
 )
 def test_float32_and_bfloat16_that_do_not_go_together(function, changes, message):

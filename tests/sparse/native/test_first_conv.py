@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from native_planes import SIZES, conv3x3, inside, unfold
+from native_planes import (
+    LARGE,
+    SIZES,
+    assert_planes_equal,
+    assert_stored_alike_past_the_cache,
+    conv3x3,
+    filled_plane,
+    inside,
+    rounded,
+    unfold,
+)
 
 from smsr_plugin.archs.steps import RELU
-from smsr_plugin.sparse.native import bfloat16, float32
+from smsr_plugin.sparse.native import bfloat16, float32, packing
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import Run
 
@@ -21,8 +31,7 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes = Planes()
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
-    spare = planes.plane("spare", kernels.LINE)
-    arithmetic.ImageConv(kernel, bias, RELU)(Run(kernels, planes, 1), lq, out, spare)
+    arithmetic.ImageConv(kernel, bias, RELU)(Run(kernels, planes, 1), lq, out)
     return inside(unfold(out), *lq.shape[1:])[..., : len(kernel)]
 
 
@@ -53,3 +62,53 @@ def test_keeps_16_bits_of_the_image(arithmetic):
     found = first_conv(arithmetic, lq, kernel, np.zeros(2))[:, :-1]
     contrast = (steps[0, :, :-1] - steps[0, :, 1:]) * 2.0**-16
     assert np.array_equal(found[..., 0] - found[..., 1], contrast)
+
+
+per_isa = pytest.mark.parametrize("isa", kernels.available())
+DTYPES = [np.float32, np.uint16]
+
+
+def is_there(isa, dtype):
+    return dtype == np.float32 or kernels.has_half(isa)
+
+
+@per_isa
+@pytest.mark.parametrize("dtype", DTYPES, ids=["floats", "halves"])
+@pytest.mark.parametrize("count", [1, 16, 17, 48, 64, 80])
+@pytest.mark.parametrize("slope", [None, 0.0, 0.25])
+def test_every_instruction_set(isa, dtype, count, slope):
+    """Integers: their sums are exact in any order. All of the plane is compared."""
+    if not is_there(isa, dtype):
+        pytest.skip("the instruction set has no bfloat16")
+    for size in [(1, 1), (3, 7), (5, 33)]:
+        rng = np.random.default_rng(count)
+        lq = rng.integers(-3, 4, (3, *size)).astype(np.float32)
+        kernel, bias = rng.integers(-3, 4, (count, 3, 3, 3)), rng.integers(-3, 4, count)
+        value = conv3x3(lq, kernel) + bias
+        if slope is not None:
+            value = np.where(value < 0, slope * value, value)
+        out = filled_plane(*size, count, dtype=dtype)
+        kernels.image(
+            lq, packing.taps(kernel), out, bias=packing.vector(bias), relu=slope is not None,
+            slope=slope or 0.0, isa=isa,
+        )  # fmt: skip
+        expected = unfold(out).astype(np.float64)
+        stored = inside(expected, *size)
+        stored[:] = 0
+        stored[..., :count] = rounded(value, dtype)
+        assert_planes_equal(out, expected)
+
+
+@per_isa
+@pytest.mark.parametrize("dtype", DTYPES, ids=["floats", "halves"])
+def test_an_image_that_is_stored_past_the_cache(isa, dtype):
+    if not is_there(isa, dtype):
+        pytest.skip("the instruction set has no bfloat16")
+    rng = np.random.default_rng(0)
+    lq = rng.random((3, *LARGE), np.float32)
+    weights = packing.taps(rng.standard_normal((128, 3, 3, 3)))
+
+    def call(out, threads):
+        kernels.image(lq, weights, out, threads=threads, isa=isa)
+
+    assert_stored_alike_past_the_cache(call, filled_plane(*LARGE, 128, dtype=dtype))
