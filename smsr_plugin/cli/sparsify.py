@@ -22,7 +22,7 @@ DESCRIPTION = """\
 Give a pretrained network masks: from a dense checkpoint to a network that
 computes, tile by tile, where it matters, with a dial for how much. A folder of
 any photographs is enough; no ground truth is needed. Without --iters nothing is
-trained but a small predictor: about a minute on two cores."""
+trained but a small predictor: about two minutes on two cores."""
 
 EPILOG = """\
 example:

@@ -1,5 +1,6 @@
 """From a dense network to one with masks, fitted to what the dense one computes.
 
 `photographs` → `importance` (which tiles matter, and a predictor of it) → `fit` (what skipped
-pixels get) → `finetune`, if asked for → `curve` (quality at each density).
+pixels get), both a second time with the masks of the first → `finetune`, if asked for, with new
+masks on the way → `curve` (quality at each density).
 """

@@ -1,8 +1,9 @@
 """Fine-tuning with the dense network as the teacher: no ground truth is needed.
 
 Each step takes masks of another density, so that one network serves them all. The mean absolute
-difference from the teacher's output is what falls. The predictor stays as it was fitted: trained on
-by straight-through gradients it forgets the image, and the dial its upper end.
+difference from the teacher's output is what falls. The predictor is left alone: trained on by
+straight-through gradients it forgets the image, and the dial its upper end. It may be fitted anew
+between two steps (`smsr_plugin.sparsify.run`).
 """
 
 from __future__ import annotations
@@ -43,10 +44,12 @@ class Finetuning:
 
     Attributes:
         done: Steps that were taken.
+        decided: How often the predictor was fitted anew since; kept here to be in the state.
     """
 
     def __init__(self, net: TileMasked, pieces: Tensor, iters: int, seed: int = 0) -> None:
-        self.net, self.pieces, self.iters, self.done = net, pieces, iters, 0
+        self.net, self.pieces, self.iters = net, pieces, iters
+        self.done = self.decided = 0
         self.teacher = copy.deepcopy(net).requires_grad_(False).eval()
         self.generator = torch.Generator().manual_seed(seed)
         blocks = [p for block in net.blocks() for p in block.parameters()]
@@ -85,6 +88,7 @@ class Finetuning:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "done": self.done,
+            "decided": self.decided,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -96,7 +100,7 @@ class Finetuning:
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
-        self.done = int(state["done"])
+        self.done, self.decided = int(state["done"]), int(state["decided"])
 
 
 @torch.no_grad()

@@ -71,7 +71,7 @@ def fit_substitutes(net: TileMasked, pieces: Tensor) -> Iterator[None]:
     Yields:
         After each block.
     """
-    masks = _masks_at_all_densities(net, pieces)
+    masks = masks_at_all_densities(net, pieces)
     dense = torch.cat([net.head(lq) for lq in pieces.split(BATCH)])
     masked = dense.clone()
     for k in range(net.config.num_block):
@@ -84,7 +84,8 @@ def fit_substitutes(net: TileMasked, pieces: Tensor) -> Iterator[None]:
         yield
 
 
-def _masks_at_all_densities(net: TileMasked, pieces: Tensor) -> Tensor:
+@torch.no_grad()
+def masks_at_all_densities(net: TileMasked, pieces: Tensor) -> Tensor:
     """Return masks (N, K, H, W), those of each piece at a density of its own."""
     scores = torch.cat([net.predictor(lq) for lq in pieces.split(BATCH)])
     shares = torch.linspace(*DENSITIES, len(pieces), dtype=scores.dtype)

@@ -1,9 +1,13 @@
 """Which tiles matter in which block: what the loss would change by, and a predictor of it.
 
-With e = y − (S·x + s), what is lost of block k's output where its substitute takes over, and g, the
-gradient of a random direction in sr with respect to y, a skipped pixel changes sr in that direction
-by about Σ_c g·e. Its square, averaged over a tile and a few directions, is the loss of skipping the
-tile, in the same unit for all blocks: that is why one threshold can serve them all.
+With e = y − (S·x + s + narrow(x)), what is lost of block k's output where its substitute takes
+over, and g, the gradient of a random direction in sr with respect to y, a skipped pixel changes sr
+in that direction by about Σ_c g·e. Its square, averaged over a tile and a few directions, is the
+loss of skipping the tile, in the same unit for all blocks: that is why one threshold can serve them
+all.
+
+It is measured twice: in the dense network, to have masks at all, and then in the network with these
+masks and with what skipped pixels got, where the order of tiles is another one.
 """
 
 from __future__ import annotations
@@ -47,13 +51,28 @@ def fit_at_smooth_tiles(net: TileMasked, pieces: Tensor) -> Iterator[None]:
         fitted.solve_into(net.substitute(k).linear)
 
 
-def losses_of_tiles(net: TileMasked, lq: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the loss of skipping each tile, (B, K, ⌈H/4⌉, ⌈W/4⌉), from 0."""
-    xs, ys, features = [], [], [net.head(lq)]
+def losses_of_tiles(
+    net: TileMasked, lq: Tensor, generator: torch.Generator, masks: Tensor | None = None
+) -> Tensor:
+    """Return the loss of skipping each tile, (B, K, ⌈H/4⌉, ⌈W/4⌉), from 0.
+
+    Args:
+        net: Of which no parameter learns.
+        lq: Images, (B, num_in_ch, H, W), 0…1.
+        generator: Draws the directions.
+        masks: What blocks see of those before them, (B, K, H, W); None if everything is computed.
+            What a tile would bring is measured for all of them, also for those that are skipped.
+    """
+    ys, errors, features = [], [], [net.head(lq)]
     for k in range(net.config.num_block):
-        xs.append(features[-1])
-        ys.append(net.dense_join(k, features[-1]).requires_grad_())
-        features.append(net.after(k, features[-1], ys[-1]))
+        x = features[-1]
+        y = net.dense_join(k, x)
+        skipped = net.substitute(k)(x)
+        errors.append((y - skipped).detach())
+        if masks is not None:
+            y = torch.lerp(skipped, y, masks[:, k : k + 1].expand_as(y))
+        ys.append(y.requires_grad_())
+        features.append(net.after(k, x, y))
     sr = net.tail(lq, features)
     changes = lq.new_zeros(len(lq), len(ys), *lq.shape[2:])
     for number in range(DIRECTIONS):
@@ -62,8 +81,7 @@ def losses_of_tiles(net: TileMasked, lq: Tensor, generator: torch.Generator) -> 
         gradients = torch.autograd.grad(sr, ys, direction, retain_graph=not last)
         with torch.no_grad():
             for k, gradient in enumerate(gradients):
-                error = ys[k] - net.substitute(k)(xs[k])
-                changes[:, k] += (gradient * error).sum(1).square() / DIRECTIONS
+                changes[:, k] += (gradient * errors[k]).sum(1).square() / DIRECTIONS
     return F.avg_pool2d(changes, TILE, ceil_mode=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -11,7 +12,12 @@ from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.sparsify.curve import Point, bicubic_psnr, dense_psnr, table
 from smsr_plugin.sparsify.finetune import Finetuning
-from smsr_plugin.sparsify.fit import BATCH, fit_substitutes, keep_curve
+from smsr_plugin.sparsify.fit import (
+    BATCH,
+    fit_substitutes,
+    keep_curve,
+    masks_at_all_densities,
+)
 from smsr_plugin.sparsify.importance import (
     STEPS,
     fit_at_smooth_tiles,
@@ -26,6 +32,8 @@ from smsr_plugin.version import __version__
 NARROW = 12
 #: Fine-tuning sees so many times the pieces that a fit does.
 MORE_PIECES = 24
+#: Shares of the fine-tuning before which tiles are measured again, and the predictor fitted to it.
+DECIDED = 0.5, 0.85
 #: A network may lie so many dB below bicubic interpolation: those trained for looks do.
 LOOKS = 3.0
 #: The masked form of each network, by its name in BasicSR's registry.
@@ -133,13 +141,16 @@ class Fit:
     ) -> None:
         self.net, self.pieces, self.iters, self.seed, self.state = net, pieces, iters, seed, state
         self.some = pieces[:: max(1, len(pieces) // PIECES)]
-        alone = 2 * -(-len(self.some) // BATCH) + STEPS + net.config.num_block
-        self.total, self.done = alone + iters, 0
+        batches = -(-len(self.some) // BATCH)
+        decided = batches + STEPS
+        alone = batches + 2 * (decided + net.config.num_block)
+        again = [number for number in map(self._decided_at, range(len(DECIDED))) if number < iters]
+        self.total, self.done = alone + iters + len(again) * decided, 0
         self.training: Finetuning | None = None
         if state is not None and state.exists():
             self.training = Finetuning(net, pieces, iters, seed)
             state.restore(self.training)
-            self.done = alone + self.training.done
+            self.done = alone + self.training.done + self.training.decided * decided
 
     def run(self) -> Iterator[str]:
         """Take the steps that are left; yield what was done after each of them."""
@@ -147,25 +158,43 @@ class Fit:
             yield from _fit_alone(self.net, self.some, self.seed)
             self.training = Finetuning(self.net, self.pieces, self.iters, self.seed)
         while self.training.done < self.iters:
+            if self.training.done == self._decided_at(self.training.decided):
+                yield from _decide(self.net, self.some, self.seed)
+                self.training.decided += 1
             if self.state is not None:
                 self.state.keep(self.training)
             yield f"fine-tuning {self.training.step():.5f}"
         self.net.requires_grad_(False)
         keep_curve(self.net, self.pieces)
 
+    def _decided_at(self, number: int) -> int:
+        """Return before which step it is decided for the n-th time again what tiles are worth."""
+        return math.ceil(DECIDED[number] * self.iters) if number < len(DECIDED) else self.iters
+
 
 def _fit_alone(net: TileMasked, pieces: Tensor, seed: int) -> Iterator[str]:
     """Fit masks, constants and substitutes without training what the network computes."""
-    generator = torch.Generator().manual_seed(seed)
     for _ in fit_at_smooth_tiles(net, pieces):
         yield "first substitutes"
-    losses = []
-    for lq in pieces.split(BATCH):
-        losses.append(losses_of_tiles(net, lq, generator))
+    yield from _decide(net, pieces, seed, masked=False)
+    for _ in fit_substitutes(net, pieces):
+        yield "substitutes"
+    yield from _decide(net, pieces, seed)
+    for _ in fit_substitutes(net, pieces):
+        yield "substitutes"
+
+
+def _decide(net: TileMasked, pieces: Tensor, seed: int, masked: bool = True) -> Iterator[str]:
+    """Fit the predictor to what tiles are worth, with masks at many densities or none at all."""
+    generator = torch.Generator().manual_seed(seed)
+    masks = masks_at_all_densities(net, pieces) if masked else None
+    losses: list[Tensor] = []
+    for start in range(0, len(pieces), BATCH):
+        part = slice(start, start + BATCH)
+        of_part = None if masks is None else masks[part]
+        losses.append(losses_of_tiles(net, pieces[part], generator, of_part))
         yield "what tiles are worth"
     net.predictor.requires_grad_()
     for loss in train_predictor(net, pieces, torch.cat(losses), seed):
         yield f"predictor {loss:.3f}"
-    net.requires_grad_(False)
-    for _ in fit_substitutes(net, pieces):
-        yield "substitutes"
+    net.predictor.requires_grad_(False)

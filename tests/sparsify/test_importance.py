@@ -5,15 +5,20 @@ import pytest
 import torch
 from masked_networks import tiny_masked_rlfn
 
+from smsr_plugin.archs.tile_predictor import of_tiles
 from smsr_plugin.sparsify import importance
 from smsr_plugin.sparsify.importance import losses_of_tiles, smooth_tiles, train_predictor
 
 
-def test_losses_are_what_a_small_step_towards_the_substitute_changes(monkeypatch):
+@pytest.mark.parametrize("masked", [False, True])
+def test_losses_are_what_a_small_step_towards_the_substitute_changes(monkeypatch, masked):
     monkeypatch.setattr(importance, "DIRECTIONS", 1)
-    net = tiny_masked_rlfn().requires_grad_(False)
+    net = tiny_masked_rlfn(num_narrow=2).requires_grad_(False)
     lq = torch.rand(1, 3, 10, 7, dtype=torch.float64)
-    found = losses_of_tiles(net, lq, torch.Generator().manual_seed(3))
+    tiles = torch.tensor([[1, 0], [0, 1], [1, 1]], dtype=torch.float64)
+    mask = of_tiles(tiles.expand(1, 6, 3, 2), 10, 7) if masked else torch.ones(1, 6, 10, 7).double()
+    given = mask if masked else None
+    found = losses_of_tiles(net, lq, torch.Generator().manual_seed(3), given)
     assert found.shape == (1, 6, 3, 2)
     direction = torch.randn(
         1, 3, 20, 14, generator=torch.Generator().manual_seed(3), dtype=torch.float64
@@ -23,22 +28,22 @@ def test_losses_are_what_a_small_step_towards_the_substitute_changes(monkeypatch
         changes = []
         for i in range(rows.start, rows.stop):
             for j in range(columns.start, columns.stop):
-                sr = [towards_substitute(net, lq, k, i, j, sign * step) for sign in (1, -1)]
+                sr = [stepped(net, lq, mask, k, i, j, sign * step) for sign in (1, -1)]
                 changes.append(((sr[0] - sr[1]) * direction).sum() / (2 * step))
         expected = torch.stack(changes).square().mean()
         tile = found[0, k, rows.start // 4, columns.start // 4]
         torch.testing.assert_close(tile.double(), expected, rtol=1e-4, atol=0)
 
 
-def towards_substitute(net, lq, block, i, j, step):
-    """Return sr with one pixel of a block's y moved by a share of its substitute's error."""
+def stepped(net, lq, mask, block, i, j, step):
+    """Return sr with one pixel of a block's output moved by a share of its substitute's error."""
     features = [net.head(lq)]
     for k in range(6):
         x = features[-1]
-        y = net.dense_join(k, x)
+        computed, skipped = net.dense_join(k, x), net.substitute(k)(x)
+        y = torch.where(mask[:, k : k + 1] > 0, computed, skipped)
         if k == block:
-            error = y - net.substitute(k)(x)
-            y[..., i, j] += step * error[..., i, j]
+            y[..., i, j] += step * (computed - skipped)[..., i, j]
         features.append(net.after(k, x, y))
     return net.tail(lq, features)
 

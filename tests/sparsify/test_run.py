@@ -9,6 +9,8 @@ from smsr_plugin.sparsify.run import Fit, masked_form
 from smsr_plugin.sparsify.state import State, StateError
 
 ITERS = 5
+#: Steps of a fit without training, of one batch.
+ALONE = 1 + 2 * (1 + 3 + 6)
 FACTS = {"network": "a", "--iters": "5"}
 
 
@@ -31,22 +33,41 @@ def pieces():
 
 
 def test_a_fit_makes_do_with_some_pieces_and_takes_the_steps_that_are_told(monkeypatch):
-    seen = []
+    seen, masked = [], []
 
     def fit_at_smooth_tiles(net, pieces):
         seen.append(pieces)
         return importance.fit_at_smooth_tiles(net, pieces)
 
+    def losses_of_tiles(net, lq, generator, masks):
+        masked.append(masks is not None)
+        return importance.losses_of_tiles(net, lq, generator, masks)
+
     monkeypatch.setattr(run, "fit_at_smooth_tiles", fit_at_smooth_tiles)
+    monkeypatch.setattr(run, "losses_of_tiles", losses_of_tiles)
     net, given = network(), pieces()
     fit = Fit(net, given, iters=2)
-    assert len(list(fit.run())) == fit.total == 2 * 1 + 3 + 6 + 2
+    assert len(list(fit.run())) == fit.total == ALONE + 2 + (1 + 3)
     assert torch.equal(seen[0], given[::3])
+    # In the dense network, in the one with masks, and again while it is fine-tuned.
+    assert masked == [False, True, True]
     assert net.density_curve is not None
 
 
-@pytest.mark.parametrize("steps", [1, 3, 11 + 1, 11 + 2, 11 + ITERS - 1])
-def test_what_was_interrupted_ends_as_if_it_had_not_been(tmp_path, steps):
+# Before the fourth step the predictor is fitted anew, in 4 parts; what is kept is the step before.
+@pytest.mark.parametrize(
+    ("steps", "kept"),
+    [
+        (3, 0),
+        (ALONE + 1, ALONE),
+        (ALONE + 3, ALONE + 2),
+        (ALONE + 3 + 2, ALONE + 2),
+        (ALONE + 3 + 4, ALONE + 2),
+        (ALONE + 3 + 4 + 1, ALONE + 3 + 4),
+        (ALONE + 3 + 4 + 2, ALONE + 3 + 4 + 1),
+    ],
+)
+def test_what_was_interrupted_ends_as_if_it_had_not_been(tmp_path, steps, kept):
     whole = network()
     list(Fit(whole, pieces(), ITERS).run())
     out = tmp_path / "m.safetensors"
@@ -56,7 +77,7 @@ def test_what_was_interrupted_ends_as_if_it_had_not_been(tmp_path, steps):
     torch.rand(3)  # whatever the next process has drawn
     again = network()
     fit = Fit(again, pieces(), ITERS, state=State(out, FACTS))
-    assert fit.done == (max(0, steps - 1) if steps > 11 else 0)
+    assert fit.done == kept
     assert len(list(fit.run())) == fit.total - fit.done
     assert (out.parent / "m.safetensors.state").exists() == (ITERS > 0)
     expected = whole.state_dict()
@@ -69,7 +90,9 @@ def test_a_state_of_another_run_is_left_alone(tmp_path):
     out = tmp_path / "m.safetensors"
     next(Fit(network(), pieces(), ITERS, state=(kept := State(out, FACTS))).run())
     assert not kept.exists()
-    for _, _ in zip(range(13), Fit(network(), pieces(), ITERS, state=kept).run(), strict=False):
+    for _, _ in zip(
+        range(ALONE + 2), Fit(network(), pieces(), ITERS, state=kept).run(), strict=False
+    ):
         pass
     before = kept.path.read_bytes()
     other = State(out, {**FACTS, "--iters": "6"})
@@ -89,10 +112,12 @@ def test_what_is_no_state_says_what_to_do(tmp_path, content):
         Fit(network(), pieces(), ITERS, state=found)
 
 
-@pytest.mark.parametrize("spoilt", ["net", "optimizer", "generator", "done"])
+@pytest.mark.parametrize("spoilt", ["net", "optimizer", "generator", "done", "decided"])
 def test_so_does_a_state_that_is_not_whole(tmp_path, spoilt):
     found = State(tmp_path / "m.safetensors", FACTS)
-    for _, _ in zip(range(13), Fit(network(), pieces(), ITERS, state=found).run(), strict=False):
+    for _, _ in zip(
+        range(ALONE + 2), Fit(network(), pieces(), ITERS, state=found).run(), strict=False
+    ):
         pass
     root = torch.load(found.path, weights_only=True)
     root["training"][spoilt] = torch.ones(2)
