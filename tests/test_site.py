@@ -47,6 +47,8 @@ def test_every_page_is_there_and_loads_nothing_from_elsewhere(project):
         html = site / (name.with_name("index.html") if name.stem == "README" else name)
         assert html.exists(), f"{page.name} is not in the site"
         assert LOADED.findall(html.read_text("utf-8")) == []
+    assert 'href="../site.css"' in (site / "models/index.html").read_text("utf-8")
+    assert (site / "site.css").is_file()
 
 
 def test_a_broken_link_is_an_error(project):
