@@ -24,10 +24,9 @@ from typing import IO, cast
 from tqdm import tqdm
 
 from smsr_plugin.compare import outputs
-from smsr_plugin.compare.plan import Request, make_plan
 from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import Comparison
-from smsr_plugin.compare.run import Run, without_folders
+from smsr_plugin.compare.run import Run, make_plan, without_folders
 from smsr_plugin.engines.base import Engine, Image, Input, Job
 from smsr_plugin.engines.spec import EngineSpec
 
@@ -37,7 +36,7 @@ ANOTHER = "another build"
 CHILD = """
 import pickle, sys, torch
 import smsr_plugin
-from smsr_plugin.checkpoints import load
+from smsr_plugin.checkpoints.masked_networks import load
 weights, precision, threads, folder = sys.argv[1:]
 assert smsr_plugin.__file__.startswith(folder), smsr_plugin.__file__
 torch.set_num_threads(int(threads))
@@ -154,16 +153,15 @@ def main() -> int:
     args = parsed()
     # The engines' processes import this file.
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)
-    request = Request(
-        networks=args.networks,
-        images=args.images,
-        command=["python", "scripts/compare_builds.py", *map(without_folders, sys.argv[1:])],
-        threads=args.threads,
+    plan = make_plan(
+        args.networks,
+        args.images,
+        ["python", "scripts/compare_builds.py", *map(without_folders, sys.argv[1:])],
+        args.threads,
         rounds=args.rounds,
         preset="engines",
         engines=args.engines,
     )
-    plan = make_plan(request)
     first = next(n for n in plan.networks if n.label.startswith("ours"))
     names = []
     networks = list(plan.networks)

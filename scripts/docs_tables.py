@@ -17,8 +17,7 @@ from pathlib import Path
 from statistics import fmean
 
 from smsr_plugin.compare.image_markdown import ratios
-from smsr_plugin.compare.measurement import Measurement
-from smsr_plugin.compare.results import Comparison
+from smsr_plugin.compare.results import Comparison, Measurement
 from smsr_plugin.compare.tables import seconds_text, table
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,13 +18,14 @@ import torch
 from fuzzed_images import PNG_SIGNATURE, image_files, png
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import CheckpointError, load, save
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.data import lmdb_store
 from smsr_plugin.images import rgb
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError
 from smsr_plugin.images.reading import read_picture
-from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
+from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.file import read_option_file

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mask_figures import mask_figures
 from numpy.typing import NDArray
 
-from smsr_plugin.checkpoints import load
+from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
 from smsr_plugin.images.files import list_images
-from smsr_plugin.images.mask_overlay import mask_figures
 from smsr_plugin.images.pixels import as_lq, luma, to_image
 from smsr_plugin.images.quality import compare, psnr_inside
 from smsr_plugin.images.rgb import read_rgb

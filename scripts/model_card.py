@@ -31,11 +31,11 @@ from skimage import data
 
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import load, save
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.images.bicubic import downscale, mod_crop
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.sparse import to_sparse
-from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
+from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset
 
 mpl.use("Agg")
 ROOT = Path(__file__).parents[1]

@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 import torch
 from basicsr.metrics import calculate_psnr, calculate_ssim
+from mask_figures import mask_figures
 
-from smsr_plugin.checkpoints import load
+from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.images.bicubic import downscale, mod_crop, upscale
-from smsr_plugin.images.mask_overlay import mask_figures
 from smsr_plugin.sparse import to_sparse
 
 SCALE = 2

@@ -12,18 +12,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.checkpoints import load
+from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.files import list_images
 from smsr_plugin.images.pixels import as_lq, luma, to_image
 from smsr_plugin.images.rgb import read_rgb
 from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.pytorch import PyTorchModel
 
 
 def main(weights: Path, folder: Path, tile: int = 128, overlap: int = 32) -> None:
     net = load(weights)
     scale = net.config.upscale
-    whole, tiled = Network(net, tile=0), Network(net, tile=tile, overlap=overlap)
+    model = PyTorchModel(net)
+    whole, tiled = Network(model, tile=0), Network(model, tile=tile, overlap=overlap)
     rows = []
     for path in list_images(folder).paths:
         hr = read_rgb(path)

@@ -14,7 +14,7 @@ from smsr_plugin.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from smsr_plugin.archs.smsr_arch import SMSR
-    from smsr_plugin.checkpoints import load, save
+    from smsr_plugin.checkpoints.masked_networks import load, save
     from smsr_plugin.config import SMSRConfig
     from smsr_plugin.runtime import Runtime
     from smsr_plugin.sparse import SparseNetwork, to_sparse
@@ -40,8 +40,8 @@ _export, __dir__ = lazy.exports(
         "SMSRConfig": "smsr_plugin.config",
         "SparseNetwork": "smsr_plugin.sparse",
         "Upscaler": "smsr_plugin.upscaling.images",
-        "load": "smsr_plugin.checkpoints",
-        "save": "smsr_plugin.checkpoints",
+        "load": "smsr_plugin.checkpoints.masked_networks",
+        "save": "smsr_plugin.checkpoints.masked_networks",
         "to_sparse": "smsr_plugin.sparse",
         "upscale": "smsr_plugin.upscaling.images",
     },

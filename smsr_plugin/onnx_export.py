@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_dense import MaskedDense
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import replace_file
 from smsr_plugin.names import first_line
 from smsr_plugin.version import __version__

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.archs import smsr_state, tile_program
+from smsr_plugin.archs import tile_program
 from smsr_plugin.archs.checks import check_brightest, check_threshold
 from smsr_plugin.archs.program import Program
-from smsr_plugin.archs.smsr_program import Array, smsr_program
+from smsr_plugin.archs.smsr_program import Array, smsr_program, with_density
 from smsr_plugin.checkpoints.converted import read_at_tiles, read_converted
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.complexity.masked_cost import masked_cost
@@ -172,7 +172,7 @@ def _stored(path: Path, density: float | None) -> tuple[int, Program[Array]]:
     """
     found = read_converted(path)
     if found is not None:
-        state = found.state if density is None else smsr_state.with_density(found.state, density)
+        state = found.state if density is None else with_density(found.state, density)
         return found.config.upscale, smsr_program(found.config, state)
     at_tiles = read_at_tiles(path)
     if at_tiles is None:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import build, interpret
 from smsr_plugin.checkpoints.keys import WRAPPER_PREFIX, our_name
+from smsr_plugin.checkpoints.network import build, interpret
 from smsr_plugin.sparse import SparseNetwork, to_sparse
 from smsr_plugin.sparse.network import weights_state
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import CheckpointError, load
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.masked_networks import load
 
 
 def released_form(net: SMSR) -> dict[str, Tensor]:

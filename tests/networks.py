@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.complexity import masked_cost
+from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.sparse import SparseStats
+from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.pytorch import PyTorchModel
+from smsr_plugin.upscaling.tiles import OVERLAP
 
 
 def tiny_smsr(seed: int = 0, **options) -> SMSR:
@@ -78,3 +83,8 @@ def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -
     residual = F.pixel_shuffle(conv("tail.0", collected), net.config.upscale)
     base = F.interpolate(x0, scale_factor=net.config.upscale, mode="bicubic", align_corners=False)
     return (residual + base) / state["img_range"] + mean
+
+
+def upscaling_network(net: Any, tile: int | None = None, overlap: int = OVERLAP, **options: Any):
+    """Return a network ready to enlarge images in PyTorch; the options are PyTorchModel's."""
+    return Network(PyTorchModel(net, **options), tile=tile, overlap=overlap)

@@ -9,10 +9,10 @@ import lmdb
 import numpy as np
 from PIL import Image
 
+from smsr_plugin.data.entries import Grid
 from smsr_plugin.data.lmdb_store import find_fault
 from smsr_plugin.data.outputs import State
 from smsr_plugin.data.prepare import Prepared, Request
-from smsr_plugin.data.sub_images import Grid
 
 GRID = Grid(crop_size=24, step=12)
 TRAIN = {"0001.png": (50, 38), "0002.png": (24, 24)}

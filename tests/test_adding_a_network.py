@@ -17,7 +17,7 @@ from toy_network import Toy
 from smsr_plugin import to_sparse
 from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.cli.main import main
-from smsr_plugin.compare.density import threshold_of
+from smsr_plugin.compare.oracle import threshold_of
 from smsr_plugin.training import registration
 
 # isort: split

@@ -10,12 +10,11 @@ import torch
 from masked_networks import tiny_masked_rlfn
 from networks import tiny_smsr
 
-from smsr_plugin.checkpoints import save
+from smsr_plugin.checkpoints.masked_networks import save
 from smsr_plugin.cli.main import main
-from smsr_plugin.engines import every_pixel as module
+from smsr_plugin.engines import export as module
 from smsr_plugin.engines.base import Input, Job, import_engine
-from smsr_plugin.engines.every_pixel import FORMATS, every_pixel, export_every_pixel
-from smsr_plugin.engines.export import ExportError
+from smsr_plugin.engines.export import FORMATS, ExportError, every_pixel, export_every_pixel
 from smsr_plugin.engines.spec import dense_spec
 
 SMSR = tiny_smsr(2, upscale=2).float()

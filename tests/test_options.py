@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from smsr_plugin.training.model.validation_log import mask_images
+from smsr_plugin.training.model.validation_images import mask_images
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.options.names import CONVERTER_REGISTRY, convert
 from smsr_plugin.training.options.train import TrainOptions

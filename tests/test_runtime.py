@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import noise, save, smooth
-from networks import split_channels, tiny_smsr
+from networks import split_channels, tiny_smsr, upscaling_network
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -20,14 +20,13 @@ import smsr_plugin
 from smsr_plugin import machine, to_sparse
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
-from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.archs.smsr_program import CURVE, curve_shape, entry_shapes
 from smsr_plugin.checkpoints.converted import CONFIG, read_converted
+from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.runtime import Runtime, UnsuitedError
 from smsr_plugin.upscaling.enlarger import Enlarger
-from smsr_plugin.upscaling.network import Network
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 PRECISIONS = ["fp32", *(["bf16"] if kernels.has_half() else [])]
@@ -70,7 +69,7 @@ def test_upscale_imports_no_pytorch_and_gives_its_pixels(tmp_path, precision):
     options = ["--density", 0.4, "--precision", precision]
     said = upscale(tmp_path / "in.png", "-o", tmp_path / "out.png", *options)
     assert said == "[]\n"
-    network = Network(smsr_plugin.load(), precision=precision, density=0.4)
+    network = upscaling_network(smsr_plugin.load(), precision=precision, density=0.4)
     expected = Enlarger(network)(Picture(pixels)).picture.colour
     with Image.open(tmp_path / "out.png") as image:
         assert np.array_equal(np.asarray(image), expected)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mask_figures import mask_figures
 
 import smsr_plugin
 from smsr_plugin.images.bicubic import downscale, mod_crop
-from smsr_plugin.images.mask_overlay import mask_figures
 from smsr_plugin.images.pixels import as_lq, luma, to_image
 from smsr_plugin.images.quality import psnr_inside
 from smsr_plugin.images.rgb import read_rgb

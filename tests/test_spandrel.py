@@ -12,7 +12,8 @@ import torch
 from checkpoint_files import released_form
 from networks import split_channels, tiny_smsr
 
-from smsr_plugin.checkpoints import CheckpointError, load, save
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.masked_networks import load, save
 
 spandrel = pytest.importorskip("spandrel")
 architectures = importlib.import_module("spandrel.architectures")

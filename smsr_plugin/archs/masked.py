@@ -141,7 +141,7 @@ class MaskedNetwork(nn.Module, ABC):
 class DensityNetwork(MaskedNetwork):
     """A network with masks whose density a training can set, instead of learning it.
 
-    That is `train.masks` of an option file: `smsr_plugin.training.model.quantile_masks`.
+    That is `train.masks` of an option file: `smsr_plugin.training.model.mask_training`.
     """
 
     @abstractmethod

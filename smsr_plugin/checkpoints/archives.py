@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 
 import torch
 
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.pickle_values import damaged
 
 PICKLE = "data.pkl"

@@ -17,8 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from smsr_plugin import staging
 from smsr_plugin.archs.density import POINTS
-from smsr_plugin.archs.smsr_program import Array
-from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
+from smsr_plugin.archs.smsr_program import CURVE, Array, curve_shape, entry_shapes
 from smsr_plugin.archs.tile_networks import TileNetwork, network_of
 from smsr_plugin.archs.tile_program import CURVE as TILES_CURVE
 from smsr_plugin.config import SMSRConfig

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.config import DIV2K_RGB_MEAN
 from smsr_plugin.names import listed
 

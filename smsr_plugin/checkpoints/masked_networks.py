@@ -17,8 +17,8 @@ from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_program import CURVE
-from smsr_plugin.checkpoints.any_network import read_tensors, write_weights
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import read_tensors, write_weights
 from smsr_plugin.checkpoints.network import (
     RESERVED,
     build,

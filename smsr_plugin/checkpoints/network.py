@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints.any_network import write_weights
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.converted import CONFIG, FORMAT
-from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.files import read_file
+from smsr_plugin.checkpoints.files import read_file, write_weights
 from smsr_plugin.checkpoints.keys import (
     CONTAINERS,
     clean_tensors,

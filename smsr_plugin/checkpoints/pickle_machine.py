@@ -15,14 +15,16 @@ import pickletools
 import warnings
 from collections.abc import Callable, Mapping
 
-from smsr_plugin.checkpoints.errors import CheckpointError
-from smsr_plugin.checkpoints.pickle_calls import call, named, storage
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.pickle_values import (
     Kind,
     Limits,
     Value,
+    call,
     container,
     damaged,
+    named,
+    storage,
 )
 
 #: Bytes of a line in a pickle, which holds the name of a global.

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from torch import Size, Tensor
 
-from smsr_plugin.archs.smsr_state import CURVE, curve_shape, entry_shapes
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.archs.smsr_program import CURVE, curve_shape, entry_shapes
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.keys import shortened
 from smsr_plugin.config import SMSRConfig
 

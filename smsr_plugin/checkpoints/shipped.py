@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
 
 #: A file of weights that the user sets with this variable wins over the package's own.
 VARIABLE = "SMSR_WEIGHTS"

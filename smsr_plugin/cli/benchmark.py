@@ -22,9 +22,8 @@ from smsr_plugin.engines.spec import LIBRARIES
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
-    from smsr_plugin.compare.plan import Request
     from smsr_plugin.compare.results import Comparison
-    from smsr_plugin.compare.run import Run
+    from smsr_plugin.compare.run import Plan, Run
 
 DESCRIPTION = """\
 Compare networks: PSNR and SSIM on Y, parameters, multiply-adds, activations,
@@ -87,7 +86,6 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare; return 0, 1 if something failed, 2 after one line on stderr, 130 if stopped."""
     from smsr_plugin.compare import outputs
-    from smsr_plugin.compare.plan import make_plan
     from smsr_plugin.compare.results import Comparison
     from smsr_plugin.compare.run import Run
 
@@ -96,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             return _paper(args)
         if args.redraw:
             return _finish(args, Comparison.from_json((args.out / outputs.JSON).read_text("utf-8")))
-        plan = make_plan(_request(args))
+        plan = _plan(args)
         args.out.mkdir(parents=True, exist_ok=True)
         comparing = Run(plan, args.out)
     except (ValueError, OSError) as error:
@@ -159,17 +157,16 @@ def _measure(comparing: Run) -> None:
         comparing.measure(progress)
 
 
-def _request(args: argparse.Namespace) -> Request:
+def _plan(args: argparse.Namespace) -> Plan:
     import torch
 
-    from smsr_plugin.compare.plan import Request
-    from smsr_plugin.compare.run import without_folders
+    from smsr_plugin.compare.run import make_plan, without_folders
 
-    return Request(
-        networks=args.networks,
-        images=args.images,
-        command=["smsr", *map(without_folders, args.argv)],
-        threads=args.threads or torch.get_num_threads(),
+    return make_plan(
+        args.networks,
+        args.images,
+        ["smsr", *map(without_folders, args.argv)],
+        args.threads or torch.get_num_threads(),
         scale=args.scale,
         engine=args.engine,
         rounds=args.rounds,

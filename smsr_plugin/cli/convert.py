@@ -59,7 +59,7 @@ def describe(net: MaskedNetwork, stored: SMSRConfig | None) -> str:
         net: As it was loaded.
         stored: What an SMSR's file holds, of any value range; None for other networks.
     """
-    from smsr_plugin.complexity import masked_cost
+    from smsr_plugin.complexity.masked_cost import masked_cost
 
     config = net.config
     masks = sum(value.numel() for key, value in net.named_parameters() if "ch_mask" in key)

@@ -60,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
     from smsr_plugin.checkpoints import CheckpointError
     from smsr_plugin.checkpoints.masked_networks import load_described
-    from smsr_plugin.engines.every_pixel import export_every_pixel
-    from smsr_plugin.engines.export import ExportError
+    from smsr_plugin.engines.export import ExportError, export_every_pixel
     from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
 
     try:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from smsr_plugin.archs.masked import MaskedNetwork
-    from smsr_plugin.complexity import Complexity, MaskedCost
+    from smsr_plugin.complexity.counter import Complexity
+    from smsr_plugin.complexity.masked_cost import MaskedCost
 
 DEFAULT_UPSCALE = 2
 #: What parts of a program are called here, and those that masks are for.
@@ -119,9 +120,9 @@ def _subject(args: argparse.Namespace) -> Subject:
             raise ValueError(f"{args.weights} is for x{net.config.upscale}, not x{args.upscale}")
         return Subject(type(net).__name__, net, net.config.upscale, net.config.num_in_ch)
     # BasicSR takes seconds to import, and --weights does not need it.
-    from smsr_plugin.training.architectures import build_architecture
     from smsr_plugin.training.options.errors import OptionError
     from smsr_plugin.training.options.file import parse_yaml, read_option_network
+    from smsr_plugin.training.registration import build_architecture
 
     name, upscale, options = args.name, args.upscale or DEFAULT_UPSCALE, {}
     if args.opt is not None:
@@ -138,7 +139,7 @@ def _subject(args: argparse.Namespace) -> Subject:
 
 def _sizes(upscale: int, args: argparse.Namespace) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return width and height of the output and of the lq image."""
-    from smsr_plugin.complexity import lq_size
+    from smsr_plugin.complexity.counter import lq_size
 
     if args.lq_size:
         width, height = args.lq_size
@@ -150,7 +151,7 @@ def _sizes(upscale: int, args: argparse.Namespace) -> tuple[tuple[int, int], tup
 
 def _rows(subject: Subject, lq_size: tuple[int, int], args: argparse.Namespace) -> list[Row]:
     from smsr_plugin.archs.masked import MaskedNetwork
-    from smsr_plugin.complexity import profile
+    from smsr_plugin.complexity.counter import profile
 
     name, net, _, num_in_ch = subject
     width, height = lq_size
@@ -191,7 +192,7 @@ def masked_rows(
     Raises:
         ValueError: If there are images for fresh weights, or a density is not in 0…1.
     """
-    from smsr_plugin.complexity import masked_cost
+    from smsr_plugin.complexity.masked_cost import masked_cost
 
     if fresh and images:
         raise ValueError("--image needs --weights: the masks of fresh weights say nothing")
@@ -228,7 +229,7 @@ def image_row(net: MaskedNetwork, path: Path) -> Row:
     """Return the multiply-adds for one lq image, with the density in each block."""
     import torch
 
-    from smsr_plugin.complexity import masked_cost
+    from smsr_plugin.complexity.masked_cost import masked_cost
     from smsr_plugin.images.pixels import as_lq
     from smsr_plugin.images.rgb import read_rgb
     from smsr_plugin.sparse import SparseStats

@@ -145,7 +145,7 @@ def _import_modules(args: argparse.Namespace) -> str | None:
     if not getattr(args, "imports", None):
         return None
     from smsr_plugin.training.options.errors import OptionError
-    from smsr_plugin.training.user_modules import import_user_modules
+    from smsr_plugin.training.registration import import_user_modules
 
     try:
         import_user_modules(args.imports)

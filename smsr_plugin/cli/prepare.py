@@ -67,9 +67,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 0, 2 on bad options or data, 130 when interrupted.
     """
-    from smsr_plugin.data.prepare import Request, prepare
-    from smsr_plugin.data.prepare_report import report
-    from smsr_plugin.data.sub_images import Grid
+    from smsr_plugin.data.entries import Grid
+    from smsr_plugin.data.prepare import Request, prepare, report
 
     try:
         request = Request(

@@ -26,7 +26,7 @@ from smsr_plugin.staging import replace_file
 if TYPE_CHECKING:
     from smsr_plugin.report.lq_images import LqFile
     from smsr_plugin.report.measurements import Subject
-    from smsr_plugin.report.section import Section
+    from smsr_plugin.report.page import Section
 
 DEFAULT_OUT = Path("report.html")
 SUFFIXES = (".html", ".htm")
@@ -133,7 +133,7 @@ def _images(args: argparse.Namespace) -> int:
     """
     import torch
 
-    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints.masked_networks import load
     from smsr_plugin.checkpoints.shipped import chosen_weights
     from smsr_plugin.images.files import left_out
     from smsr_plugin.report.lq_images import find_files
@@ -181,7 +181,7 @@ def _measure(
     from smsr_plugin.images.files import DataError
     from smsr_plugin.report.lq_images import load_lq
     from smsr_plugin.report.measurements import measure, steps
-    from smsr_plugin.report.section import make_section
+    from smsr_plugin.report.page import make_section
 
     upscale = subject.sparse.config.upscale
     with tqdm(total=len(files) * steps(args.runs), unit="step", disable=None, leave=False) as bar:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from smsr_plugin.cli.arguments import bad_usage, not_negative, path, positive, share
 from smsr_plugin.names import printable
@@ -36,6 +37,9 @@ density is measured. It is printed, and written beside the weights (masked.md)."
 
 DENSITY = 0.7
 
+#: Seconds from one line to the next.
+EVERY = 60.0
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `smsr sparsify`."""
@@ -65,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Fit, measure, save; return 0, or 2 after one line on stderr if it cannot be done."""
     import torch
 
-    from smsr_plugin.checkpoints.any_network import SUFFIX
+    from smsr_plugin.checkpoints.files import SUFFIX
     from smsr_plugin.checkpoints.masked_networks import save
     from smsr_plugin.networks.find import find_source, parse_network
     from smsr_plugin.sparsify import run as work
@@ -106,7 +110,7 @@ def _fit(
     net: TileMasked, photographs: Photographs, args: argparse.Namespace, state: State | None
 ) -> Sequence[Point]:
     """Fit and measure, and tell how far it is."""
-    from smsr_plugin.cli.progress import Progress
+    from smsr_plugin.cli.sparsify import Progress
     from smsr_plugin.sparsify import run as work
     from smsr_plugin.sparsify.curve import ASKED, measure
 
@@ -114,10 +118,49 @@ def _fit(
     fit = work.Fit(net, photographs.pieces, args.iters, args.seed, state)
     if fit.done:
         print(f"smsr sparsify: goes on at step {fit.done:,} of {fit.total:,}", file=sys.stderr)
-    with Progress("sparsify", fit.total + len(ASKED), fit.done) as progress:
+    with Progress(fit.total + len(ASKED), fit.done) as progress:
         for doing in fit.run():
             progress.step(doing)
         for point in measure(net, photographs.judged):
             points.append(point)
             progress.step("quality against density")
     return points
+
+
+class Progress:
+    """Counts the steps of the command on stderr: a bar on a terminal, else a line a minute.
+
+    Args:
+        total: Steps.
+        done: How many of them an interrupted run has taken.
+    """
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        from tqdm import tqdm
+
+        self.total, self.done = total, done
+        # None: on a terminal only.
+        self.bar = tqdm(
+            total=total, initial=done, unit="step", file=sys.stderr, disable=None, leave=False
+        )
+        self._told, self._at = done, time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.close()
+
+    def step(self, doing: str) -> None:
+        """Count a step of something."""
+        self.done += 1
+        self.bar.set_postfix_str(doing, refresh=False)
+        self.bar.update()
+        elapsed = time.monotonic() - self._at
+        if not self.bar.disable or elapsed < EVERY:
+            return
+        left = (self.total - self.done) * elapsed / (self.done - self._told)
+        time_left = self.bar.format_interval(left)
+        line = f"{self.done:,} of {self.total:,} steps, {time_left} left ({doing})"
+        print(f"smsr sparsify: {line}", file=sys.stderr, flush=True)
+        self._told, self._at = self.done, time.monotonic()

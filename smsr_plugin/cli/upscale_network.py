@@ -6,10 +6,10 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from smsr_plugin.checkpoints.errors import CheckpointError
+from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.shipped import chosen_weights
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.enlarger import Enlarger
-from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.loading import load_network
 from smsr_plugin.upscaling.network import Network
 

@@ -16,8 +16,8 @@ from smsr_plugin.cli.upscale_network import load_enlarger, weights_file
 from smsr_plugin.images.errors import SHORTAGE, ImageError
 from smsr_plugin.names import printable
 from smsr_plugin.processes import TORCHRUN
-from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.video.names import result_path
+from smsr_plugin.upscaling import RequestError
+from smsr_plugin.upscaling.inputs import result_path
 from smsr_plugin.version import __version__
 
 if TYPE_CHECKING:

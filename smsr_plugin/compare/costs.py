@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from smsr_plugin.archs.masked import MaskedNetwork
-from smsr_plugin.complexity import MaskedCost, lq_size, masked_cost, profile
+from smsr_plugin.complexity.counter import lq_size, profile
+from smsr_plugin.complexity.masked_cost import MaskedCost, masked_cost
 from smsr_plugin.engines.spec import MATMUL_SIDE
 from smsr_plugin.networks.source import NetworkSource
 

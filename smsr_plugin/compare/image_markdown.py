@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from smsr_plugin.compare.costs import floor_seconds, peak_flops
 from smsr_plugin.compare.images import NTIRE_SET
-from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.presets import MATMUL_TITLE, SWEPT
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.compare.tables import (
     UNKNOWN,
     known_columns,

@@ -165,7 +165,7 @@ def list_cases(arguments: Sequence[str]) -> list[ImageSource]:
 
 
 def ntire_cases() -> list[ImageSource]:
-    """Return the lq images of the table of `ntire`."""
+    """Return the lq images of NTIRE's table."""
     return [ImageSource(NTIRE_SET, name) for name in NTIRE_CROPS]
 
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.compare.measurement import Key, Measurement
+from smsr_plugin.compare.results import Key, Measurement
 from smsr_plugin.staging import replace_file
 
 Settings = dict[str, Any]

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from smsr_plugin.compare.image_markdown import image_parts
 from smsr_plugin.compare.images import NTIRE_SET
-from smsr_plugin.compare.ntire import NOTES as NTIRE_NOTES
-from smsr_plugin.compare.ntire import ntire_markdown
+from smsr_plugin.compare.paper import NTIRE_NOTES, ntire_markdown
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, seconds_text, table
 from smsr_plugin.names import code_span, listed, table_cell

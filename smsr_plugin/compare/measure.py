@@ -11,15 +11,13 @@ from pathlib import Path
 import torch
 
 from smsr_plugin.archs.masked import as_masked
-from smsr_plugin.compare.density import thresholds_for
-from smsr_plugin.compare.difference import Exact
 from smsr_plugin.compare.images import Case
-from smsr_plugin.compare.measurement import Measurement
+from smsr_plugin.compare.oracle import Exact, thresholds_for
 from smsr_plugin.compare.resolve import ComparedNetwork
+from smsr_plugin.compare.results import Measurement
 from smsr_plugin.engines.base import Input
 from smsr_plugin.engines.export import Exporter, ExportError
-from smsr_plugin.engines.process import EngineError, EngineProcess
-from smsr_plugin.engines.runner import Schedule, Turn, take_turns
+from smsr_plugin.engines.process import EngineError, EngineProcess, Schedule, Turn, take_turns
 from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from smsr_plugin.compare.images import NTIRE_SET
 from smsr_plugin.compare.markdown import markdown
-from smsr_plugin.compare.measurement import Measurement
-from smsr_plugin.compare.ntire import ntire_latex, ntire_markdown
+from smsr_plugin.compare.paper import ntire_latex, ntire_markdown
 from smsr_plugin.compare.plots import plots
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.names import csv_cell
 from smsr_plugin.staging import replace_file
 from smsr_plugin.timing import summarise

@@ -1,21 +1,60 @@
-"""Results of several scales as one table in the form of the field's papers, for LaTeX and Markdown.
+"""Tables in the form of the field's papers, for LaTeX and Markdown: of several scales, and NTIRE's.
 
-The best value of a scale is bold, the second underlined, in Markdown italic, by what is printed:
+Of a scale the best value is bold, the second underlined, in Markdown italic, by what is printed:
 values that look alike are marked alike.
+
+The table of the NTIRE challenges on efficient super-resolution tells runtime, multiply-adds,
+activations and memory for lq images of 256×256, and PSNR on RGB. The challenges count with noise;
+what networks with masks compute depends on the image, so that here three photographs are taken, and
+the means over them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from smsr_plugin.compare.latex import RULE, escaped, line, tabular
+from smsr_plugin.compare.images import NTIRE_SET
 from smsr_plugin.compare.results import Comparison, NetworkResult
 from smsr_plugin.compare.tables import UNKNOWN, optional_text, table
 from smsr_plugin.names import printable
 
+NTIRE_HEAD = ("runtime, ms", "params, M", "FLOPs, G", "activations, M", "memory, MiB")
+NTIRE_NOTES = """\
+For lq images of 256×256, parts of three photographs. Runtime: the median run, mean over the three.
+FLOPs: multiply-adds, each counted once; of networks with masks FLOPs and activations are what the
+masks keep. PSNR (dB): on RGB, cut at a border of the scale."""
+
+#: What LaTeX reads as something else than itself.
+SIGNS = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "–": "--",
+    "×": r"$\times$",
+    "∞": "inf",
+}
+RULE = r"\midrule"
+
 FIRST, SECOND = 0, 1
+
+
+def escaped(text: str) -> str:
+    """Return a text that LaTeX prints as it is."""
+    return "".join(SIGNS.get(sign, sign) for sign in text)
+
+
+def line(cells: Iterable[str]) -> str:
+    """Return a row of cells, which are LaTeX already."""
+    return " & ".join(cells) + r" \\"
+
+
+def tabular(columns: str, lines: Sequence[str]) -> str:
+    """Return a table of what `line` returned and of `RULE`."""
+    head = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
+    return "\n".join([*head, *lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 class Cell(NamedTuple):
@@ -115,3 +154,42 @@ def _ranks(texts: Sequence[str]) -> list[int | None]:
 def _marked(cell: Cell, marks: dict[int, str], escaped: Callable[[str], str]) -> Iterator[str]:
     for text, rank in ((cell.psnr, cell.psnr_rank), (cell.ssim, cell.ssim_rank)):
         yield escaped(text) if rank is None else marks[rank].format(escaped(text))
+
+
+def ntire_markdown(comparison: Comparison) -> str:
+    """Return the table of a comparison on the images of `NTIRE_SET`."""
+    return table(
+        _ntire_head(comparison), [_ntire_row(each, comparison) for each in comparison.networks]
+    )
+
+
+def ntire_latex(comparison: Comparison) -> str:
+    """Return the same for LaTeX."""
+    rows = [_ntire_row(network, comparison) for network in comparison.networks]
+    head, *lines = (line(map(escaped, row)) for row in (_ntire_head(comparison), *rows))
+    return tabular("l" + "r" * len(rows[0][1:]), [head, RULE, *lines])
+
+
+def _ntire_head(comparison: Comparison) -> list[str]:
+    return ["method", *(f"PSNR {name}" for name in comparison.quality_sets), *NTIRE_HEAD]
+
+
+def _ntire_row(network: NetworkResult, comparison: Comparison) -> list[str]:
+    psnr = (
+        network.mean(lambda m: m.quality and m.quality.psnr_rgb, name)
+        for name in comparison.quality_sets
+    )
+    seconds = network.seconds(NTIRE_SET)
+    macs = network.mean(lambda m: m.macs, NTIRE_SET)
+    activations = network.mean(lambda m: m.activations, NTIRE_SET)
+    measured = [m for m in network.measurements if m.set_name == NTIRE_SET]
+    memory = max((m.peak_mib for m in measured if m.peak_mib is not None), default=None)
+    return [
+        printable(network.label),
+        *("∞" if value == math.inf else optional_text(value, "{:.2f}") for value in psnr),
+        optional_text(seconds and seconds * 1e3, "{:.2f}"),
+        optional_text(network.params and network.params / 1e6, "{:.3f}"),
+        optional_text(macs and macs / 1e9, "{:.2f}"),
+        optional_text(activations and activations / 1e6, "{:.2f}"),
+        optional_text(memory, "{:.1f}"),
+    ]

@@ -26,7 +26,7 @@ from smsr_plugin.compare.resolve import (
     name_networks,
     scaled_source,
 )
-from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.engines.process import Schedule
 from smsr_plugin.engines.spec import EngineSpec
 from smsr_plugin.engines.training import CHANNELS_LAST, NAIVE
 from smsr_plugin.networks.find import NetworkArgument, NetworkError
@@ -211,7 +211,7 @@ def _frontier(
 
 def _matmul(threads: int) -> ComparedNetwork:
     return ComparedNetwork(
-        MATMUL, "", MATMUL_TITLE, None, EngineSpec(MATMUL, "PyTorch", ".matmul", threads)
+        MATMUL, "", MATMUL_TITLE, None, EngineSpec(MATMUL, "PyTorch", ".pytorch", threads)
     )
 
 

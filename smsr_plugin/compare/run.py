@@ -1,4 +1,4 @@
-"""A whole comparison: what is to be measured, what has been, and what it comes to."""
+"""A whole comparison: from what a user asks for to what is to be measured, and what it comes to."""
 
 from __future__ import annotations
 
@@ -9,21 +9,26 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from smsr_plugin.compare.costs import CostCounter
-from smsr_plugin.compare.images import Case, ImageSource
+from smsr_plugin.compare.images import Case, ImageSource, list_cases, load_case, ntire_cases
 from smsr_plugin.compare.journal import Journal, Settings
 from smsr_plugin.compare.measure import Engines, measure_image
-from smsr_plugin.compare.measurement import Measurement
-from smsr_plugin.compare.resolve import ComparedNetwork
-from smsr_plugin.compare.results import BICUBIC, Comparison, NetworkResult
-from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.compare.presets import PRESETS, noise, preset_images, preset_networks
+from smsr_plugin.compare.resolve import ComparedNetwork, resolve
+from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
+from smsr_plugin.engines.process import Schedule
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.files import ROLE_NAMES, DataError
 from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare
 from smsr_plugin.machine import describe
+from smsr_plugin.networks.find import NetworkError, parse_network
+
+#: Rounds where neither the user nor a preset says how many.
+ROUNDS = 5
 
 JOURNAL = "journal.jsonl"
 #: What of a network's engine decides its figures.
@@ -55,6 +60,70 @@ class Plan:
     command: Sequence[str]
     fresh: bool = False
     details: bool = False
+
+
+def make_plan(
+    networks: Sequence[str],
+    images: Sequence[str],
+    command: Sequence[str],
+    threads: int,
+    *,
+    scale: int = 2,
+    engine: str = "pytorch",
+    rounds: int | None = None,
+    preset: str = "",
+    engines: Sequence[str] = (),
+    ntire: bool = False,
+) -> Plan:
+    """Find the images and the networks that a user asks for.
+
+    Args:
+        networks: As `parse_network` takes them.
+        images: As `list_cases` takes them.
+        command: The arguments, paths without their folders.
+        threads: Of each engine.
+        scale: Of all networks.
+        engine: Of `LIBRARIES`: runs dense networks.
+        rounds: Timed runs on an image; 0 for quality alone, None for the usual number.
+        preset: Of `PRESETS`; empty for none.
+        engines: Patterns that select from a preset's engines.
+        ntire: Whether the lq images of NTIRE's table come first.
+
+    Raises:
+        ValueError, OSError: If one cannot be had, or the request contradicts itself.
+    """
+    arguments = [parse_network(text) for text in networks]
+    load: Callable[[ImageSource], Case] = partial(load_case, scale=scale)
+    if preset:
+        if ntire:
+            raise NetworkError(f"--ntire is a table of its own, without the preset {preset}")
+        known, found = PRESETS[preset], preset_images(preset, images)
+        return Plan(
+            preset_networks(preset, arguments, scale, threads, engines),
+            found,
+            noise if preset == "training" else load,
+            scale,
+            _schedule(known.schedule, rounds),
+            threads,
+            command,
+            fresh=known.fresh,
+            details=known.details,
+        )
+    if engines:
+        raise NetworkError("--engines selects from a preset; an engine is given by --engine")
+    if not arguments or not (images or ntire):
+        raise NetworkError("give a NETWORK and --images, or a --preset")
+    # A process is asked for the most memory since it was loaded: larger images come later.
+    found = [*(ntire_cases() if ntire else ()), *list_cases(images)]
+    schedule = _schedule(Schedule(rounds=ROUNDS), rounds)
+    compared = resolve(arguments, scale, engine, threads)
+    return Plan(compared, found, load, scale, schedule, threads, command)
+
+
+def _schedule(usual: Schedule, rounds: int | None) -> Schedule:
+    if rounds is None:
+        return usual
+    return replace(usual, rounds=rounds) if rounds else Schedule(0, 0, 0, 0)
 
 
 class Run:

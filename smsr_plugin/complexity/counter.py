@@ -3,24 +3,35 @@
 A network is run once without its values, on torch's meta device, where every composite operation
 (a recurrent layer, an attention, a linear layer in inference mode) falls apart into the products
 and convolutions that it consists of. torch's `FlopCounterMode` has their formulas.
+
+thop and fvcore, which do not see into a converted network, count it by the rules at the end:
+
+    thop.profile(sparse, (x,), custom_ops={type(sparse): count_for_thop})
+    FlopCountAnalysis(sparse, x).set_op_handle("smsr_plugin::sparse_network", for_fvcore(sparse, x))
+
+Both count the multiply-adds that the masks of this very image keep. torch's `FlopCounterMode` needs
+no rule: the operator brings its formula.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.complexity.masked_cost import masked_cost
 
 CONVOLUTION = torch.ops.aten.convolution.default
+#: The node of a graph that stands for a converted network.
+OPERATOR = "smsr_plugin::sparse_network"
 
 
 @dataclass(frozen=True)
@@ -144,3 +155,23 @@ def _deployed_ecb(block: Any) -> nn.Module:
 DEPLOYED_FORMS: dict[str, Callable[[Any], nn.Module]] = {
     "basicsr.archs.ecbsr_arch.ECB": _deployed_ecb
 }
+
+
+def count_for_thop(module: Any, inputs: Sequence[Tensor], output: object) -> None:
+    """Add a module's multiply-adds for its inputs; a rule of `thop.profile`'s `custom_ops`."""
+    module.total_ops += _macs(module, inputs)
+
+
+def for_fvcore(net: nn.Module, x: Tensor) -> Callable[..., Counter[str]]:
+    """Return the handle of `OPERATOR` for one image; fvcore does not know values in its graph."""
+    macs = _macs(net, (x,))
+    return lambda inputs, outputs: Counter({"sparse_network": macs})
+
+
+def _macs(module: nn.Module, inputs: Sequence[Tensor]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # Not by calling the module: the counters' hooks would begin anew.
+    with FlopCounterMode(display=False) as operations, torch.no_grad():
+        module.forward(*inputs)
+    return operations.get_total_flops() // 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,7 +19,7 @@ import lmdb
 
 from smsr_plugin.data.lmdb_pages import check_pages
 from smsr_plugin.images.files import DataError
-from smsr_plugin.images.png_chunks import shape_of
+from smsr_plugin.images.png import END, SIGNATURE
 from smsr_plugin.images.rgb import PNG_COMPRESS_LEVEL
 from smsr_plugin.staging import open_regular
 
@@ -256,3 +257,17 @@ def find_fault(folder: Path) -> str | None:
     except lmdb.Error as error:
         return f"{folder}: cannot read the LMDB ({error})"
     return None
+
+
+def shape_of(head: bytes | memoryview, tail: bytes | memoryview) -> tuple[int, int, int] | None:
+    """Return (H, W, C) of a whole PNG of 8-bit grey or RGB, or None if it is cut or another file.
+
+    Args:
+        head: The first 26 bytes or more.
+        tail: The last 12 bytes or more.
+    """
+    if len(head) < 26 or head[:8] != SIGNATURE or tail[-len(END) :] != END:
+        return None
+    width, height, depth, colour = struct.unpack_from(">IIBB", head, 16)
+    channels = {0: 1, 2: 3}.get(colour)
+    return (height, width, channels) if depth == 8 and channels else None

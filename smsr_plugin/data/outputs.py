@@ -19,9 +19,9 @@ from smsr_plugin.data.lmdb_store import (
     Shape,
     find_fault,
     read_meta_info,
+    shape_of,
 )
 from smsr_plugin.images.files import DataError
-from smsr_plugin.images.png_chunks import shape_of
 from smsr_plugin.staging import staged
 
 _HEAD = 26

@@ -7,7 +7,9 @@ are given. Images stream from worker processes straight into the LMDBs; no files
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +17,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from smsr_plugin.config import DIV2K_CROP_SIZE, DIV2K_STEP, UPSCALES
-from smsr_plugin.data.entries import HR_SCALE, entry_shapes, min_hr_size, stream_entries
+from smsr_plugin.data.entries import HR_SCALE, Grid, entry_shapes, min_hr_size, stream_entries
 from smsr_plugin.data.outputs import Output, State, output_path
 from smsr_plugin.data.sources import Source, find_sources, raise_faults, with_reduced
-from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.files import ROLE_NAMES, DataError
 from smsr_plugin.names import printable
 
@@ -28,6 +29,13 @@ SPLIT_NAMES = ("train", "valid", "val", "test")
 OFFICIAL = "DIV2K"
 DIV2K_GRID = Grid(DIV2K_CROP_SIZE, DIV2K_STEP)
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+
+_DONE = {
+    State.MISSING: "made",
+    State.BROKEN: "made again, was incomplete",
+    State.WHOLE: "kept",
+    State.FOREIGN: "replaced",
+}
 
 
 @dataclass(frozen=True)
@@ -222,3 +230,34 @@ def _make(split: _Split, outputs: list[Output], request: Request) -> None:
                 for scale, write in writers:
                     write(entries[scale])
         raise_faults(faults)
+
+
+def report(prepared: Prepared, *, overwritten: bool = False) -> str:
+    """Format what was made and kept, and the option lines that use it."""
+    lines: list[str] = []
+    for output, state in prepared.outputs:
+        done = _DONE[State.FOREIGN if overwritten and state is not State.MISSING else state]
+        lines.append(f"{printable(output.path)}: {len(output.shapes)} images, {done}")
+    outputs = [output for output, _ in prepared.outputs]
+    for scale in sorted({output.scale for output in outputs} - {HR_SCALE}):
+        lines += ["", f"For scale {scale}, in the option file:", "datasets:"]
+        for split, name in (("train", "train"), ("valid", "val")):
+            if any(output.split == split for output in outputs):
+                lines += [f"  {name}:", *_option_lines(outputs, split, scale)]
+    return "\n".join(lines)
+
+
+def _option_lines(outputs: Sequence[Output], split: str, scale: int) -> list[str]:
+    roots = {o.scale: o.path for o in outputs if o.split == split and o.is_lmdb}
+    return [
+        f"    dataroot_gt: {_yaml_path(roots[HR_SCALE])}",
+        f"    dataroot_lq: {_yaml_path(roots[scale])}",
+        "    io_backend:",
+        "      type: lmdb",
+    ]
+
+
+def _yaml_path(path: Path) -> str:
+    text = path.as_posix()
+    # A JSON string is a YAML string.
+    return text if re.fullmatch(r"[\w/][\w/. -]*\b", text) else json.dumps(text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smsr_plugin.images.files import DataError, list_images
-from smsr_plugin.images.header import Header
+from smsr_plugin.images.picture import Header
 from smsr_plugin.images.rgb import read_header
 from smsr_plugin.names import printable
 

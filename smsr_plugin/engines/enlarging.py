@@ -19,7 +19,7 @@ from smsr_plugin.names import first_line
 from smsr_plugin.networks.find import NetworkError, find_source, parse_network
 from smsr_plugin.networks.source import NetworkSource
 from smsr_plugin.runtime import Inferred
-from smsr_plugin.upscaling.memory import is_shortage
+from smsr_plugin.upscaling.network import is_shortage
 
 #: Engines that read a file are made anew for each size of an image; so many are kept.
 KEPT = 4

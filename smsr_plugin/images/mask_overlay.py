@@ -1,18 +1,36 @@
-"""Spatial masks laid over the image that they belong to."""
+"""Spatial masks laid over the image that they belong to, and the colours of heat maps."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from smsr_plugin.images.pixels import luma
-from smsr_plugin.images.viridis import viridis
+#: Every fifth of the 256 colours of viridis (S. van der Walt, N. Smith, E. Firing; CC0), in RGB.
+STOPS = bytes.fromhex(
+    "440154 46085c 471063 481769 481d6f 482475 472a7a 46307e 453781 433d84 414287 3f4889 3d4e8a "
+    "3a538b 38598c 355e8d 33638d 31688e 2e6d8e 2c718e 2a768e 297b8e 27808e 25848e 23898e 218e8d "
+    "20928c 1f978b 1e9c89 1fa188 21a585 24aa83 28ae80 2eb37c 35b779 3dbc74 46c06f 50c46a 5ac864 "
+    "65cb5e 70cf57 7cd250 89d548 95d840 a2da37 b0dd2f bddf26 cae11f d8e219 e5e419 f1e51d fde725"
+)
 
 #: How much of the colour of a pixel is the mask's; the rest is the image in grey.
 OPACITY = 0.6
+
+
+def viridis(shares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the colours, (…, 3) RGB, of values from 0, dark blue, to 255, yellow."""
+    return _TABLE[shares]
+
+
+def _table() -> NDArray[np.uint8]:
+    stops = np.frombuffer(STOPS, np.uint8).reshape(-1, 3)
+    places = np.arange(0, 256, 5)
+    channels = [np.interp(np.arange(256), places, channel) for channel in stops.T]
+    return np.rint(np.stack(channels, -1)).astype(np.uint8)
+
+
+_TABLE = _table()
 
 
 def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -41,41 +59,3 @@ def mask_overlay(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> NDArray[
 def mask_colours(spa_mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the colours of `mask_overlay` alone, (H, W, 3), for masks (K, H, W)."""
     return viridis(np.rint(255 * spa_mask.mean(0)).astype(np.uint8))
-
-
-class MaskFigures(NamedTuple):
-    """Figures of the spatial masks of one image, each (K,), one for a block."""
-
-    density: NDArray[np.float64]  #: Share of important pixels.
-    deviation: NDArray[np.float64]  #: Standard deviation over the pixels; 0 for all or none.
-    correlation: NDArray[np.float64]  #: With the gradient's magnitude; 0 for all or none.
-
-
-def mask_figures(lq: NDArray[np.uint8], spa_mask: NDArray[np.bool_]) -> MaskFigures:
-    """Measure the masks of an image.
-
-    The gradient is that of the luma of lq by central differences; the correlation is taken with
-    the logarithm of 1 + its magnitude in levels of 255, since a few strong edges would decide
-    otherwise.
-
-    Args:
-        lq: (H, W, 3) RGB, H and W from 2.
-        spa_mask: (K, H, W).
-
-    Raises:
-        ValueError: If the sizes do not fit.
-    """
-    if spa_mask.ndim != 3 or spa_mask.shape[1:] != lq.shape[:2]:
-        raise ValueError(
-            f"expected masks (K, {lq.shape[0]}, {lq.shape[1]}) for this image, got {spa_mask.shape}"
-        )
-    down, right = np.gradient(luma(lq))
-    level = np.log1p(np.hypot(down, right)).ravel()
-    level = level - level.mean()
-    pixels = spa_mask.reshape(len(spa_mask), -1).astype(np.float64)
-    density = pixels.mean(1)
-    deviation = np.sqrt(density * (1 - density))
-    covariance = (pixels - density[:, None]) @ level / level.size
-    spread = deviation * level.std()
-    correlation = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
-    return MaskFigures(density, deviation, correlation)

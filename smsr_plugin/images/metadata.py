@@ -1,8 +1,10 @@
-"""EXIF data and orientation: what is read, applied and handed on."""
+"""EXIF data, orientation and the texts of PNGs: what is read, applied and handed on."""
 
 from __future__ import annotations
 
 import re
+import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
-from smsr_plugin.images.picture import ExifValues, Picture
+from smsr_plugin.images.picture import Chunk, ExifValues, Picture
 from smsr_plugin.images.pixels import Pixels
 
 ORIENTATION = Base.Orientation
@@ -55,6 +57,13 @@ TURNS = {
     7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
     8: lambda a: np.rot90(a),
 }
+#: The chunks of a PNG that hold texts.
+TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
+#: Texts that are data of other kinds. XMP describes one file, which an enlarged image is not.
+NO_TEXTS = (b"XML:com.adobe.xmp", b"Raw profile type ")
+EXIF_TEXT = b"Raw profile type exif"
+#: The most bytes that a text, and all texts, may unpack to. Pillow reads no longer text.
+MAX_TEXT, MAX_TEXTS = 1 << 20, 16 << 20
 
 
 def known_orientation(value: object) -> int:
@@ -154,3 +163,41 @@ def _writable(tags: ExifValues) -> dict[int, Any]:
             value = text_bytes(value)
         written[tag] = value
     return written
+
+
+def text_of(chunk: Chunk) -> tuple[bytes, bytes | None]:
+    """Return keyword and text of a text chunk; no text if it is damaged or unpacks to too much."""
+    key, _, rest = chunk.data.partition(b"\0")
+    if chunk.kind == b"tEXt":
+        return key, rest if len(rest) <= MAX_TEXT else None
+    if chunk.kind == b"zTXt":
+        return key, unpacked(rest[1:], MAX_TEXT)
+    packed, text = rest[:1] != b"\0", rest[2:].split(b"\0", 2)[-1]
+    return key, unpacked(text, MAX_TEXT) if packed else text if len(text) <= MAX_TEXT else None
+
+
+def unpacked(data: bytes, limit: int) -> bytes | None:
+    """Return what zlib packed, None if that is damaged or longer than a limit."""
+    decoder = zlib.decompressobj()
+    try:
+        text = decoder.decompress(data, limit + 1)
+    except zlib.error:
+        return None
+    return text if decoder.eof and len(text) <= limit else None
+
+
+def kept_texts(chunks: Iterable[Chunk]) -> tuple[tuple[Chunk, ...], tuple[str, ...]]:
+    """Return the texts that go on into results, as they are, and a note if some do not."""
+    kept, total, dropped = [], 0, 0
+    for chunk in chunks:
+        key, text = text_of(chunk)
+        if key.startswith(NO_TEXTS):
+            continue
+        total += len(text or b"")
+        if text is None or total > MAX_TEXTS:
+            dropped += 1
+        else:
+            kept.append(chunk)
+    verbs = ("is", "was") if dropped == 1 else ("are", "were")
+    note = "{} of its texts {} damaged or longer than 1 MiB and {} dropped".format(dropped, *verbs)
+    return tuple(kept), (note,) if dropped else ()

@@ -7,10 +7,8 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from smsr_plugin.images import header
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.header import Header
-from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.picture import GREY, RGB, Header, Picture
 from smsr_plugin.images.pixels import spread
 
 #: Which have values beyond one bit: plain text, then bytes.
@@ -68,7 +66,7 @@ def read_header(file: BinaryIO) -> Header:
     """Read size and kind."""
     file.seek(0)
     start = start_of(file.read(LONGEST))
-    colour = header.GREY if start.channels == 1 else header.RGB
+    colour = GREY if start.channels == 1 else RGB
     return Header("PPM", (start.width, start.height), colour, start.largest.bit_length())
 
 

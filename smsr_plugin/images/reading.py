@@ -13,11 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
-from smsr_plugin.images import netpbm, others, png
+from smsr_plugin.images import netpbm, pillow, png
 from smsr_plugin.images.errors import SHORTAGE, UNKNOWN, ImageError, guarded
-from smsr_plugin.images.header import LONGEST, Header, kind_of
 from smsr_plugin.images.metadata import upright
-from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.picture import LONGEST, Header, Picture, kind_of
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.staging import open_regular
 
@@ -131,7 +130,7 @@ def _headers_of(kind: str) -> ModuleType:
         from smsr_plugin.images import tiff_tags  # slow to import, and needed here only
 
         return tiff_tags
-    return _HEADERS.get(kind, others)
+    return _HEADERS.get(kind, pillow)
 
 
 def _decoded(header: Header, content: bytes) -> Picture:
@@ -143,7 +142,7 @@ def _decoded(header: Header, content: bytes) -> Picture:
         return tiff.decode(content)
     if header.kind == "PPM" and header.bits > 8:
         return netpbm.decode(content)
-    return others.decode(content)
+    return pillow.decode(content)
 
 
 def _reason(path: Path, error: OSError) -> str:

@@ -16,11 +16,10 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from smsr_plugin.images import header, reading
+from smsr_plugin.images import reading
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.files import DataError
-from smsr_plugin.images.header import Header
-from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.picture import CMYK, Header, Picture
 from smsr_plugin.images.pixels import Rgb
 from smsr_plugin.staging import open_regular
 
@@ -102,7 +101,7 @@ def _fault(found: Header) -> str | None:
         return "one with transparency"
     if found.bits > 8:
         return f"{found.bits} bits per value"
-    return "CMYK" if found.colour == header.CMYK else None
+    return "CMYK" if found.colour == CMYK else None
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
-from smsr_plugin.images import others
+from smsr_plugin.images import pillow
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.metadata import DESCRIPTIVE, kept_exif
 from smsr_plugin.images.picture import FIRST_FRAME, Picture
@@ -58,7 +58,7 @@ def decode(content: bytes) -> Picture:
         more = has_more_pages(tiff, page, content)
         direct = is_direct(page)
         decoded = (
-            _direct(page, content) if direct else others.decode(_unturned(tiff, page, content))
+            _direct(page, content) if direct else pillow.decode(_unturned(tiff, page, content))
         )
     kept = tuple(note for note in decoded.notes if note != FIRST_FRAME)
     notes = kept + beyond + ((FIRST_FRAME,) if more else ()) + dropped
@@ -72,8 +72,8 @@ def _direct(page: TiffPage, content: bytes) -> Picture:
     """Decode a page by its tags."""
     values = _values(page, content)
     if page.photometric == PHOTOMETRIC.SEPARATED:
-        image = others.without_cmyk(Image.fromarray(values, "CMYK"), page.tags.valueof(PROFILE))
-        return Picture(np.array(image), notes=(others.FROM_CMYK,))
+        image = pillow.without_cmyk(Image.fromarray(values, "CMYK"), page.tags.valueof(PROFILE))
+        return Picture(np.array(image), notes=(pillow.FROM_CMYK,))
     base = COLOURS[PHOTOMETRIC(page.photometric)][0]
     colour, alpha = values[..., :base], None
     if page.photometric == WHITE_IS_ZERO:

@@ -7,22 +7,21 @@ from typing import BinaryIO
 
 from tifffile import COMPRESSION, PHOTOMETRIC, SAMPLEFORMAT, TiffFile, TiffPage
 
-from smsr_plugin.images import header
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.header import Header
 from smsr_plugin.images.metadata import known_orientation
+from smsr_plugin.images.picture import CMYK, GREY, PALETTE, RGB, Header
 
 ORIENTATION, PROFILE, DNG_VERSION, EXTRA_SAMPLES = 274, 34675, 50706, 338
 WHITE_IS_ZERO = PHOTOMETRIC.MINISWHITE
 
 #: How many channels come before extra ones, and what they are.
 COLOURS = {
-    PHOTOMETRIC.MINISWHITE: (1, header.GREY),
-    PHOTOMETRIC.MINISBLACK: (1, header.GREY),
-    PHOTOMETRIC.RGB: (3, header.RGB),
-    PHOTOMETRIC.PALETTE: (1, header.PALETTE),
-    PHOTOMETRIC.SEPARATED: (4, header.CMYK),
-    PHOTOMETRIC.YCBCR: (3, header.RGB),
+    PHOTOMETRIC.MINISWHITE: (1, GREY),
+    PHOTOMETRIC.MINISBLACK: (1, GREY),
+    PHOTOMETRIC.RGB: (3, RGB),
+    PHOTOMETRIC.PALETTE: (1, PALETTE),
+    PHOTOMETRIC.SEPARATED: (4, CMYK),
+    PHOTOMETRIC.YCBCR: (3, RGB),
 }
 #: Values that are no unsigned integers, by what they are called.
 FORMATS = {

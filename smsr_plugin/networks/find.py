@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Mapping
@@ -10,8 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from smsr_plugin.checkpoints import CheckpointError, read, read_tensors
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import read_tensors
 from smsr_plugin.checkpoints.masked_networks import load_masked
+from smsr_plugin.checkpoints.network import read
 from smsr_plugin.checkpoints.shapes import network_of
 from smsr_plugin.networks.source import FORMS, NetworkSource
 
@@ -27,6 +28,9 @@ CHOICES = {
 }
 #: Keys that say how to run a network; all others are options of the network.
 RUN_KEYS = ("label", "engine", "threshold", "density", "param_key", "threads", "isa", *CHOICES)
+OPTION_FILES = (".yml", ".yaml")
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
+SMSR = "SMSR"
 
 
 class NetworkError(ValueError):
@@ -82,11 +86,6 @@ def _from_home(text: str) -> str:
     return os.path.expanduser(text)  # noqa: PTH111
 
 
-OPTION_FILES = (".yml", ".yaml")
-CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
-SMSR = "SMSR"
-
-
 def find_source(argument: NetworkArgument, scale: int) -> NetworkSource:
     """Tell by its form and its content what an argument stands for.
 
@@ -134,7 +133,7 @@ def _registered(
     name: str, options: Mapping[str, Any], scale: int, weights: Path | None, key: str | None
 ) -> NetworkSource:
     """Return a network of BasicSR's registry; its weights are tried, so that faults show now."""
-    from smsr_plugin.training.architectures import build_architecture
+    from smsr_plugin.training.registration import build_architecture
 
     built = build_architecture(name, options, scale)
     if built.num_in_ch != 3:
@@ -162,7 +161,9 @@ def _recognised(path: Path, key: str | None) -> NetworkSource:
     if (masked := load_masked(path, param_key=key)) is not None:
         return NetworkSource("masked", type(masked).__name__, masked.config.upscale, path, key)
     try:
-        net = importlib.import_module("smsr_plugin.networks.spandrel_net").SpandrelNet(path)
+        from smsr_plugin.networks.forms import SpandrelNet
+
+        net = SpandrelNet(path)
     except ModuleNotFoundError as error:
         raise NetworkError(
             f"{reason}; spandrel, which knows other networks, is not installed (pip install "

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 #: Kinds of sources, with the modules that building the network needs beside the engine's own.
 KINDS: Mapping[str, tuple[str, ...]] = {
     "smsr": ("smsr_plugin.networks.forms",),
-    "registry": ("smsr_plugin.networks.forms", "smsr_plugin.training.architectures"),
+    "registry": ("smsr_plugin.networks.forms", "smsr_plugin.training.registration"),
     "masked": ("smsr_plugin.networks.forms", "smsr_plugin.checkpoints.masked_networks"),
-    "spandrel": ("smsr_plugin.networks.spandrel_net",),
+    "spandrel": ("smsr_plugin.networks.forms", "spandrel"),
 }
 #: How an SMSR can be run, with what it is called in tables.
 FORMS = {"sparse": "sparse", "masked": "masked dense", "twin": "dense twin"}
@@ -66,7 +66,7 @@ class NetworkSource:
             CheckpointError, OptionError: If it cannot be.
             ValueError: If it has no curves for a density.
         """
-        from smsr_plugin.checkpoints import load_weights
+        from smsr_plugin.checkpoints.files import load_weights
         from smsr_plugin.checkpoints.masked_networks import load
 
         if self.kind in ("smsr", "masked"):
@@ -76,13 +76,13 @@ class NetworkSource:
                 masked.set_density(self.density)
             return masked
         if self.kind == "spandrel":
-            from smsr_plugin.networks.spandrel_net import SpandrelNet
+            from smsr_plugin.networks.forms import SpandrelNet
 
             assert self.weights is not None
             return SpandrelNet(self.weights)
         import torch
 
-        from smsr_plugin.training.architectures import build_architecture
+        from smsr_plugin.training.registration import build_architecture
 
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)

@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.report.channels import BINS, ZeroShares, histogram
 from smsr_plugin.report.chart import Chart, Key, category_axis, share_axis, value_axis
 from smsr_plugin.report.detail import Detail
-from smsr_plugin.report.measurements import Figures
+from smsr_plugin.report.measurements import BINS, Figures, ZeroShares, histogram
 from smsr_plugin.report.speed import EVERY_PIXEL, PartTimes, SpeedPoint
 
 BAR = 0.36  #: Half the width of a bar, in places of its axis.

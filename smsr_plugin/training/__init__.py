@@ -24,12 +24,9 @@ def install_torchvision_shim() -> None:
         sys.modules[FUNCTIONAL_TENSOR] = shim
 
 
-install_torchvision_shim()
+install_torchvision_shim()  # before all that imports BasicSR
 
-from smsr_plugin.training.registration import register_all  # noqa: E402  after the shim
+from smsr_plugin.training.registration import import_inherited, register_all  # noqa: E402
 
 register_all()
-
-from smsr_plugin.training.user_modules import import_inherited  # noqa: E402  after ours
-
 import_inherited()

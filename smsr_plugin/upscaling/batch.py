@@ -10,16 +10,14 @@ from enum import Enum
 from pathlib import Path
 
 from smsr_plugin.images.errors import SHORTAGE, ImageError
-from smsr_plugin.images.formats import check_size
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.reading import read_picture
-from smsr_plugin.images.writing import QUALITY, write_picture
+from smsr_plugin.images.writing import QUALITY, check_size, write_picture
 from smsr_plugin.staging import sweep_temporary
 from smsr_plugin.upscaling.enlarger import Enlarger, Upscaled
 from smsr_plugin.upscaling.inputs import Job
-from smsr_plugin.upscaling.memory import is_shortage
-from smsr_plugin.upscaling.network import NetworkRun
+from smsr_plugin.upscaling.network import NetworkRun, is_shortage
 from smsr_plugin.upscaling.overlap import overlapped
 
 #: An image whose result needs more than this share of the memory has it to itself.

@@ -12,9 +12,8 @@ from PIL import Image as PillowImage
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.pixels import from_unit, to_unit
-from smsr_plugin.upscaling.alpha import filled_colour, keep_flat
-from smsr_plugin.upscaling.memory import result_bytes
-from smsr_plugin.upscaling.network import Image, Network, NetworkRun, Progress
+from smsr_plugin.upscaling.channels import filled_colour, keep_flat
+from smsr_plugin.upscaling.network import Image, Network, NetworkRun, Progress, result_bytes
 
 #: Colour (H, W, C) or opacity (H, W).
 Unit = NDArray[np.float32]

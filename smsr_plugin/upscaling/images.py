@@ -16,8 +16,8 @@ from smsr_plugin.images.pillow import from_pillow, to_pillow
 from smsr_plugin.images.pixels import from_unit, to_unit
 from smsr_plugin.images.reading import read_picture
 from smsr_plugin.images.writing import QUALITY, write_picture
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.enlarger import Enlarger
-from smsr_plugin.upscaling.errors import RequestError
 from smsr_plugin.upscaling.loading import load_network
 from smsr_plugin.upscaling.tiles import OVERLAP
 

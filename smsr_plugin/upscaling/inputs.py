@@ -1,4 +1,4 @@
-"""Which image files a request names, and where each result goes."""
+"""Which image files or video a request names, and where each result goes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smsr_plugin.images.files import DataError, Listing, search
-from smsr_plugin.images.formats import FORMATS
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.images.writing import FORMATS
+from smsr_plugin.upscaling import RequestError
 
 #: Suffixes that `ext` can ask for; SAME keeps the input's if it is one of them.
 EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")
@@ -18,6 +18,12 @@ EXTENSIONS = ("same", "png", "jpg", "webp", "tiff")
 RECURSIVE = "--recursive"
 #: For inputs whose format is not written.
 FALLBACK = ".png"
+#: Suffixes of videos that are read.
+VIDEOS = (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm")
+#: By the suffix of a result, FFmpeg's writer.
+VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+#: For sources whose format is not written.
+VIDEO_FALLBACK = ".mkv"
 
 
 @dataclass(frozen=True)
@@ -207,3 +213,33 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def names_a_video(argument: str) -> bool:
+    """Tell whether an input is named like a video, and is no folder."""
+    path = Path(argument)
+    return path.suffix.lower() in VIDEOS and not path.is_dir()
+
+
+def result_path(inputs: Sequence[str], out: Path, suffix: str = "") -> Path:
+    """Return where the result of a video goes.
+
+    Args:
+        inputs: The video.
+        out: A folder, or a file with a suffix of `VIDEO_FORMATS`.
+        suffix: Put after the name in a folder.
+
+    Raises:
+        RequestError: If there are several inputs, or the file named is of another format.
+    """
+    if len(inputs) != 1:
+        raise RequestError("give one video at a time, and images apart from it")
+    if out.is_dir() or not out.suffix:
+        source = Path(inputs[0])
+        ending = source.suffix if source.suffix.lower() in VIDEO_FORMATS else VIDEO_FALLBACK
+        return out / f"{source.stem}{suffix}{ending}"
+    if out.suffix.lower() not in VIDEO_FORMATS:
+        raise RequestError(f"{out}: videos are written as {', '.join(VIDEO_FORMATS)}")
+    if suffix:
+        raise RequestError(f"{out} is a whole name: leave out the suffix")
+    return out

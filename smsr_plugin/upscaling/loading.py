@@ -1,17 +1,116 @@
-"""From weights and options to a network for images."""
+"""From weights and options to a network for images.
+
+Its density may be set for each image, so that computing it takes the seconds allowed.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from pathlib import Path
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
 
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.runtime import Runtime, UnsuitedError
-from smsr_plugin.upscaling.dial import Dial
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
+
+#: The least density that is asked for, and how finely.
+LEAST, STEP = 0.2, 0.01
+#: Side of the lq image that is timed, runs of it, and how many seconds may go by before another.
+SIDE, RUNS, PATIENCE = 320, 3, 1.0
+#: Of the seconds allowed so much is planned with: an image may have more detail than most.
+MARGIN = 0.9
+#: Networks at so many densities are kept at hand.
+KEPT = 4
+
+
+@dataclass(frozen=True)
+class PixelCost:
+    """Seconds of an lq pixel on this machine.
+
+    Attributes:
+        skipped: Where nothing is computed that a mask can skip.
+        computed: Where everything is.
+    """
+
+    skipped: float
+    computed: float
+
+    def seconds(self, pixels: float, density: float) -> float:
+        """Return the seconds of so many pixels."""
+        return pixels * (self.skipped + (self.computed - self.skipped) * density)
+
+    def density(self, pixels: float, seconds: float) -> float:
+        """Return the density, from `LEAST` to 1, at which so many pixels take no longer."""
+        dearer = self.computed - self.skipped
+        if dearer <= 0:  # masks save nothing here
+            return 1.0
+        found = (seconds / pixels - self.skipped) / dearer
+        return min(max(math.floor(found / STEP) * STEP, LEAST), 1.0)
+
+
+def measure(runtime: Runtime) -> PixelCost:
+    """Time a network on this machine, with no tile and with every tile computed."""
+    lq = np.random.default_rng(0).random((runtime.num_in_ch, SIDE, SIDE), np.float32)
+    own = runtime.threshold
+    found = []
+    for threshold in (math.inf, -math.inf):
+        runtime.threshold = threshold
+        runtime(lq)  # makes room for its planes
+        found.append(_least_seconds(lambda: runtime(lq)) / SIDE**2)
+    runtime.threshold = own
+    return PixelCost(*found)
+
+
+def _least_seconds(run: Callable[[], object]) -> float:
+    """Return the least of a few runs, of one where it takes long."""
+    seconds: list[float] = []
+    while len(seconds) < RUNS and sum(seconds) < PATIENCE:
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+class Dial:
+    """Networks of one file at the densities that images need.
+
+    Args:
+        load: Returns the network at a density.
+        budget: Seconds that computing an image may take.
+
+    Attributes:
+        cost: What was measured.
+    """
+
+    def __init__(self, load: Callable[[float], Runtime], budget: float) -> None:
+        self._load, self.budget = load, budget
+        self._kept = {1.0: load(1.0)}
+        self.cost = measure(self._kept[1.0])
+
+    def at(self, pixels: float) -> Runtime:
+        """Return the network for an image, given the lq pixels that are computed of it."""
+        density = self.cost.density(pixels, MARGIN * self.budget)
+        if density not in self._kept:
+            if len(self._kept) >= KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[density] = self._load(density)
+        return self._kept[density]
+
+    def __str__(self) -> str:
+        largest = [
+            MARGIN * self.budget / self.cost.seconds(1e6, density) for density in (1.0, LEAST)
+        ]
+        return (
+            f"{self.budget:g} s an image: a megapixel takes {self.cost.seconds(1e6, 1):.2f} s here "
+            f"at density 1 and {self.cost.seconds(1e6, LEAST):.2f} s at {LEAST:g}: enough for "
+            f"{largest[0]:.2g} and {largest[1]:.2g} megapixels; larger lq images take longer"
+        )
 
 
 def load_network(
@@ -36,9 +135,10 @@ def load_network(
         model: In place of a file, which of the package's networks; see `default_weights`.
         scale: What the network must enlarge by.
         outscale: What the result is wanted for; of the package's networks the least that suffices.
-        budget: Seconds that computing an image may take; the density follows from it, see `dial`.
+        budget: Seconds that computing an image may take; the density follows from it, see `Dial`.
         threads: None: one for each core.
-        density, threshold, precision, dense, tile, overlap: As of `Network`.
+        density, threshold, precision, dense: As of `PyTorchModel`.
+        tile, overlap: As of `Network`.
 
     Raises:
         CheckpointError: If the file cannot be read, or is for another scale, or a file and a model
@@ -46,61 +146,35 @@ def load_network(
         ValueError: If an option is out of range.
     """
     path = chosen_weights(weights, model, scale, outscale)
-    if budget is not None:
-        if density is not None or dense:
-            raise RequestError("a budget sets the density itself: name neither density nor dense")
-        return _with_dial(
-            path, budget, scale, precision, threshold, threads, tile=tile, overlap=overlap
-        )
-    if not dense:
-        try:
-            runtime = Runtime.load(
-                path, scale=scale, precision=precision, threshold=threshold, density=density,
-                threads=threads,
-            )  # fmt: skip
-            return Network(runtime, tile=tile, overlap=overlap)
-        except UnsuitedError:
-            pass
-    import torch
 
-    from smsr_plugin.checkpoints import load
-
-    if threads:
-        torch.set_num_threads(threads)
-    net = load(path, scale=scale)
-    return Network(
-        net, precision=precision, threshold=threshold, density=density, dense=dense, tile=tile,
-        overlap=overlap,
-    )  # fmt: skip
-
-
-def _with_dial(
-    path: Path,
-    budget: float,
-    scale: int | None,
-    precision: str,
-    threshold: float,
-    threads: int | None,
-    *,
-    tile: int | None,
-    overlap: int,
-) -> Network:
-    """Load a network that keeps to a number of seconds.
-
-    Raises:
-        RequestError: If the number is none of them, or the network has no dial.
-    """
-    if not 0 < budget < math.inf:
-        raise RequestError(f"budget must be a number of seconds above 0, got {budget}")
-
-    def load(density: float) -> Runtime:
+    def runtime(density: float | None) -> Runtime:
         return Runtime.load(
             path, scale=scale, precision=precision, threshold=threshold, density=density,
             threads=threads,
         )  # fmt: skip
 
-    try:
-        dial = Dial(load, budget)
-    except ValueError as error:
-        raise RequestError(f"a budget needs a network with densities: {error}") from error
-    return Network(dial.at(1), tile=tile, overlap=overlap, dial=dial)
+    if budget is not None:
+        if density is not None or dense:
+            raise RequestError("a budget sets the density itself: name neither density nor dense")
+        if not 0 < budget < math.inf:
+            raise RequestError(f"budget must be a number of seconds above 0, got {budget}")
+        try:
+            dial = Dial(runtime, budget)
+        except ValueError as error:
+            raise RequestError(f"a budget needs a network with densities: {error}") from error
+        return Network(dial.at(1), tile=tile, overlap=overlap, dial=dial)
+    if not dense:
+        try:
+            return Network(runtime(density), tile=tile, overlap=overlap)
+        except UnsuitedError:
+            pass
+    import torch
+
+    from smsr_plugin.checkpoints.masked_networks import load
+    from smsr_plugin.upscaling.pytorch import PyTorchModel
+
+    if threads:
+        torch.set_num_threads(threads)
+    net = load(path, scale=scale)
+    oracle = PyTorchModel(net, precision, threshold, density, dense)
+    return Network(oracle, tile=tile, overlap=overlap)

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.machine import available_bytes
 from smsr_plugin.runtime import Inferred
-from smsr_plugin.upscaling.dial import Dial
-from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.luma import joined, luma_and_chroma
-from smsr_plugin.upscaling.memory import IN_BANDS, SHARE, TILES, WHOLE, is_shortage, result_bytes
+from smsr_plugin.upscaling import RequestError
+from smsr_plugin.upscaling.channels import joined, luma_and_chroma
 from smsr_plugin.upscaling.tiles import OVERLAP, Span, grid, smallest_tile
 
 if TYPE_CHECKING:
-    from smsr_plugin.archs.masked import MaskedNetwork
+    from smsr_plugin.upscaling.loading import Dial
 
 #: (3, H, W) RGB, 0…1.
 Image = NDArray[np.float32]
 #: Called with how many tiles are done, and with their number.
 Progress = Callable[[int, int], None]
+
+#: The share of the memory available at the start that one run of the network may take.
+SHARE = 0.6
+#: Up to so many lq pixels an image is run as a whole, or in bands, which take less memory and
+#: change nothing; a larger one in tiles of the first of these sides: by its size alone, so that the
+#: same image gives the same result on every machine. The smaller sides are for machines whose
+#: memory does not suffice for that.
+WHOLE = 1 << 20
+IN_BANDS = 1 << 21
+TILES = (512, 256, 128)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,6 @@ class NetworkRun:
     short: bool = False
 
 
-@runtime_checkable
 class Model(Protocol):
     """What infers an image: `Runtime`, `pytorch.PyTorchModel`, or an engine of another library.
 
@@ -83,43 +90,27 @@ class Network:
     """A network ready to enlarge images of any size.
 
     Args:
-        net: A network with masks, or a model, whose options are its own; for RGB, or for luma as
-            BasicSR's `color: y` has it (see `luma`).
-        precision: "fp32" or "bf16"; the oracle knows fp32 only.
-        threshold: A pixel is important where logit 1 − logit 0 exceeds this.
-        density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
-        dense: Compute every pixel and mask afterwards, in plain PyTorch: the oracle.
+        model: What infers; for RGB, or for luma as BasicSR's `color: y` has it (see `channels`).
         tile: Side of the tiles that lq images are cut into. 0: never. None: as the size of the
-            image asks for, `memory.TILES` beyond `memory.WHOLE`, or `memory.IN_BANDS`; smaller only
-            if that needs more than `memory.SHARE` of the memory that is available now.
+            image asks for, `TILES` beyond `WHOLE`, or `IN_BANDS`; smaller only if that needs more
+            than `SHARE` of the memory that is available now.
         overlap: Pixels that neighbouring tiles share.
-        dial: Gives the network for each image in place of `net`, which tells its shape.
+        dial: Gives the model for each image in place of `model`, which tells its shape.
 
     Raises:
-        RequestError: If the options do not fit together, or the network is neither for RGB nor
+        RequestError: If the tiles cannot overlap by so much, or the network is neither for RGB nor
             for luma.
     """
 
     def __init__(
         self,
-        net: MaskedNetwork | Model,
+        model: Model,
         *,
-        precision: str = "fp32",
-        threshold: float = 0.0,
-        density: float | None = None,
-        dense: bool = False,
         tile: int | None = None,
         overlap: int = OVERLAP,
         dial: Dial | None = None,
     ) -> None:
-        if isinstance(net, Model):
-            self.model = net
-        else:
-            from smsr_plugin.upscaling.pytorch import (
-                PyTorchModel,  # the runtime does without PyTorch
-            )
-
-            self.model = PyTorchModel(net, precision, threshold, density, dense)
+        self.model = model
         self.upscale, self.tile, self.overlap, self.dial = self.model.upscale, tile, overlap, dial
         channels = self.model.num_in_ch, self.model.num_out_ch
         if channels not in ((3, 3), (1, 1)):
@@ -216,3 +207,19 @@ def _blend(sr: Image, part: Image, rows: Span, columns: Span) -> None:
     """Add a tile's share to the image."""
     weights = rows.weights()[:, None] * columns.weights()
     sr[:, rows.covered, columns.covered] += part * weights
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Tell whether an error says that memory is short; PyTorch says so by a RuntimeError."""
+    text = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("allocate" in text or "bad_alloc" in text)
+    )
+
+
+def result_bytes(pixels: int) -> int:
+    """Return what so many pixels of a result need.
+
+    Three channels in float32, again while they are resized or rounded, and as integers.
+    """
+    return pixels * 3 * (4 + 4 + 2)

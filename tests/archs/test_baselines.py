@@ -22,9 +22,10 @@ from smsr_plugin.archs.carn_arch import CARN
 from smsr_plugin.archs.imdn_arch import IMDN
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.span_arch import SPAN
-from smsr_plugin.checkpoints import CheckpointError, load_weights
-from smsr_plugin.complexity import lq_size, profile
-from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import load_weights
+from smsr_plugin.complexity.counter import lq_size, profile
+from smsr_plugin.training.registration import build_architecture
 
 PUBLISHED = [
     ("imdn_x2.pth", IMDN, 2),

@@ -11,7 +11,7 @@ from networks import tiny_smsr
 
 from smsr_plugin.archs.density import POINTS, density_curve, logits_at
 from smsr_plugin.archs.gumbel import straight_through_mask
-from smsr_plugin.checkpoints import load, save
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.sparse import to_sparse
 
 

@@ -8,7 +8,7 @@ from masked_networks import LiteralMaskedSRVGGNetCompact, tiny_masked_srvgg
 
 from smsr_plugin.archs.masked_srvgg_arch import MaskedSRVGGNetCompact
 from smsr_plugin.complexity.masked_cost import masked_cost
-from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.training.registration import build_architecture
 
 
 @pytest.mark.parametrize("size", [(16, 20), (15, 33), (1, 1)])

@@ -15,8 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from option_files import train_options, write_options, write_pairs
 
 from smsr_plugin.archs.rlfn_arch import ESA, MIN_SIDE, RLFN
-from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options.file import read_option_file
+from smsr_plugin.training.registration import build_architecture
 
 TEST_FILE = Path(__file__).parents[2] / "smsr_plugin/training/options/templates/test_x2.yml"
 #: (published weights, features, upscale, parameters)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from smsr_plugin.checkpoints import CheckpointError, load_weights, read_tensors
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.files import load_weights, read_tensors
 
 
 @pytest.fixture

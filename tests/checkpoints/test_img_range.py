@@ -6,10 +6,8 @@ import pytest
 import torch
 from networks import tiny_smsr
 
-from smsr_plugin.checkpoints import (
-    CheckpointError,
-    fold_img_range,
-)
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.keys import fold_img_range
 
 
 class TestFoldImgRange:

@@ -16,7 +16,8 @@ from checkpoint_files import error_of
 from networks import tiny_smsr
 from safetensors.torch import save_file
 
-from smsr_plugin.checkpoints import archives, files, read_tensors
+from smsr_plugin.checkpoints import archives, files
+from smsr_plugin.checkpoints.files import read_tensors
 
 #: What a reader that walks through all of a file of these tests would far exceed.
 SECONDS = 10

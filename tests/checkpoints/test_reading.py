@@ -15,11 +15,8 @@ from networks import tiny_smsr
 from safetensors.torch import save_file
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import (
-    load,
-    read,
-    read_state_dict,
-)
+from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.checkpoints.network import read, read_state_dict
 from smsr_plugin.config import SMSRConfig
 
 #: Three tensors are rounded to float32 once; a tiny network multiplies that little.

@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from networks import tiny_smsr
 from safetensors.torch import save_file
 
-from smsr_plugin.checkpoints import (
-    CheckpointError,
-    load,
-)
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.masked_networks import load
 
 
 class Touch:

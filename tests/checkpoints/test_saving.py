@@ -11,12 +11,9 @@ from networks import tiny_smsr
 from safetensors import safe_open
 
 import smsr_plugin
-from smsr_plugin.checkpoints import (
-    CheckpointError,
-    load,
-    read,
-    save,
-)
+from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.checkpoints.masked_networks import load, save
+from smsr_plugin.checkpoints.network import read
 
 
 class TestSave:

@@ -7,8 +7,10 @@ import torch
 from masked_networks import tiny_masked_rlfn
 from networks import tiny_smsr
 
-from smsr_plugin.checkpoints import CheckpointError, default_weights, load, save, shipped
+from smsr_plugin.checkpoints import CheckpointError, shipped
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.checkpoints.network import read
+from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.runtime import Runtime
 from smsr_plugin.upscaling.loading import load_network as load_for_images
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from networks import tiny_smsr
 
-from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 
 
 @pytest.fixture

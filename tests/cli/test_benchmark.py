@@ -27,7 +27,7 @@ from smsr_plugin.compare import images, plots, presets
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
-from smsr_plugin.complexity import profile
+from smsr_plugin.complexity.counter import profile
 from smsr_plugin.engines.process import EngineError
 from smsr_plugin.engines.worker import Worker
 from smsr_plugin.images.bicubic import upscale

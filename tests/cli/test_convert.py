@@ -6,7 +6,8 @@ from checkpoint_files import released_form
 from commands import convert as main
 from networks import split_channels, tiny_smsr
 
-from smsr_plugin.checkpoints import load, read
+from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.checkpoints.network import read
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import re
 import pytest
 from networks import tiny_smsr
 
-from smsr_plugin.checkpoints import save
+from smsr_plugin.checkpoints.masked_networks import save
 from smsr_plugin.cli import main as roof
 
 pytest.importorskip("onnxscript")

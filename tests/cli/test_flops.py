@@ -12,10 +12,10 @@ from networks import split_channels, stats_of, tiny_smsr
 from PIL import Image
 from smsr_cost import SMSRCost, dense_channels
 
-from smsr_plugin.checkpoints import save
+from smsr_plugin.checkpoints.masked_networks import save
 from smsr_plugin.cli.flops import Row, table
-from smsr_plugin.complexity import profile
-from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.complexity.counter import profile
+from smsr_plugin.training.registration import build_architecture
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_help_fits_a_screen(capsys):
 
 def test_preparation_does_without_torch_and_basicsr():
     code = (
-        "import sys, smsr_plugin.data.prepare_report, smsr_plugin.data.prepare; "
+        "import sys, smsr_plugin.data.prepare, smsr_plugin.data.prepare; "
         "print(*{'torch', 'basicsr', 'cv2'} & {*sys.modules})"
     )
     command = [sys.executable, "-c", code]

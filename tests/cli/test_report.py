@@ -7,7 +7,7 @@ import pytest
 from networks import tiny_smsr
 from PIL import Image
 
-from smsr_plugin.checkpoints import save
+from smsr_plugin.checkpoints.masked_networks import save
 from smsr_plugin.cli.main import main
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.errors import ImageError

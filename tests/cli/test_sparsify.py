@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from smsr_plugin.archs.masked import MaskedOutput
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.checkpoints.masked_networks import load
-from smsr_plugin.cli import progress
+from smsr_plugin.cli import sparsify as command
 from smsr_plugin.cli.main import main
 from smsr_plugin.images.pixels import as_lq
 from smsr_plugin.images.rgb import read_rgb
@@ -85,7 +85,7 @@ def test_interrupted_it_goes_on_and_ends_the_same(weights, photos, tmp_path, cap
     monkeypatch.setattr(photographs, "PIECES", 2)
     monkeypatch.setattr(run, "MORE_PIECES", 2)
     monkeypatch.setattr(run, "check_dense", lambda *_: None)
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(command, "EVERY", 0.0)
     whole, out = tmp_path / "whole.safetensors", tmp_path / "masked.safetensors"
     assert sparsify(weights, photos, whole, "--iters", "4") == 0
     lines = capsys.readouterr().err.splitlines()

@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.ExifTags import Base
 
 from smsr_plugin.archs.density import density_curve
-from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 from smsr_plugin.cli.main import main, make_parser
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.images.writing import QUALITY

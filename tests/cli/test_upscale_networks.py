@@ -14,7 +14,7 @@ from networks import tiny_smsr
 from PIL import Image
 
 from smsr_plugin.archs.pan_arch import PAN
-from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 from smsr_plugin.cli.main import main
 
 SMALL = {"num_feat": 4, "num_up_feat": 4, "num_block": 1}

@@ -14,7 +14,7 @@ from image_files import noise, save
 from networks import tiny_smsr
 from training_process import Ending, kill, together
 
-from smsr_plugin.checkpoints import save as save_checkpoint
+from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 from smsr_plugin.processes import LOST
 
 NAMES = [f"{number}.png" for number in range(7)]

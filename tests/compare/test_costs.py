@@ -6,7 +6,7 @@ from smsr_cost import SMSRCost, dense_channels
 from torch import nn
 
 from smsr_plugin.compare.costs import CostCounter
-from smsr_plugin.complexity import profile
+from smsr_plugin.complexity.counter import profile
 from smsr_plugin.networks.source import NetworkSource
 
 HD = (360, 640)

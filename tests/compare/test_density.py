@@ -5,7 +5,7 @@ import torch
 from networks import tiny_smsr
 
 from smsr_plugin import to_sparse
-from smsr_plugin.compare.density import TOLERANCE, mask_logits, threshold_of, thresholds_for
+from smsr_plugin.compare.oracle import TOLERANCE, mask_logits, threshold_of, thresholds_for
 
 WANTED = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from smsr_plugin.compare.costs import floor_seconds, peak_flops
-from smsr_plugin.compare.difference import difference
+from smsr_plugin.compare.oracle import difference
 from smsr_plugin.engines.spec import MATMUL_SIDE
 from smsr_plugin.machine import peak_mib, reset_peak, resident_mib
 from smsr_plugin.timing import Summary, summarise

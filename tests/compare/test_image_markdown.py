@@ -8,7 +8,6 @@ import re
 
 import pytest
 
-from smsr_plugin.compare.density_plot import draw_density
 from smsr_plugin.compare.image_markdown import (
     breakdown_table,
     floor_text,
@@ -18,9 +17,8 @@ from smsr_plugin.compare.image_markdown import (
     sweep_table,
 )
 from smsr_plugin.compare.markdown import markdown, printed
-from smsr_plugin.compare.measurement import Difference, Measurement
-from smsr_plugin.compare.plots import plots
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.plots import draw_density, plots
+from smsr_plugin.compare.results import Comparison, Difference, Measurement, NetworkResult
 from smsr_plugin.compare.tables import table
 from smsr_plugin.engines.spec import MATMUL_SIDE
 from smsr_plugin.machine import caches, describe

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from smsr_plugin.compare.journal import Journal, JournalError
-from smsr_plugin.compare.measurement import Difference, Measurement
+from smsr_plugin.compare.results import Difference, Measurement
 from smsr_plugin.images.quality import Quality
 
 SETTINGS = {"threads": 2, "networks": {"A": {"options": {"rgb_mean": (0.1, 0.2)}}, "B": {}}}

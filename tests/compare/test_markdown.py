@@ -12,10 +12,9 @@ from xml.etree import ElementTree
 import pytest
 
 from smsr_plugin.compare.markdown import doubts, markdown, quality_table, run_table
-from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.outputs import write
 from smsr_plugin.compare.plots import plots
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.images.quality import Quality
 
 MACHINE = {

@@ -6,9 +6,8 @@ import pytest
 
 from smsr_plugin.compare import images
 from smsr_plugin.compare.images import NTIRE_SET, load_case, ntire_cases
-from smsr_plugin.compare.measurement import Measurement
-from smsr_plugin.compare.ntire import ntire_latex, ntire_markdown
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.paper import ntire_latex, ntire_markdown
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.images.quality import Quality
 
 

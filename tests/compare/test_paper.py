@@ -10,10 +10,9 @@ import subprocess
 import pytest
 
 from smsr_plugin.cli.main import main
-from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.outputs import JSON
 from smsr_plugin.compare.paper import paper_latex, paper_markdown
-from smsr_plugin.compare.results import Comparison, NetworkResult
+from smsr_plugin.compare.results import Comparison, Measurement, NetworkResult
 from smsr_plugin.images.quality import Quality
 
 

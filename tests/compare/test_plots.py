@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.compare.measurement import Measurement
 from smsr_plugin.compare.plots import FORMATS, frontier, plots
-from smsr_plugin.compare.results import BICUBIC, Comparison, NetworkResult
+from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
 from smsr_plugin.images.quality import Quality
 
 VALUES = st.integers(-5, 5).map(float)

@@ -120,7 +120,6 @@ def test_what_spandrel_recognises(tmp_path):
 
 def test_without_spandrel_it_is_said_what_would_help(pan_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    monkeypatch.delitem(sys.modules, "smsr_plugin.networks.spandrel_net", raising=False)
     with pytest.raises(NetworkError) as caught:
         found(str(pan_file))
     for part in ("pan.pth: holds another network, PAN", "smsr_plugin[spandrel]", "PAN=pan.pth"):

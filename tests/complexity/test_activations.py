@@ -9,8 +9,8 @@ from networks import split_channels, tiny_smsr
 from smsr_cost import SMSRCost, dense_channels
 from torch import nn
 
-from smsr_plugin.complexity import profile
-from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.complexity.counter import profile
+from smsr_plugin.training.registration import build_architecture
 
 
 def hooked(net: nn.Module, x: torch.Tensor) -> int:

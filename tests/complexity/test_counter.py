@@ -12,13 +12,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.complexity import (
-    Complexity,
-    lq_size,
-    profile,
-)
+from smsr_plugin.complexity.counter import Complexity, lq_size, profile
 from smsr_plugin.config import SMSRConfig
-from smsr_plugin.training.architectures import build_architecture
+from smsr_plugin.training.registration import build_architecture
 
 #: The released x2 weights' dense channels, and what they cost at 640×360 in G.
 RELEASED_COUNTS = [[24, 9, 3, 0], [16, 4, 1, 0], [16, 7, 1, 0], [3, 0, 0, 0], [14, 5, 0, 0]]
@@ -313,7 +309,7 @@ class TestMeasured:
 
 @pytest.mark.reference
 def test_released_dense_channels(test_data):
-    from smsr_plugin.checkpoints import load
+    from smsr_plugin.checkpoints.masked_networks import load
 
     net = load(test_data / "weights" / "smsr_x2_official.pt")
     assert [list(block) for block in dense_channels(net)] == RELEASED_COUNTS

@@ -10,7 +10,7 @@ from networks import tiny_smsr
 from opinions import thop_itself
 
 from smsr_plugin import to_sparse
-from smsr_plugin.complexity.rules import OPERATOR, count_for_thop, for_fvcore
+from smsr_plugin.complexity.counter import OPERATOR, count_for_thop, for_fvcore
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import lmdb
 import pytest
 from prepared_data import read_lmdb, small_request, snapshot, states
 
+from smsr_plugin.data.entries import Grid
 from smsr_plugin.data.lmdb_store import LmdbWriter, find_fault
 from smsr_plugin.data.outputs import State
 from smsr_plugin.data.prepare import prepare
-from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.files import DataError
 
 

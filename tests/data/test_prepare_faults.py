@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from prepared_data import small_request, snapshot
 
+from smsr_plugin.data.entries import Grid
 from smsr_plugin.data.prepare import prepare
-from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.files import DataError
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.data.sub_images import Grid
+from smsr_plugin.data.entries import Grid
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from PIL.ExifTags import IFD, Base
 from tiff_files import ASSOCIATED, DEFLATE, LZW, MIN_IS_WHITE, RGB, Layout, tiff
 
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.header import GREY
-from smsr_plugin.images.picture import Picture
+from smsr_plugin.images.picture import GREY, Picture
 from smsr_plugin.images.reading import decode, read_header, read_picture
 from smsr_plugin.images.writing import write_picture
 

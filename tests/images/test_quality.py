@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from skimage.metrics import peak_signal_noise_ratio
 
 from smsr_plugin.archs.pan_arch import PAN
-from smsr_plugin.checkpoints import load_weights
+from smsr_plugin.checkpoints.files import load_weights
 from smsr_plugin.compare.images import ImageSource, load_case
 from smsr_plugin.images.pixels import luma, to_image
 from smsr_plugin.images.quality import compare, psnr, psnr_inside, ssim

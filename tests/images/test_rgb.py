@@ -12,10 +12,10 @@ import pytest
 from image_files import claiming_png, png_chunk
 from PIL import Image
 
+from smsr_plugin.data.lmdb_store import shape_of
 from smsr_plugin.images import reading
 from smsr_plugin.images.files import DataError
-from smsr_plugin.images.header import GREY, RGB
-from smsr_plugin.images.png_chunks import shape_of
+from smsr_plugin.images.picture import GREY, RGB
 from smsr_plugin.images.reading import MAX_PIXELS
 from smsr_plugin.images.rgb import decode_rgb, encode_png, read_header, read_rgb
 

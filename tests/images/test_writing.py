@@ -15,10 +15,9 @@ from PIL.ExifTags import IFD, Base
 
 from smsr_plugin.images import writing
 from smsr_plugin.images.errors import ImageError
-from smsr_plugin.images.formats import FORMATS, check_size
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.images.reading import read_picture
-from smsr_plugin.images.writing import write_picture
+from smsr_plugin.images.writing import FORMATS, check_size, write_picture
 
 EXIF = {
     Base.Make: "Märker".encode().decode("latin-1"),  # as Pillow reads UTF-8

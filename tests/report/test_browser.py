@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_plugin.report.embedded import exact
 from smsr_plugin.report.history import Drawn, History, Point
-from smsr_plugin.report.page import Context, render
-from smsr_plugin.report.section import make_section
+from smsr_plugin.report.page import Context, make_section, render
+from smsr_plugin.report.rendering import exact
 from smsr_plugin.report.training_page import render_training
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")

@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from smsr_plugin.report.channels import ZeroShares
 from smsr_plugin.report.charts import (
     density_chart,
     detail_chart,
@@ -17,6 +16,7 @@ from smsr_plugin.report.charts import (
     time_curve,
     zeros_chart,
 )
+from smsr_plugin.report.measurements import ZeroShares
 from smsr_plugin.report.speed import Curve, PartTimes, SpeedPoint
 from smsr_plugin.timing import Summary
 

@@ -10,12 +10,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from smsr_plugin.report.channels import histogram
 from smsr_plugin.report.lq_images import LqImage
-from smsr_plugin.report.measurements import measure
-from smsr_plugin.report.page import Context, render
+from smsr_plugin.report.measurements import histogram, measure
+from smsr_plugin.report.page import Context, make_section, render
 from smsr_plugin.report.rendering import about, count, fixed, giga, ms, percent
-from smsr_plugin.report.section import make_section
 from smsr_plugin.report.speed import PartTimes
 from smsr_plugin.timing import Summary
 

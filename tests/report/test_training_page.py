@@ -9,8 +9,7 @@ import pytest
 from PIL import Image
 
 from smsr_plugin.report.history import Drawn, History, Point
-from smsr_plugin.report.training_charts import MEANS, training_charts
-from smsr_plugin.report.training_page import MOST_STEPS, render_training
+from smsr_plugin.report.training_page import MEANS, MOST_STEPS, render_training, training_charts
 
 HOSTILE = "<script>alert(1)</script>"
 

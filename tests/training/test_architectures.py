@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from smsr_plugin.complexity import lq_size, profile
-from smsr_plugin.training.architectures import STANDARD_SIZES, build_architecture
+from smsr_plugin.complexity.counter import lq_size, profile
 from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.registration import STANDARD_SIZES, build_architecture
 
 
 def size_and_cost(name, upscale, **options):

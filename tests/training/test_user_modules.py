@@ -10,7 +10,7 @@ import pytest
 
 from smsr_plugin.cli.main import main
 from smsr_plugin.training.options.errors import OptionError
-from smsr_plugin.training.user_modules import VARIABLE, import_user_modules
+from smsr_plugin.training.registration import VARIABLE, import_user_modules
 
 MODULE = """
 from basicsr.utils.registry import ARCH_REGISTRY

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from smsr_plugin.upscaling.alpha import filled_colour, keep_flat
+from smsr_plugin.upscaling.channels import filled_colour, keep_flat
 
 
 @given(

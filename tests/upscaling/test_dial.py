@@ -11,10 +11,9 @@ from networks import tiny_smsr
 import smsr_plugin
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.runtime import Runtime
-from smsr_plugin.upscaling import dial as module
-from smsr_plugin.upscaling.dial import LEAST, MARGIN, Dial, PixelCost, measure
-from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.loading import load_network
+from smsr_plugin.upscaling import RequestError
+from smsr_plugin.upscaling import loading as module
+from smsr_plugin.upscaling.loading import LEAST, MARGIN, Dial, PixelCost, load_network, measure
 
 pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 COST = PixelCost(skipped=1e-6, computed=3e-6)

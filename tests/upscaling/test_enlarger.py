@@ -9,15 +9,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import noise, smooth
-from networks import tiny_smsr
+from networks import tiny_smsr, upscaling_network
 from PIL import Image
 
 from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.picture import Picture
 from smsr_plugin.upscaling import network as network_module
 from smsr_plugin.upscaling.enlarger import Enlarger
-from smsr_plugin.upscaling.memory import SHARE, result_bytes
-from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.network import SHARE, Network, result_bytes
 
 
 def bicubic_network(upscale: int = 2, residual: float = 0) -> Network:
@@ -26,7 +25,7 @@ def bicubic_network(upscale: int = 2, residual: float = 0) -> Network:
     with torch.no_grad():
         net.tail[0].weight.zero_()
         net.tail[0].bias.fill_(residual)
-    return Network(net)
+    return upscaling_network(net)
 
 
 def bicubic(pixels: np.ndarray, scale: int, shift: float = 0) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.inputs import Job, Naming, plan
 
 

@@ -8,14 +8,15 @@ import sys
 import pytest
 
 from smsr_plugin import SMSR, to_sparse
-from smsr_plugin.upscaling.memory import is_shortage, torch_bytes_per_pixel
+from smsr_plugin.upscaling.network import is_shortage
+from smsr_plugin.upscaling.pytorch import torch_bytes_per_pixel
 
 MEASURE = """
 import sys
 import torch
 from smsr_plugin import SMSR, to_sparse
 from smsr_plugin.machine import MIB, peak_mib, reset_peak, resident_mib
-from smsr_plugin.upscaling.memory import torch_bytes_per_pixel
+from smsr_plugin.upscaling.pytorch import torch_bytes_per_pixel
 
 torch.set_num_threads(1)
 side, precision = 256, sys.argv[1]

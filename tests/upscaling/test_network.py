@@ -10,13 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_files import smooth
-from networks import split_channels, stats_of, tiny_smsr
+from networks import split_channels, stats_of, tiny_smsr, upscaling_network
 
 from smsr_plugin.archs.smsr_arch import SMSR
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling import network as network_module
-from smsr_plugin.upscaling.errors import RequestError
-from smsr_plugin.upscaling.memory import IN_BANDS, SHARE, WHOLE
-from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.network import IN_BANDS, SHARE, WHOLE, Network
 from smsr_plugin.upscaling.tiles import smallest_tile, spans
 
 #: How far a pixel of the tiny networks sees: 2 of the head, in each of the 2 blocks 3 layers, of
@@ -50,7 +49,7 @@ def test_the_whole_image_is_the_network(dense, upscale):
     net, lq = net_of(upscale), lq_of(13, 18)
     with torch.no_grad():
         expected = net(torch.from_numpy(lq)[None], return_masks=True)
-    run = Network(net, dense=dense)(lq)
+    run = upscaling_network(net, dense=dense)(lq)
     assert run.sr == pytest.approx(expected.sr[0].numpy(), abs=1e-5)
     assert (run.spa_mask == (expected.spa_mask[0] > 0).numpy()).all()
     assert run.tiles == 1
@@ -68,8 +67,8 @@ def test_the_whole_image_is_the_network(dense, upscale):
 )
 def test_without_attention_tiles_are_the_whole_image(height, width, tile, dense):
     net, lq = without_attention(net_of()), lq_of(height, width)
-    whole = Network(net, dense=dense, tile=0)(lq)
-    tiled = Network(net, dense=dense, tile=tile, overlap=2 * REACH)(lq)
+    whole = upscaling_network(net, dense=dense, tile=0)(lq)
+    tiled = upscaling_network(net, dense=dense, tile=tile, overlap=2 * REACH)(lq)
     assert (tiled.tiles > 1) == (max(height, width) > tile)
     # Each mask is taken from the tile that sees all around it, and so is colour outside overlaps;
     # inside them, the other tile has a share.
@@ -84,53 +83,55 @@ def test_without_attention_tiles_are_the_whole_image(height, width, tile, dense)
 
 def test_attention_makes_tiles_differ():
     net, lq = net_of(), lq_of(40, 200)
-    whole, tiled = (Network(net, tile=tile)(lq).sr for tile in (0, 120))
+    whole, tiled = (upscaling_network(net, tile=tile)(lq).sr for tile in (0, 120))
     assert 1e-4 < np.abs(tiled - whole).max() < 0.2
 
 
 def test_tiles_begin_where_the_mask_predictor_pools_the_same_pixels():
     net, lq = without_attention(net_of()), lq_of(9, 200)
     for overlap in (REACH * 2 + 1, REACH * 2 + 3):
-        tiled = Network(net, tile=smallest_tile(overlap) + 1, overlap=overlap)(lq)
-        assert (tiled.spa_mask == Network(net, tile=0)(lq).spa_mask).all()
+        tiled = upscaling_network(net, tile=smallest_tile(overlap) + 1, overlap=overlap)(lq)
+        assert (tiled.spa_mask == upscaling_network(net, tile=0)(lq).spa_mask).all()
 
 
 def test_the_threshold_and_the_precision_reach_the_network():
     net, lq = net_of(), lq_of(30, 40)
-    density = {t: Network(net, threshold=t)(lq).spa_mask.mean() for t in (-1e9, 0, 1e9)}
+    density = {t: upscaling_network(net, threshold=t)(lq).spa_mask.mean() for t in (-1e9, 0, 1e9)}
     assert density[-1e9] == 1
     assert 0 < density[0] < 1
     assert density[1e9] == 0
-    assert Network(net, threshold=1e9, dense=True)(lq).spa_mask.mean() == 0
-    half, full = (Network(net, precision=precision)(lq).sr for precision in ("bf16", "fp32"))
+    assert upscaling_network(net, threshold=1e9, dense=True)(lq).spa_mask.mean() == 0
+    half, full = (
+        upscaling_network(net, precision=precision)(lq).sr for precision in ("bf16", "fp32")
+    )
     assert 1e-6 < np.abs(half - full).max() < 0.05
 
 
 def test_tiles_follow_from_the_size_alone_where_memory_suffices(monkeypatch):
     for available in (1 << 33, 1 << 40):
         monkeypatch.setattr(network_module, "available_bytes", lambda value=available: value)
-        for network in (Network(net_of()), Network(net_of(), dense=True)):
+        for network in (upscaling_network(net_of()), upscaling_network(net_of(), dense=True)):
             side = math.isqrt(IN_BANDS if network.model.has_bands else WHOLE)
             assert network.tiles_for(side, side)[0] == 0
             assert network.tiles_for(1, side * side)[0] == 0
             assert network.tiles_for(side, side + 1)[0] == 512
-        network = Network(net_of())
+        network = upscaling_network(net_of())
         assert network.tiles_for(4000, 3000) == [512, 256, 128]
-        assert Network(net_of(), overlap=200).tiles_for(4000, 3000) == [512]
-        assert Network(net_of(), overlap=400).tiles_for(4000, 3000) == [804]
-        assert Network(net_of(), tile=0).tiles_for(4000, 3000) == [0]
-        assert Network(net_of(), tile=100).tiles_for(4000, 3000) == [100]
+        assert upscaling_network(net_of(), overlap=200).tiles_for(4000, 3000) == [512]
+        assert upscaling_network(net_of(), overlap=400).tiles_for(4000, 3000) == [804]
+        assert upscaling_network(net_of(), tile=0).tiles_for(4000, 3000) == [0]
+        assert upscaling_network(net_of(), tile=100).tiles_for(4000, 3000) == [100]
 
 
 @pytest.mark.parametrize("dense", [False, True])
 def test_where_memory_does_not_suffice_tiles_are_smaller(monkeypatch, dense):
-    needed_by = Network(net_of(), dense=dense).model.bytes_needed
+    needed_by = upscaling_network(net_of(), dense=dense).model.bytes_needed
     result = 4 * 30 * 1000 * 1000  # 30 bytes for each pixel of the result
 
     def sides(side: int, less: int = 0) -> list[int]:
         needed = (result + needed_by(side, side) - less) / SHARE
         monkeypatch.setattr(network_module, "available_bytes", lambda: math.ceil(needed))
-        return Network(net_of(), dense=dense).tiles_for(1000, 1000)
+        return upscaling_network(net_of(), dense=dense).tiles_for(1000, 1000)
 
     assert sides(1000) == [0, 512, 256, 128]
     assert sides(1000, less=1) == [512, 256, 128]
@@ -141,7 +142,7 @@ def test_where_memory_does_not_suffice_tiles_are_smaller(monkeypatch, dense):
 
 def test_memory_that_turns_out_short_is_asked_for_less(monkeypatch):
     net, lq = net_of(), lq_of(140, 300)
-    expected = Network(net, tile=128)(lq)
+    expected = upscaling_network(net, tile=128)(lq)
     plain = Network._run
 
     def greedy(self, lq):
@@ -150,16 +151,16 @@ def test_memory_that_turns_out_short_is_asked_for_less(monkeypatch):
         return plain(self, lq)
 
     monkeypatch.setattr(Network, "_run", greedy)
-    run = Network(net)(lq)
+    run = upscaling_network(net)(lq)
     assert run.short
     assert run.tiles == expected.tiles > 1
     assert (run.sr == expected.sr).all()
     for options, error in (({"tile": 0}, MemoryError), ({"tile": 200}, RuntimeError)):
         with pytest.raises(error):
-            Network(net, **options)(lq)
+            upscaling_network(net, **options)(lq)
     monkeypatch.setattr(Network, "_run", lambda self, lq: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        Network(net)(lq)
+        upscaling_network(net)(lq)
 
 
 def test_the_same_image_gives_the_same_pixels_whatever_memory_is_free(monkeypatch):
@@ -167,7 +168,7 @@ def test_the_same_image_gives_the_same_pixels_whatever_memory_is_free(monkeypatc
     results = []
     for available in (1 << 31, 1 << 36):
         monkeypatch.setattr(network_module, "available_bytes", lambda value=available: value)
-        run = Network(net)(lq)
+        run = upscaling_network(net)(lq)
         assert not run.short
         results.append(run.sr)
     assert (results[0] == results[1]).all()
@@ -175,7 +176,7 @@ def test_the_same_image_gives_the_same_pixels_whatever_memory_is_free(monkeypatc
 
 def test_progress_counts_tiles():
     seen = []
-    Network(net_of(), tile=60, overlap=16)(lq_of(8, 150), lambda *done: seen.append(done))
+    upscaling_network(net_of(), tile=60, overlap=16)(lq_of(8, 150), lambda *done: seen.append(done))
     assert seen == [(i, len(seen)) for i in range(len(seen))]
     assert len(seen) > 2
 
@@ -189,10 +190,10 @@ def test_progress_counts_tiles():
 )
 def test_options_that_do_not_fit_are_an_error(options, message):
     with pytest.raises(RequestError, match=message):
-        Network(net_of(), **options)
+        upscaling_network(net_of(), **options)
 
 
 def test_a_network_for_other_channels_is_an_error():
     net = tiny_smsr(num_in_ch=4, num_out_ch=4, rgb_mean=(0.5,) * 4).float()
     with pytest.raises(RequestError, match="for 4 channels and returns 4: images need one for RGB"):
-        Network(net)
+        upscaling_network(net)

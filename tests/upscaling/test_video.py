@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from video_files import RATE, Look, content_of, make_clip
 
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling import RequestError
+from smsr_plugin.upscaling.inputs import names_a_video, result_path
 from smsr_plugin.upscaling.video.clip import Clip, VideoError
-from smsr_plugin.upscaling.video.names import names_a_video, result_path
 from smsr_plugin.upscaling.video.run import VideoUpscaler
 
 HDR = (9, 9, 16, 1)  # BT.2020 with PQ

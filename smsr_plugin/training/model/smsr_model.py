@@ -15,15 +15,13 @@ from torch import nn
 from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import kept_computation
 from smsr_plugin.archs.masked import DensityNetwork, MaskedNetwork, MaskedOutput
-from smsr_plugin.archs.smsr_state import CURVE
+from smsr_plugin.archs.smsr_program import CURVE
 from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
-from smsr_plugin.training.model.mask_training import MaskTraining, SoftMasks
-from smsr_plugin.training.model.nonfinite import NonFiniteError, suspects
-from smsr_plugin.training.model.pretrained import pretrained_state
-from smsr_plugin.training.model.quantile_masks import QuantileMasks
-from smsr_plugin.training.model.teacher import build_teacher
+from smsr_plugin.training.model.mask_training import MaskTraining, QuantileMasks, SoftMasks
+from smsr_plugin.training.model.pretrained import build_teacher, pretrained_state
 from smsr_plugin.training.model.validated_model import ValidatedModel
-from smsr_plugin.training.model.validation_log import mask_images
+from smsr_plugin.training.model.validation_images import mask_images
+from smsr_plugin.training.options.errors import NonFiniteError, suspects
 from smsr_plugin.training.options.train import AUTOCAST_DTYPES, TrainOptions
 
 
@@ -31,9 +29,9 @@ class SMSRModel(ValidatedModel):
     """SRModel for networks with masks (`smsr_plugin.archs.masked`).
 
     Options beyond SRModel's: `train.sparsity_opt` (a loss, for soft masks), `train.masks` with
-    `train.detail_opt` (see `smsr_plugin.training.model.quantile_masks`), `network_t` with
+    `train.detail_opt` (see `smsr_plugin.training.model.mask_training`), `network_t` with
     `train.teacher_opt` (a network whose output is learned), the keys of `TrainOptions`,
-    `logger.tb_masks` (see `smsr_plugin.training.model.validation_log`), and `val.converter` (see
+    `logger.tb_masks` (see `smsr_plugin.training.model.validation_images`), and `val.converter` (see
     `smsr_plugin.training.options.names`): without it validation runs the masked-dense oracle. With
     `train.ema_decay` the averaged weights are validated and converted.
 

@@ -17,22 +17,20 @@ from basicsr.utils import get_root_logger, tensor2img
 from torch import nn
 from tqdm import tqdm
 
-from smsr_plugin.complexity import masked_cost
+from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.names import printable
 from smsr_plugin.processes import current
 from smsr_plugin.sparse import SparseNetwork, SparseStats
 from smsr_plugin.staging import replace_file
-from smsr_plugin.training.model.validation_log import (
+from smsr_plugin.training.model.validation_images import (
     ImageMasks,
-    image_masks,
-    log_masks,
-    mask_images,
-)
-from smsr_plugin.training.model.validation_share import (
     ValidatedImage,
     all_shares,
     averages,
     cost_figures,
+    image_masks,
+    log_masks,
+    mask_images,
     my_share,
 )
 from smsr_plugin.training.options.names import convert

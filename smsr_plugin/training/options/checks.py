@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from smsr_plugin.training.options.errors import MISSING, wrong
-from smsr_plugin.training.options.extensions import IMAGE_SETS, image_channels, models
 from smsr_plugin.training.options.machine import (
     check_files,
     check_loaders,
@@ -20,8 +19,11 @@ from smsr_plugin.training.options.machine import (
     check_num_gpu,
 )
 from smsr_plugin.training.options.names import (
+    IMAGE_SETS,
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
+    image_channels,
+    models,
     network_option,
     parameters,
     required,

@@ -8,17 +8,21 @@ from __future__ import annotations
 import difflib
 import math
 import traceback
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import chain
+from pathlib import Path
 
-from msgspec import inspect
+from smsr_plugin.names import listed, printable
+from smsr_plugin.processes import current
 
 PACKAGE = __name__.partition(".")[0]
 #: Stands for a key that is not there, where None is a value.
 MISSING = object()
 #: Characters of a value that an error shows.
 VALUE_LENGTH = 200
+#: How many images of a batch an error names.
+NAMED_IMAGES = 4
 
 
 class OptionError(ValueError):
@@ -31,6 +35,38 @@ class RunError(RuntimeError):
 
 class EndedElsewhereError(RunError):
     """Another process of the run cannot go on, and says why."""
+
+
+class NonFiniteError(ArithmeticError):
+    """A training step gave NaN or infinity.
+
+    Args:
+        current_iter: The iteration.
+        values: What was computed, by name; all of it may be finite but the gradients.
+        images: The paths or keys of the batch's images.
+    """
+
+    def __init__(
+        self, current_iter: int, values: Mapping[str, float], images: Sequence[str]
+    ) -> None:
+        wrong = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
+        names = listed([printable(Path(image).name) for image in images], NAMED_IMAGES)
+        super().__init__(
+            f"iteration {current_iter}: {', '.join(wrong) or 'a gradient is not finite'} "
+            f"on the batch {names}"
+        )
+
+
+def suspects(finite: bool, images: Sequence[str]) -> list[str]:
+    """Return the images whose loss is not finite, in any process; all if it was a gradient.
+
+    Args:
+        finite: Whether the loss of this process is.
+        images: The paths or keys of its batch.
+    """
+    batches = current().gather((finite, list(images)))
+    wrong = [names for is_finite, names in batches if not is_finite]
+    return list(chain.from_iterable(wrong or [names for _, names in batches]))
 
 
 def wrong(key: str, expected: str, value: object, advice: str) -> OptionError:
@@ -91,64 +127,3 @@ def _raised_by_plugin(error: BaseException) -> bool:
 
 def _is_in_plugin(module: str) -> bool:
     return module.partition(".")[0] == PACKAGE
-
-
-_PHRASES = (
-    (inspect.BoolType, "true or false"),
-    (inspect.StrType, "text"),
-    (inspect.NoneType, "~"),
-    (inspect.DictType, "a section"),
-    (inspect.StructType, "a section"),
-)
-
-
-def phrase(info: inspect.Type) -> str:
-    """Return what a type takes in words, such as `a whole number above 0`."""
-    for kind, text in _PHRASES:
-        if isinstance(info, kind):
-            return text
-    if isinstance(info, inspect.Metadata):
-        extra: dict[str, Any] = getattr(info, "extra", None) or {}
-        return str(extra["expected"]) if "expected" in extra else phrase(info.type)
-    if isinstance(info, inspect.UnionType):
-        return one_of([part for inner in info.types for part in _parts(inner)])
-    if isinstance(info, inspect.LiteralType):
-        return one_of(_parts(info))
-    if isinstance(info, inspect.IntType | inspect.FloatType):
-        return _number(info)
-    if isinstance(info, inspect.TupleType):
-        each = {phrase(part) for part in info.item_types}
-        return f"a list of {len(info.item_types)}, each {one_of(sorted(each))}"
-    if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        inner = phrase(info.item_type)
-        return "a list" if inner == "a value" else f"a list, each {inner}"
-    return "a value"
-
-
-def one_of(parts: list[str]) -> str:
-    """Join by commas and `or`."""
-    *first, last = parts
-    return f"{', '.join(first)} or {last}" if first else last
-
-
-def _parts(info: inspect.Type) -> list[str]:
-    if isinstance(info, inspect.LiteralType):
-        return [f"`{value}`" for value in info.values]
-    return [phrase(info)]
-
-
-def _number(info: inspect.IntType | inspect.FloatType) -> str:
-    whole = isinstance(info, inspect.IntType)
-    name = "a whole number" if whole else "a number"
-    least, above, most, below = (_finite(x) for x in (info.ge, info.gt, info.le, info.lt))
-    if whole and (least, most, below) == (1, None, None):
-        return f"{name} above 0"
-    if least is not None and most is not None:
-        return f"{name} from {least:,} to {most:,}"
-    ends = ((above, "above"), (least, "of at least"), (most, "of at most"), (below, "below"))
-    told = [f"{word} {end:,}" for end, word in ends if end is not None]
-    return " ".join([name, " and ".join(told)]).rstrip()
-
-
-def _finite(end: float | None) -> float | None:
-    return end if end is not None and math.isfinite(end) else None

@@ -10,8 +10,7 @@ from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Backend, EvaluationDataset, TrainingDataset
-from smsr_plugin.training.options.extensions import datasets, models
-from smsr_plugin.training.options.names import names, required
+from smsr_plugin.training.options.names import datasets, models, names, required
 from smsr_plugin.training.options.schema import SCHEDULERS
 from smsr_plugin.training.options.sections import (
     Distribution,
@@ -43,7 +42,7 @@ also one that the file does not have.
 The first line of an option file, `# yaml-language-server: $schema=…`, lets editors complete and
 check keys. Of models and data sets that are not named here, only the keys that BasicSR itself reads
 are checked; a plugin tells its own by `register_model` and `register_dataset`
-(`smsr_plugin.training.options.extensions`).
+(`smsr_plugin.training.options.names`).
 """
 
 NETWORKS = ("SMSR", "RLFN", "IMDN", "PAN", "CARN", "SPAN")

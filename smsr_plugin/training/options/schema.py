@@ -17,8 +17,7 @@ from msgspec.structs import FieldInfo
 
 from smsr_plugin.training.options.arguments import arguments, common_arguments
 from smsr_plugin.training.options.datasets import Dataset
-from smsr_plugin.training.options.extensions import datasets, extended, models
-from smsr_plugin.training.options.names import names, required
+from smsr_plugin.training.options.names import datasets, extended, models, names, required
 from smsr_plugin.training.options.sections import Logger, TestOptions, TrainingOptions
 from smsr_plugin.training.options.train import Train
 from smsr_plugin.training.options.values import (

@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
 from smsr_plugin.training.options.errors import OptionError, wrong
-from smsr_plugin.training.options.extensions import image_channels, models
 from smsr_plugin.training.options.names import (
     UPSCALE_OPTIONS,
     build,
     convert,
+    image_channels,
+    models,
     network_option,
 )
 from smsr_plugin.training.options.values import Options

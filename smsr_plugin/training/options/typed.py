@@ -12,7 +12,7 @@ from msgspec.structs import FieldInfo
 from smsr_plugin.training.options import names
 from smsr_plugin.training.options.arguments import arguments
 from smsr_plugin.training.options.errors import MISSING, suggestion, wrong
-from smsr_plugin.training.options.extensions import extended
+from smsr_plugin.training.options.names import extended
 from smsr_plugin.training.options.sections import TestOptions, TrainingOptions
 from smsr_plugin.training.options.values import (
     UNREAD,

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from smsr_plugin.training.data.dataloaders import DataFacts
+from smsr_plugin.training.data.loaders import DataFacts
 from smsr_plugin.training.options.errors import MISSING, shown, wrong
 from smsr_plugin.training.options.values import Options
 

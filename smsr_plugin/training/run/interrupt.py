@@ -19,7 +19,7 @@ from smsr_plugin.processes import (
     current,
     is_lost,
 )
-from smsr_plugin.training.data.loader import SIGNALS
+from smsr_plugin.training.data.loaders import SIGNALS
 from smsr_plugin.training.options.errors import EndedElsewhereError, RunError
 from smsr_plugin.training.run.saving import Saver
 

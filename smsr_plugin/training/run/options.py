@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,11 @@ from basicsr.utils.dist_util import get_dist_info
 
 from smsr_plugin.processes import current
 from smsr_plugin.training.options.checks import check_options
-from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.options.errors import OptionError, wrong
 from smsr_plugin.training.options.file import read_option_file
 from smsr_plugin.training.options.machine import check_weights
 from smsr_plugin.training.options.trial import try_out
 from smsr_plugin.training.options.values import Options
-from smsr_plugin.training.run.distributed import connect
 
 
 class Command(NamedTuple):
@@ -170,3 +170,24 @@ def _missing(section: object) -> str | None:
 def _name(datasets: Options, phase: str) -> str:
     section = datasets[phase]
     return str(section.get("name", phase)) if isinstance(section, dict) else phase
+
+
+def connect(opt: Options) -> None:
+    """Connect the processes of a run: gloo on the CPU, nccl and a device for each on CUDA.
+
+    Takes the place of BasicSR's `init_dist`, which needs CUDA and counts its devices by rank.
+
+    Raises:
+        OptionError: If a machine has fewer devices than processes.
+        LostProcessError: If a process does not come.
+    """
+    devices = torch.cuda.device_count()
+    if opt["num_gpu"] == 0 or (opt["num_gpu"] == "auto" and devices == 0):
+        current().connect("gloo")
+        return
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if local_rank >= devices:
+        came, advice = f"{local_rank + 1} or more", "write num_gpu: 0 to run on the CPU"
+        raise wrong("--nproc-per-node", f"at most {devices}, the CUDA devices here", came, advice)
+    torch.cuda.set_device(local_rank)
+    current().connect("nccl")

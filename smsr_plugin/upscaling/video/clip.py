@@ -18,7 +18,7 @@ from smsr_plugin.images.errors import ImageError
 from smsr_plugin.images.reading import check_pixels
 from smsr_plugin.names import first_line
 from smsr_plugin.staging import open_regular
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.video.colour import Colours
 
 #: Of FFmpeg's readers, those that read one file and open no other.

@@ -9,7 +9,7 @@ from av import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from smsr_plugin.images.pixels import Pixels
-from smsr_plugin.upscaling.errors import RequestError
+from smsr_plugin.upscaling import RequestError
 
 #: From the matrix that a frame names (ITU-T H.273) to swscale's; 2 is one that is not told. Both
 #: ways take the same, so that a wrong guess cancels.

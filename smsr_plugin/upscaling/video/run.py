@@ -13,8 +13,7 @@ from smsr_plugin.upscaling.enlarger import Enlarger
 from smsr_plugin.upscaling.overlap import overlapped
 from smsr_plugin.upscaling.video.clip import Clip, check_has_no_twin
 from smsr_plugin.upscaling.video.colour import ToRgb
-from smsr_plugin.upscaling.video.joining import fitting, join
-from smsr_plugin.upscaling.video.segments import LENGTH, Encoder, Segments
+from smsr_plugin.upscaling.video.segments import LENGTH, Encoder, Segments, fitting, join
 
 #: The encoder's constant rate factor.
 CRF = 16

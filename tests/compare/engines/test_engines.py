@@ -13,7 +13,7 @@ import torch
 
 import smsr_plugin
 from smsr_plugin.archs.rlfn_arch import RLFN
-from smsr_plugin.compare.difference import difference, exact_output
+from smsr_plugin.compare.oracle import difference, exact_output
 from smsr_plugin.compare.presets import preset_networks
 from smsr_plugin.engines.base import Input, Job, import_engine
 from smsr_plugin.engines.export import WRITERS, Exporter, ExportError

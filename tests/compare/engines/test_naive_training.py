@@ -11,7 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from smsr_plugin.archs.gumbel import MaskNoise
 from smsr_plugin.archs.mask_losses import SparsityLoss
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.engines.naive_training import NaiveTraining, naive_sparsity_loss
+from smsr_plugin.engines.training import NaiveTraining, naive_sparsity_loss
 
 TAU, SPARSITY_WEIGHT = 0.7, 0.3
 #: float64 sums of a few thousand terms in another order

@@ -15,8 +15,7 @@ from smsr_plugin.compare.images import Case, ImageSource
 from smsr_plugin.compare.measure import Engines, measure_image
 from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.engines.base import Input
-from smsr_plugin.engines.process import EngineError, EngineProcess
-from smsr_plugin.engines.runner import Schedule
+from smsr_plugin.engines.process import EngineError, EngineProcess, Schedule
 from smsr_plugin.engines.spec import EngineSpec
 from smsr_plugin.networks.source import NetworkSource
 

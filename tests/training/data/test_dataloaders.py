@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from option_files import train_options
 
-from smsr_plugin.training.data import dataloaders
-from smsr_plugin.training.data.loader import RunLoader, build_dataloader
-from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
+from smsr_plugin.training.data import loaders
+from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset
+from smsr_plugin.training.data.loaders import RunLoader, build_dataloader
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -41,8 +41,8 @@ def test_epochs_give_just_enough_iterations(images, batch, total, done_share):
     done = int(total * done_share)
     per_epoch = images // batch
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(dataloaders, "build_dataset", lambda opt: Numbers(images))
-        loader, sampler, _, last_epoch, _ = dataloaders.create_train_val_dataloader(
+        monkeypatch.setattr(loaders, "build_dataset", lambda opt: Numbers(images))
+        loader, sampler, _, last_epoch, _ = loaders.create_train_val_dataloader(
             {
                 "datasets": {
                     "train": {

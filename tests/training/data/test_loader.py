@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsr_plugin.training.data.loader import RunLoader, load_ahead
+from smsr_plugin.training.data.loaders import RunLoader, load_ahead
 
 
 class Numbers(torch.utils.data.Dataset):

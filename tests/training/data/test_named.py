@@ -12,8 +12,11 @@ from PIL import Image
 from tiff_files import DEFLATE, NONE, Layout, tiff
 
 from smsr_plugin.images.files import DataError
-from smsr_plugin.training.data.named import NamedPairedImageDataset, NamedSingleImageDataset
-from smsr_plugin.training.data.paired_dataset import CheckedPairedImageDataset
+from smsr_plugin.training.data.image_sets import (
+    CheckedPairedImageDataset,
+    NamedPairedImageDataset,
+    NamedSingleImageDataset,
+)
 
 # isort: split
 from basicsr.data.paired_image_dataset import PairedImageDataset

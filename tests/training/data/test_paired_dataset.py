@@ -18,14 +18,14 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
+from smsr_plugin.data.entries import Grid
 from smsr_plugin.data.prepare import Request, prepare
-from smsr_plugin.data.sub_images import Grid
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.files import DataError
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # BasicSR imports from old places
-    from smsr_plugin.training.data.paired_dataset import (
+    from smsr_plugin.training.data.image_sets import (
         CheckedPairedImageDataset,
         PairedImageDataset,
     )

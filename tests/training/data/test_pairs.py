@@ -9,7 +9,7 @@ import pytest
 from option_files import write_pairs
 
 from smsr_plugin.images.files import DataError
-from smsr_plugin.training.data.named import NamedPairedImageDataset, NamedSingleImageDataset
+from smsr_plugin.training.data.image_sets import NamedPairedImageDataset, NamedSingleImageDataset
 from smsr_plugin.training.data.pairs import pair_paths
 
 # isort: split

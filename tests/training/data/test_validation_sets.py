@@ -18,9 +18,9 @@ from option_files import (
 )
 
 from smsr_plugin.images.files import DataError
-from smsr_plugin.training.architectures import build_architecture
-from smsr_plugin.training.data.dataloaders import build_validation_set
+from smsr_plugin.training.data.loaders import build_validation_set
 from smsr_plugin.training.options.errors import OptionError
+from smsr_plugin.training.registration import build_architecture
 
 PSNR = {"type": "calculate_psnr", "crop_border": 2, "test_y_channel": False}
 

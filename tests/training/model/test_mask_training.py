@@ -10,11 +10,12 @@ from option_files import train_options, validation, write_options, write_pairs
 
 from smsr_plugin.archs.density import POINTS
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints import load, read
+from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.checkpoints.network import read
 from smsr_plugin.cli.main import main
-from smsr_plugin.training.architectures import build_architecture
-from smsr_plugin.training.model.quantile_masks import follow_density
+from smsr_plugin.training.model.mask_training import follow_density
 from smsr_plugin.training.options.train import MaskOptions
+from smsr_plugin.training.registration import build_architecture
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 TEACHER = {"type": "MSRResNet", "num_feat": 4, "num_block": 1, "upscale": 2}

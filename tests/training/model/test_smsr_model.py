@@ -18,9 +18,9 @@ from option_files import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from smsr_plugin.checkpoints import load, save
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.report.history import read_history
-from smsr_plugin.training.model.validation_log import mask_picture
+from smsr_plugin.training.model.validation_images import mask_picture
 
 NETWORK = {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2}
 SMSR_TRAINING = {

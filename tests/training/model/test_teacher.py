@@ -10,7 +10,7 @@ from torch import nn
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.pixels import as_lq
-from smsr_plugin.training.model.teacher import LargerTeacher, build_teacher
+from smsr_plugin.training.model.pretrained import LargerTeacher, build_teacher
 
 
 @pytest.mark.parametrize("scale", [2, 3])

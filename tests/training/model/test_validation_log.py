@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from smsr_plugin.images.mask_overlay import mask_overlay
-from smsr_plugin.training.model.validation_log import (
+from smsr_plugin.training.model.validation_images import (
     PANEL_SIDE,
     image_masks,
     log_masks,

@@ -18,11 +18,11 @@ from option_files import (
     write_options,
 )
 
-from smsr_plugin.training.architectures import build_architecture
 from smsr_plugin.training.options import machine
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.options.machine import check_weights
+from smsr_plugin.training.registration import build_architecture
 
 SMSR = {"type": "SMSR", "upscale": 2}
 

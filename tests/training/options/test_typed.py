@@ -8,10 +8,10 @@ import pytest
 from option_files import REMOVED, evaluation_options, train_options, validation
 from torch import nn
 
-from smsr_plugin.training.options import extensions
+from smsr_plugin.training.options import names
 from smsr_plugin.training.options.checks import check_options
 from smsr_plugin.training.options.errors import OptionError
-from smsr_plugin.training.options.extensions import register_dataset, register_model
+from smsr_plugin.training.options.names import register_dataset, register_model
 from smsr_plugin.training.options.typed import known_keys
 from smsr_plugin.training.options.values import Section, Whole, about
 from smsr_plugin.training.registration import register_all
@@ -239,8 +239,8 @@ def others(monkeypatch):
     registries = (MODEL_REGISTRY, DATASET_REGISTRY, ARCH_REGISTRY, METRIC_REGISTRY)
     for registry, thing in zip(registries, things, strict=True):
         monkeypatch.setitem(registry._obj_map, thing.__name__, thing)
-    monkeypatch.setattr(extensions, "_MODELS", extensions.models())
-    monkeypatch.setattr(extensions, "_DATASETS", extensions.datasets())
+    monkeypatch.setattr(names, "_MODELS", names.models())
+    monkeypatch.setattr(names, "_DATASETS", names.datasets())
 
 
 def test_keys_of_models_and_data_sets_that_are_not_told_pass(pairs, others):

@@ -30,10 +30,10 @@ from training_process import (
     together,
 )
 
-from smsr_plugin.checkpoints import save
+from smsr_plugin.checkpoints.masked_networks import save
 from smsr_plugin.processes import LOST, Processes
 from smsr_plugin.training.options.errors import OptionError
-from smsr_plugin.training.run.distributed import connect
+from smsr_plugin.training.run.options import connect
 
 SMSR = {
     "model_type": "SMSRModel",
@@ -204,16 +204,16 @@ def test_processes_that_find_other_images_are_told(run):
 
 
 def find_images_backwards() -> None:
-    from smsr_plugin.training.data import dataloaders
+    from smsr_plugin.training.data import loaders
 
-    build = dataloaders.basicsr_build_dataset
+    build = loaders.basicsr_build_dataset
 
     def build_backwards(dataset_opt: Any) -> Any:
         dataset = build(dataset_opt)
         dataset.paths.reverse()
         return dataset
 
-    dataloaders.basicsr_build_dataset = build_backwards
+    loaders.basicsr_build_dataset = build_backwards
 
 
 @pytest.mark.parametrize("num_gpu", [1, "auto"])

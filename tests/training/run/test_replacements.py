@@ -17,8 +17,7 @@ from option_files import train_options, validation, write_options
 
 import smsr_plugin
 from smsr_plugin.training.run.options import Command
-from smsr_plugin.training.run.replacements import Replacement, replaced, replacements
-from smsr_plugin.training.run.stages import Stages
+from smsr_plugin.training.run.pipeline import Replacement, Stages, replaced, replacements
 
 #: What a user of BasicSR has: its own entry point, and one import more.
 UNTOUCHED = """

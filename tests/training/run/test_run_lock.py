@@ -17,13 +17,13 @@ from option_files import train_options, write_options
 
 from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.run.options import Command
-from smsr_plugin.training.run.stages import Stages, only_training_in
+from smsr_plugin.training.run.pipeline import Stages, only_training_in
 
 #: Takes the lock, says so, and stays; with a child that outlives it, as a loader's worker may.
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from smsr_plugin.training.run.stages import only_training_in
+from smsr_plugin.training.run.pipeline import only_training_in
 with only_training_in(Path(sys.argv[1])):
     if os.fork() == 0:
         time.sleep(60)

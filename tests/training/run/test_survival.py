@@ -29,7 +29,7 @@ from training_process import (
 )
 
 from smsr_plugin.data.lmdb_store import LmdbWriter
-from smsr_plugin.training.run.stages import only_training_in
+from smsr_plugin.training.run.pipeline import only_training_in
 
 SMSR = {
     "model_type": "SMSRModel",

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from networks import tiny_smsr
+from networks import tiny_smsr, upscaling_network
 from PIL import Image
 
 import smsr_plugin.training  # noqa: F401  BasicSR does not import without it
 from smsr_plugin.cli.main import main
-from smsr_plugin.upscaling.luma import joined, luma_and_chroma
-from smsr_plugin.upscaling.network import Network
+from smsr_plugin.upscaling.channels import joined, luma_and_chroma
 
 # isort: split
 from basicsr.utils import rgb2ycbcr
@@ -47,7 +46,7 @@ def test_chroma_is_enlarged_as_pytorch_does(scale, size):
 
 def test_luma_of_the_result_is_the_networks():
     net, lq = luma_net(), np.random.default_rng(1).random((3, 9, 8), np.float32)
-    sr = Network(net)(lq).sr
+    sr = upscaling_network(net)(lq).sr
     assert sr.shape == (3, 18, 16)
     luma = torch.from_numpy(rgb2ycbcr(lq.transpose(1, 2, 0), y_only=True))[None, None]
     with torch.no_grad():
@@ -58,7 +57,7 @@ def test_luma_of_the_result_is_the_networks():
 
 def test_a_grey_image_stays_grey():
     grey = np.random.default_rng(2).random((1, 8, 8), np.float32).repeat(3, 0)
-    sr = Network(luma_net())(grey).sr
+    sr = upscaling_network(luma_net())(grey).sr
     assert np.ptp(sr, axis=0).max() < 1e-5
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from smsr_plugin.report.embedded import MAX_SIDE, exact, grey, heat_map, overlay, thumbnail
+from smsr_plugin.report.rendering import MAX_SIDE, exact, grey, heat_map, overlay, thumbnail
 
 
 def decoded(picture):

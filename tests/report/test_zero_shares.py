@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from networks import tiny_smsr
 
 from smsr_plugin.archs.dense_twin import DenseTwin
-from smsr_plugin.report.channels import BINS, histogram, silent, zero_shares
+from smsr_plugin.report.measurements import BINS, histogram, silent, zero_shares
 
 
 def layer_outputs(net, x):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-from smsr_plugin.images.mask_overlay import mask_figures
+from mask_figures import mask_figures
 
 
 @pytest.fixture
