@@ -9,7 +9,7 @@ import argparse
 import math
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -59,78 +59,42 @@ def path_text(text: str) -> str:
     return str(path(text))
 
 
-def positive(text: str) -> int:
-    """Return a whole number from 1."""
-    return _whole(text, 1)
+def _whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """Return the type of whole numbers from `least`, up to `most`."""
+    expected = f"from {least}" if most == math.inf else f"in {least}…{most}"
 
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"expected a whole number {expected}, got {text!r}")
+        return value
 
-def threads(text: str) -> int:
-    """Return a number of threads."""
-    number = positive(text)
-    if number > MOST_THREADS:
-        raise argparse.ArgumentTypeError(f"expected at most {MOST_THREADS}, got {text!r}")
     return number
 
 
-def not_negative(text: str) -> int:
-    """Return a whole number from 0."""
-    return _whole(text, 0)
+def _real(expected: str, least: float, most: float) -> Callable[[str], float]:
+    """Return the type of finite numbers from `least` to `most`."""
 
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and least <= value <= most):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
 
-def percent(text: str) -> int:
-    """Return a whole number in 1…100."""
-    number = positive(text)
-    if number > 100:
-        raise argparse.ArgumentTypeError(f"expected a whole number in 1…100, got {text!r}")
     return number
 
 
-def crf(text: str) -> int:
-    """Return a constant rate factor of H.264, a whole number in 0…51."""
-    number = not_negative(text)
-    if number > 51:
-        raise argparse.ArgumentTypeError(f"expected a whole number in 0…51, got {text!r}")
-    return number
-
-
-def finite(text: str) -> float:
-    """Return a finite number."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
-    return number
-
-
-def factor(text: str) -> float:
-    """Return a number above 0."""
-    number = finite(text)
-    if not 0 < number <= MOST_TIMES:
-        raise argparse.ArgumentTypeError(
-            f"expected a number above 0, at most {MOST_TIMES}, got {text!r}"
-        )
-    return number
-
-
-def share(text: str) -> float:
-    """Return a number in 0…1."""
-    number = finite(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share from 0 to 1, got {text!r}")
-    return number
-
-
-def _whole(text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least}, got {text!r}")
-    return number
-
+positive, not_negative = _whole(1), _whole(0)
+threads, percent = _whole(1, MOST_THREADS), _whole(1, 100)
+crf = _whole(0, 51)  #: A constant rate factor of H.264.
+finite, share = _real("a number", -math.inf, math.inf), _real("a share from 0 to 1", 0, 1)
+factor = _real(f"a number above 0, at most {MOST_TIMES}", math.ulp(0.0), MOST_TIMES)
 
 #: What argparse takes for a value and not for an option.
 _NEGATIVE_NUMBER = re.compile(r"-\d+(\.\d*)?|-\.\d+")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +52,6 @@ def _rocket() -> NDArray[np.uint8]:
     return data.rocket()
 
 
-def _china() -> NDArray[np.uint8]:
-    return _sample_image("china.jpg")
-
-
-def _flower() -> NDArray[np.uint8]:
-    return _sample_image("flower.jpg")
-
-
 def _sample_image(name: str) -> NDArray[np.uint8]:
     datasets: Any = importlib.import_module("sklearn.datasets")
     return datasets.load_sample_image(name)
@@ -70,8 +63,10 @@ NTIRE_SIDE = 256
 #: All three photographs are 640×427.
 CROPS = {
     "rocket": Crop(_rocket, left=0, top=33),  # density 0.29
-    "china": Crop(_china, left=0, top=27),  # 0.54
-    "flower": Crop(_flower, left=0, top=33),  # 0.17; the whole photograph has 0.15
+    "china": Crop(partial(_sample_image, "china.jpg"), left=0, top=27),  # 0.54
+    "flower": Crop(
+        partial(_sample_image, "flower.jpg"), left=0, top=33
+    ),  # 0.17; the whole photograph has 0.15
     "small": Crop(_rocket, left=512, top=265, width=128, height=128),  # 0.46
 }
 #: The middle of each photograph.

@@ -38,7 +38,7 @@ from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset
 from smsr_plugin.training.model.smsr_model import SMSRModel
 from smsr_plugin.training.options.errors import OptionError, suggestion
-from smsr_plugin.training.options.machine import check_network_files, check_network_size
+from smsr_plugin.training.options.machine import check_network
 from smsr_plugin.training.options.names import (
     BASICSR_SUFFIX,
     CONVERTER_REGISTRY,
@@ -206,8 +206,7 @@ def build_architecture(
     absent = [key for key, value in values.items() if value is inspect.Parameter.empty]
     if absent:
         raise OptionError(f"{name} needs a value for {', '.join(absent)}")
-    check_network_files(name, network, chosen)
-    check_network_size(name, network, chosen)
+    check_network(name, network, chosen)
     try:
         with warnings.catch_warnings():  # an error of one line says all
             warnings.simplefilter("ignore")

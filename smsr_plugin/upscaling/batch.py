@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -22,6 +22,8 @@ from smsr_plugin.upscaling.overlap import overlapped
 
 #: An image whose result needs more than this share of the memory has it to itself.
 ALONE = 0.5
+#: What is one image's fault; where memory is short, the next image may be smaller.
+FAULTS = (ImageError, MemoryError)
 #: Called with the source, and how many of its tiles are done.
 BatchProgress = Callable[[Path, int, int], None]
 
@@ -133,44 +135,46 @@ class Batch:
         if self.skip_existing and all(output.exists() for output in job.outputs):
             return Outcome(job, State.SKIPPED)
         start = time.perf_counter()
-        with _failing(job) as failed:
+        try:
             picture = read_picture(job.source, self.max_pixels)
-            return _Loaded(job, picture, time.perf_counter() - start)
-        return failed[0]
+        except FAULTS as error:
+            return _failed(job, error)
+        return _Loaded(job, picture, time.perf_counter() - start)
 
     def _work(self, loaded: _Loaded | Outcome, progress: BatchProgress) -> _Made | Outcome:
         if isinstance(loaded, Outcome):
             return loaded
         job, picture = loaded.job, loaded.picture
         start = time.perf_counter()
-        with _failing(job) as failed:
+        try:
             check_size(job.target, *self.enlarger.size_of(*picture.size))
             upscaled = self._upscaled(picture, lambda *tiles: progress(job.source, *tiles))
-            seconds = loaded.seconds + time.perf_counter() - start
-            return _Made(job, picture.size, upscaled, seconds)
-        return failed[0]
+        except FAULTS as error:
+            return _failed(job, error)
+        return _Made(job, picture.size, upscaled, loaded.seconds + time.perf_counter() - start)
 
     def _write(self, made: _Made | Outcome) -> Outcome:
         if isinstance(made, Outcome):
             return made
         job, run = made.job, made.upscaled.run
         start = time.perf_counter()
-        with _failing(job) as failed:
+        try:
             if job.masks is not None:
                 write_picture(Picture(mask_overlay(made.upscaled.lq, run.spa_mask)), job.masks)
             written = write_picture(made.upscaled.picture, job.target, self.quality)
-            return Outcome(
-                job,
-                State.DONE,
-                notes=written.notes + _tiling(run),
-                lq_size=made.lq_size,
-                size=written.size,
-                density=float(run.spa_mask.mean()),
-                kept=run.macs / run.macs_dense,
-                tiles=run.tiles,
-                seconds=made.seconds + time.perf_counter() - start,
-            )
-        return failed[0]
+        except FAULTS as error:
+            return _failed(job, error)
+        return Outcome(
+            job,
+            State.DONE,
+            notes=written.notes + _tiling(run),
+            lq_size=made.lq_size,
+            size=written.size,
+            density=float(run.spa_mask.mean()),
+            kept=run.macs / run.macs_dense,
+            tiles=run.tiles,
+            seconds=made.seconds + time.perf_counter() - start,
+        )
 
     def _upscaled(self, picture: Picture, progress: Callable[[int, int], None]) -> Upscaled:
         try:
@@ -182,16 +186,8 @@ class Batch:
             raise ImageError(f"{SHORTAGE}{advice}") from error
 
 
-@contextmanager
-def _failing(job: Job) -> Iterator[list[Outcome]]:
-    """Give a list, which holds the outcome if the block fails through the image's fault."""
-    failed: list[Outcome] = []
-    try:
-        yield failed
-    except ImageError as error:
-        failed.append(Outcome(job, State.FAILED, str(error)))
-    except MemoryError:  # wherever it came up: the next image may be smaller
-        failed.append(Outcome(job, State.FAILED, SHORTAGE))
+def _failed(job: Job, error: Exception) -> Outcome:
+    return Outcome(job, State.FAILED, str(error) if isinstance(error, ImageError) else SHORTAGE)
 
 
 def sweep(jobs: Sequence[Job]) -> None:

@@ -1,7 +1,7 @@
 """The keys of a section with a `type`, made from the arguments of what that names.
 
 They become a struct, as the sections in `sections.py` are: types from annotations, or else from
-defaults; a few, which all of a kind share, from `_ARGUMENTS`.
+defaults; a few, which all of a kind share, from `ARGUMENTS`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _Weights = Annotated[
     list[NotNegative], about("Of each restart: what the learning rate is multiplied by.")
 ]
 #: Arguments that mean the same in all of a kind, and take less than their defaults would tell.
-_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "loss": {
         "loss_weight": _Weight,
         "perceptual_weight": Annotated[NotNegative, about("Weight of the loss of features.")],
@@ -143,18 +143,9 @@ _REQUIRED = {("optimizer", "lr")}
 _BESIDE: Mapping[str, Mapping[str, Any]] = {"metric": {"better": "higher"}}
 
 
-def common_arguments(kind: str) -> Mapping[str, Any]:
-    """Return the types of the arguments that mean the same in all of a kind."""
-    return _ARGUMENTS[kind]
-
-
+@cache
 def arguments(kind: str, target: Target) -> Arguments:
     """Return the keys that the arguments of `target`, of a kind, make."""
-    return _arguments(kind, target)
-
-
-@cache
-def _arguments(kind: str, target: Target) -> Arguments:
     hints, texts = _hints(target), argument_texts(target)
     fields: dict[str, tuple[str, Any, Any] | tuple[str, Any]] = {}
     open_ended = False
@@ -163,7 +154,7 @@ def _arguments(kind: str, target: Target) -> Arguments:
             # BasicSR's metrics take any keyword, to be handed images that they do not need.
             open_ended = not (kind == "metric" and target.__module__.startswith("basicsr."))
         elif name not in _GIVEN.get(kind, ()) and parameter.kind is not parameter.VAR_POSITIONAL:
-            told = _ARGUMENTS[kind].get(name)
+            told = ARGUMENTS[kind].get(name)
             if told is not None and name in texts:
                 told = Annotated[told, about(texts[name])]
             if told is None:
@@ -172,7 +163,7 @@ def _arguments(kind: str, target: Target) -> Arguments:
             required = parameter.default is parameter.empty or (kind, name) in _REQUIRED
             fields[name] = (name, told) if required else (name, told, _default(parameter))
     for name, default in _BESIDE.get(kind, {}).items():
-        fields.setdefault(name, (name, _ARGUMENTS[kind][name], default))
+        fields.setdefault(name, (name, ARGUMENTS[kind][name], default))
     struct = defstruct(target.__name__, fields.values(), bases=(Section,), kw_only=True)
     return Arguments(cast(type[Section], struct), open_ended)
 

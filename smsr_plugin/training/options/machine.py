@@ -36,8 +36,7 @@ def check_networks(opt: Options, is_train: bool) -> None:
         if section.startswith("network_") and keys is not None:
             options = {key: value for key, value in keys.items() if key != "type"}
             network = required("network", keys["type"])
-            check_network_files(section, network, options)
-            check_network_size(section, network, options)
+            check_network(section, network, options)
 
 
 def check_loggers(opt: Options, is_train: bool) -> None:
@@ -103,10 +102,13 @@ def check_weights(opt: Options) -> None:
     for key, value in opt["path"].items():
         if key.startswith("pretrain_network") and value is not None:
             check_weight_file(f"path.{key}", value)
+    from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH  # read by BasicSR's perceptual loss
+
     train: Options = opt.get("train") or {}
     for key, keys in train.items():
-        if key.endswith("_opt") and keys is not None:
-            check_loss_files(f"train.{key}", keys["type"])
+        is_loss = key.endswith("_opt") and keys is not None
+        if is_loss and keys["type"] == "PerceptualLoss" and Path(VGG_PRETRAIN_PATH).exists():
+            check_weight_file(f"train.{key}.type", VGG_PRETRAIN_PATH)
 
 
 def _check_exists(key: str, value: object) -> None:
@@ -118,12 +120,17 @@ def _check_exists(key: str, value: object) -> None:
 
 #: Of channels, blocks, layers; what is beyond takes minutes to build, let alone to run.
 MAX_OPTION = 10_000
+#: BasicSR's networks and losses read files of weights by themselves while they are built, and
+#: unpickle them without a look at what is in them; here that look comes first.
+BASICSR = "basicsr"
+#: How arguments end that name such a file: `spynet_path`, `edvr_path`, `dict_path`.
+SUFFIX = "path"
 
 
-def check_network_size(
+def check_network(
     section: str, network: Callable[..., nn.Module], options: Mapping[str, Any]
 ) -> None:
-    """Refuse a network with more than `MAX_OPTION` of anything, or without memory for its weights.
+    """Refuse a network that is too large, or of BasicSR's that would read a file of no weights.
 
     Args:
         section: How errors call it.
@@ -131,8 +138,13 @@ def check_network_size(
         options: Its arguments.
 
     Raises:
-        OptionError: If it is too large.
+        OptionError: If it has more than `MAX_OPTION` of anything, or no memory for its weights; if
+            the file is not there, or is none of tensors alone.
     """
+    if network.__module__.partition(".")[0] == BASICSR:  # what others' arguments mean is not known
+        for key, value in options.items():
+            if key.endswith(SUFFIX) and isinstance(value, str):
+                check_weight_file(f"{section}.{key}", value)
     for key, value in options.items():
         values = cast(Sequence[Any], value) if isinstance(value, list | tuple) else [value]
         if any(isinstance(part, int | float) and abs(part) > MAX_OPTION for part in values):
@@ -155,49 +167,6 @@ def _weight_bytes(network: Callable[..., nn.Module], options: Mapping[str, Any])
     except Exception:  # whatever a constructor does; what is wrong with its options is said later
         return 0
     return sum(t.numel() * t.element_size() for t in chain(net.parameters(), net.buffers()))
-
-
-#: BasicSR's networks and losses read files of weights by themselves while they are built, and
-#: unpickle them without a look at what is in them; here that look comes first.
-BASICSR = "basicsr"
-#: How arguments end that name such a file: `spynet_path`, `edvr_path`, `dict_path`.
-SUFFIX = "path"
-
-
-def check_network_files(
-    section: str, network: Callable[..., Any], options: Mapping[str, Any]
-) -> None:
-    """Refuse a file that a network of BasicSR would read, if it holds no weights.
-
-    Args:
-        section: How errors call the network.
-        network: Its class.
-        options: Its arguments.
-
-    Raises:
-        OptionError: If the file is not there, or is none of tensors alone.
-    """
-    if network.__module__.partition(".")[0] != BASICSR:
-        return  # what the arguments of others mean is not known
-    for key, value in options.items():
-        if key.endswith(SUFFIX) and isinstance(value, str):
-            check_weight_file(f"{section}.{key}", value)
-
-
-def check_loss_files(section: str, loss: object) -> None:
-    """Refuse the file of VGG's weights that BasicSR's perceptual loss would read.
-
-    Args:
-        section: How errors call the loss.
-        loss: The name of its class.
-
-    Raises:
-        OptionError: If the file is there and holds no weights.
-    """
-    from basicsr.archs.vgg_arch import VGG_PRETRAIN_PATH
-
-    if loss == "PerceptualLoss" and Path(VGG_PRETRAIN_PATH).exists():
-        check_weight_file(f"{section}.type", VGG_PRETRAIN_PATH)
 
 
 def check_weight_file(key: str, value: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo
 
-from smsr_plugin.training.options.arguments import arguments, common_arguments
+from smsr_plugin.training.options.arguments import ARGUMENTS, arguments
 from smsr_plugin.training.options.datasets import Backend, EvaluationDataset, TrainingDataset
 from smsr_plugin.training.options.names import datasets, models, names, required
 from smsr_plugin.training.options.schema import SCHEDULERS
@@ -105,7 +105,7 @@ def _losses_and_steps() -> Iterable[Table]:
         "Any optimizer of `torch.optim` by its name, such as `Adam`, with its arguments. "
         "Those that all have:"
     )
-    common = common_arguments("optimizer")
+    common = ARGUMENTS["optimizer"]
     rows = [
         _row(name, kind, "needed" if name == "lr" else "its own") for name, kind in common.items()
     ]

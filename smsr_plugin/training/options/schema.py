@@ -15,7 +15,7 @@ import msgspec
 from msgspec import NODEFAULT
 from msgspec.structs import FieldInfo
 
-from smsr_plugin.training.options.arguments import arguments, common_arguments
+from smsr_plugin.training.options.arguments import ARGUMENTS, arguments
 from smsr_plugin.training.options.datasets import Dataset
 from smsr_plugin.training.options.names import datasets, extended, models, names, required
 from smsr_plugin.training.options.sections import Logger, TestOptions, TrainingOptions
@@ -167,7 +167,7 @@ class _Definitions:
             kinds = {"enum": list(known)}
         made: Schema = {"type": "object", "properties": {"type": kinds}, "required": ["type"]}
         if kind == "optimizer":
-            common = {name: self._value(told) for name, told in common_arguments(kind).items()}
+            common = {name: self._value(told) for name, told in ARGUMENTS[kind].items()}
             made["properties"] |= common
             made["required"] = ["type", "lr"]
         return {**made, "allOf": cases} if cases else made

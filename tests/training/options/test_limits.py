@@ -100,7 +100,7 @@ def test_a_network_that_memory_does_not_suffice_for_is_refused(pairs, monkeypatc
 
 def test_sizing_a_network_draws_no_random_numbers():
     before = torch.get_rng_state()
-    machine.check_network_size("x", torch.nn.Linear, {"in_features": 3, "out_features": 4})
+    machine.check_network("x", torch.nn.Linear, {"in_features": 3, "out_features": 4})
     assert torch.equal(torch.get_rng_state(), before)
 
 
