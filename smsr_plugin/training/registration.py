@@ -14,7 +14,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from basicsr.utils.registry import (
     ARCH_REGISTRY,
@@ -40,10 +40,11 @@ from smsr_plugin.training.model.smsr_model import SMSRModel
 from smsr_plugin.training.options.errors import OptionError, suggestion
 from smsr_plugin.training.options.machine import check_network
 from smsr_plugin.training.options.names import (
-    BASICSR_SUFFIX,
     CONVERTER_REGISTRY,
     IN_CHANNEL_OPTIONS,
     UPSCALE_OPTIONS,
+    find,
+    names,
 )
 
 #: (registry, object); each is found in option files under its own `__name__`.
@@ -221,11 +222,10 @@ def build_architecture(
 
 
 def _find(name: str) -> type[nn.Module]:
-    registered = VARIANTS.get(name, name)
-    for key in (registered, registered + BASICSR_SUFFIX):
-        if key in ARCH_REGISTRY:
-            return ARCH_REGISTRY.get(key)
-    known = sorted([*VARIANTS, *(key for key, _ in ARCH_REGISTRY)])
-    raise OptionError(
-        f"no network is called {name!r}{suggestion(name, known)}; known are: {', '.join(known)}"
-    )
+    found = find("network", VARIANTS.get(name, name))
+    if found is None:
+        known = sorted([*VARIANTS, *names("network")])
+        raise OptionError(
+            f"no network is called {name!r}{suggestion(name, known)}; known are: {', '.join(known)}"
+        )
+    return cast(type[nn.Module], found)
