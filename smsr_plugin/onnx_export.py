@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.masked_dense import MaskedDense
-from smsr_plugin.checkpoints import CheckpointError
-from smsr_plugin.checkpoints.files import replace_file
+from smsr_plugin.checkpoints.files import reason_of
 from smsr_plugin.names import first_line
+from smsr_plugin.staging import replace_file
 from smsr_plugin.version import __version__
 
 #: The oldest that PyTorch's exporter writes without converting: most engines read it.
@@ -84,8 +84,8 @@ def export_onnx(
     _describe(model, net, masks, {**(metadata or {}), "threshold": f"{threshold:g}"})
     try:
         replace_file(path, model.SerializeToString())
-    except CheckpointError as error:
-        raise OnnxExportError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise OnnxExportError(f"{path}: cannot be written: {reason_of(error)}") from error
     return difference
 
 

@@ -55,7 +55,7 @@ def read_file(path: Path) -> FileContent:
         with staging.open_regular(path) as file:
             start = file.read(SAFETENSORS_PREFIX + 1)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be read: {_reason(error)}") from error
+        raise CheckpointError(f"cannot be read: {reason_of(error)}") from error
     if not start:
         raise CheckpointError("is empty")
     if start[SAFETENSORS_PREFIX:] == b"{":
@@ -76,7 +76,7 @@ def _read_safetensors(path: Path, header: int) -> FileContent:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return FileContent(tensors, file.metadata() or {})
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"is a damaged safetensors file: {_reason(error)}") from error
+        raise CheckpointError(f"is a damaged safetensors file: {reason_of(error)}") from error
 
 
 def _read_pickles(path: Path, is_zip: bool) -> object:
@@ -126,28 +126,7 @@ def _check_legacy(content: bytes) -> None:
     check_sharing(root.nbytes, sum(storages.values()))
 
 
-def write_file(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file.
-
-    Raises:
-        CheckpointError: If the file cannot be written.
-    """
-    replace_file(path, safetensors.torch.save(dict(tensors), dict(metadata)))
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that `path` holds the old bytes or all the new ones, never a mix.
-
-    Raises:
-        CheckpointError: If the file cannot be written.
-    """
-    try:
-        staging.replace_file(path, content)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot be written: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the error's own words in one short line."""
     told = error.strerror if isinstance(error, OSError) else None
     return first_line(told or error)[:200]
@@ -229,6 +208,9 @@ def write_weights(
         told = header(state)
         if half:
             state = halved(state, {name for name, _ in net.named_parameters()})
-        write_file(Path(path), state, told)
+        staging.replace_file(Path(path), safetensors.torch.save(state, dict(told)))
     except CheckpointError as error:
         raise CheckpointError(f"{os.fspath(path)}: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = f"cannot be written: {reason_of(error)}"
+        raise CheckpointError(f"{os.fspath(path)}: {reason}") from error

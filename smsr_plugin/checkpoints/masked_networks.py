@@ -22,7 +22,6 @@ from smsr_plugin.checkpoints.files import read_tensors, write_weights
 from smsr_plugin.checkpoints.network import (
     RESERVED,
     build,
-    check_scale,
     checked_metadata,
     read,
     save_smsr,
@@ -145,7 +144,11 @@ def load(
     """
     path = chosen_weights(path, model, scale)
     net = load_described(path, param_key=param_key).net
-    check_scale(path, net.config.upscale, scale)
+    if scale not in (None, net.config.upscale):
+        raise CheckpointError(
+            f"{path}: enlarges by {net.config.upscale}, but scale {scale} was asked for; leave the "
+            "scale out, or name other weights"
+        )
     return net
 
 

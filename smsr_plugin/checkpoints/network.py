@@ -117,15 +117,6 @@ def _read(path: str | os.PathLike[str], param_keys: Sequence[str], required: boo
     return replace(checkpoint, kind=kind, metadata=content.metadata)
 
 
-def check_scale(path: str | os.PathLike[str], upscale: int, wanted: int | None) -> None:
-    """Raise CheckpointError if a file's network is not for the scale that is wanted, if any."""
-    if wanted is not None and upscale != wanted:
-        raise CheckpointError(
-            f"{os.fspath(path)}: enlarges by {upscale}, but scale {wanted} was asked for; leave "
-            "the scale out, or name other weights"
-        )
-
-
 def build(checkpoint: Checkpoint) -> SMSR:
     """Return the network of a checkpoint, in evaluation mode, float32, on the CPU.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -53,8 +52,7 @@ def decode_any(content: bytes, name: str) -> tuple[Pixels, Header]:
     return np.require(colour, requirements=["C", "W"]), header
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """An image: how errors call it, its pixels (H, W, 3), upright, and what its file says."""
 
     name: str
@@ -254,16 +252,12 @@ def _check_options(opt: Mapping[str, Any]) -> None:
         elif not any(path.is_file() for path in root.iterdir()):
             raise DataError(f"{option}: {root} holds no files")
     if kind == "lmdb":
-        _check_same_keys(*(Path(opt[option]) for option in ROOTS.values()))
-
-
-def _check_same_keys(*roots: Path) -> None:
-    gt, lq = map(read_keys, roots)
-    if gt ^ lq:
-        raise DataError(
-            f"{len(gt ^ lq)} images are in only one of {roots[0]} and {roots[1]}, "
-            f"such as {min(gt ^ lq)!r}"
-        )
+        roots = [Path(opt[option]) for option in ROOTS.values()]
+        if lonely := read_keys(roots[0]) ^ read_keys(roots[1]):
+            raise DataError(
+                f"{len(lonely)} images are in only one of {roots[0]} and {roots[1]}, "
+                f"such as {min(lonely)!r}"
+            )
 
 
 class NamedPairedImageDataset(CheckedPairedImageDataset):
