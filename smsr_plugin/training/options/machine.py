@@ -106,8 +106,9 @@ def check_weights(opt: Options) -> None:
 
     train: Options = opt.get("train") or {}
     for key, keys in train.items():
-        is_loss = key.endswith("_opt") and keys is not None
-        if is_loss and keys["type"] == "PerceptualLoss" and Path(VGG_PRETRAIN_PATH).exists():
+        if not key.endswith("_opt") or keys is None:
+            continue
+        if keys["type"] == "PerceptualLoss" and Path(VGG_PRETRAIN_PATH).exists():
             check_weight_file(f"train.{key}.type", VGG_PRETRAIN_PATH)
 
 

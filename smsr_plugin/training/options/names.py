@@ -9,6 +9,7 @@ files are read:
 where `MyTrain` is a `Section`. Of a model or data set that is not told, what BasicSR reads is
 checked and every other key is let through.
 """
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
