@@ -8,6 +8,7 @@
 # gigabytes for each; the exit status is 1 if a command failed.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+unset PYTHONPATH # another checkout's package would be tried in place of the clone's
 [ $# -gt 0 ] || { echo "error: name the interpreters: bash scripts/pythons.sh python3.13 …" >&2; exit 1; }
 
 # Runs one of the two commands in the clone; sets `log` and `status`.
