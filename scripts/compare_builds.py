@@ -36,11 +36,10 @@ ANOTHER = "another build"
 CHILD = """
 import pickle, sys, torch
 import smsr_plugin
-from smsr_plugin.checkpoints.masked_networks import load
 weights, precision, threads, folder = sys.argv[1:]
 assert smsr_plugin.__file__.startswith(folder), smsr_plugin.__file__
 torch.set_num_threads(int(threads))
-net = smsr_plugin.to_sparse(load(weights), precision)
+net = smsr_plugin.to_sparse(smsr_plugin.load(weights), precision)
 answers = sys.stdout.buffer
 x = torch.from_numpy(pickle.load(sys.stdin.buffer))
 answers.write(b"r"); answers.flush()

@@ -12,7 +12,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -52,25 +52,19 @@ LIBRARIES = {
 }
 
 
-def comparisons(processor: str) -> Iterator[Comparison]:
-    """Yield what was measured on a processor."""
+def on_crop(image: str) -> Comparison:
+    """Return the comparison of every engine that has an image."""
     for name in ("rocket", "china_flower_small"):
-        path = ROOT / "docs/benchmarks" / processor / name / "results.json"
-        yield Comparison.from_json(path.read_text("utf-8"))
+        path = ROOT / "docs/benchmarks/epyc" / name / "results.json"
+        comparison = Comparison.from_json(path.read_text("utf-8"))
+        if any(comparison.on("crops", image)):
+            return comparison
+    raise ValueError(f"no results of {image}")
 
 
-def on_crop(processor: str, image: str) -> tuple[Comparison, dict[str, Measurement]]:
-    """Return the comparison that has an image, and its measurements by the label of the engine."""
-    for comparison in comparisons(processor):
-        found = {network.label: m for network, m in comparison.on("crops", image)}
-        if found:
-            return comparison, found
-    raise ValueError(f"no results of {image} on {processor}")
-
-
-def present() -> dict[str, dict[str, Measurement]]:
+def present(processor: str = "epyc") -> dict[str, dict[str, Measurement]]:
     """Return the measurements of the present kernels, by image and by label of the engine."""
-    path = ROOT / "docs/benchmarks/epyc/builds/results.json"
+    path = ROOT / "docs/benchmarks" / processor / "builds/results.json"
     found: dict[str, dict[str, Measurement]] = {}
     for network in Comparison.from_json(path.read_text("utf-8")).networks:
         for measurement in network.measurements:
@@ -85,9 +79,11 @@ def seconds_of(measurement: Measurement) -> float:
     return measurement.median
 
 
-def times(images: Sequence[str] = (), engines: Mapping[str, str] = ENGINES) -> str:
+def times(
+    images: Sequence[str] = (), engines: Mapping[str, str] = ENGINES, processor: str = "epyc"
+) -> str:
     """Return the seconds of the engines on images, all if none is named."""
-    by_image = present()
+    by_image = present(processor)
     images = images or list(by_image)
     found = [by_image[image] for image in images]
     rows = [["density of the masks", *(f"{each['ours'].density:.2f}" for each in found)]]
@@ -99,14 +95,14 @@ def times(images: Sequence[str] = (), engines: Mapping[str, str] = ENGINES) -> s
     return f"{table(['', *names], rows)}\n"
 
 
-def factors(processor: str) -> str:
+def factors() -> str:
     """Return how many times as fast sparse inference is on each crop."""
     rows = []
     for name, question in QUESTIONS.items():
         answers = []
         for image in CROPS:
-            comparison, _ = on_crop(processor, image)
-            answers += [r for r in ratios(comparison, "crops", image) if r.question == question]
+            found = ratios(on_crop(image), "crops", image)
+            answers += [ratio for ratio in found if ratio.question == question]
         engines = [_library(answer.baseline) for answer in answers]
         which = "" if "PyTorch" in name else f" ({', '.join(dict.fromkeys(engines))})"
         rows.append([name + which, *(f"{answer.ratio:.1f}" for answer in answers)])
@@ -184,8 +180,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "seconds": lambda: times(CROPS[:3]),
     "gain": gains,
     "seconds on all images": lambda: times(engines=ENGINES | OLD),
-    "times as fast, EPYC": lambda: factors("epyc"),
-    "times as fast, Xeon": lambda: factors("xeon"),
+    "seconds on all images, Xeon": lambda: times(engines=ENGINES | OLD, processor="xeon"),
+    "times as fast, EPYC": factors,
     "models": lambda: models("docs/models/"),
     "models, here": lambda: models(""),
     "seconds of the models": model_seconds,

@@ -18,7 +18,8 @@ from smsr_plugin.sparse.native.packing import LINE, padded
 class Cost(NamedTuple):
     """Time of a 3×3 convolution at one tile or one pixel, with k and n lines of 16 channels.
 
-    fixed + inputs·k + outputs·n + products·k·n, in nanoseconds of one core of a Zen 5.
+    fixed + inputs·k + outputs·n + products·k·n, in nanoseconds of one core: of a Zen 5, and with
+    matrix tiles of a Xeon.
     """
 
     fixed: float
@@ -37,10 +38,10 @@ class Costs(NamedTuple):
     pixel: Cost
 
 
-#: By instruction set and by whether the products at tiles are in bfloat16. Those at pixels were in
-#: float32, which with planes of bfloat16 they no longer are: pixels cost less there than it says,
-#: and are taken a little too seldom. Fitted to the times of `scripts/plan_costs.py`, for which they
-#: are right to 7 %, and their ratios to 4 %.
+#: By instruction set and by whether products are in bfloat16. Fitted to the times of
+#: `scripts/plan_costs.py`, for which they are right to 7 %, and their ratios to 4 %. Since then
+#: products at pixels are in bfloat16 too: with AVX-512 BF16 pixels cost less than it says, and are
+#: taken a little too seldom. With matrix tiles, which come in pairs, they are right to 37 %.
 COSTS = {
     ("baseline", False): Costs(Cost(58.7, 98.5, 176.2, 377.5), Cost(13.5, 0.0, 1.4, 138.3)),
     ("avx2", False): Costs(Cost(50.0, 51.4, 47.4, 146.1), Cost(10.7, 0.0, 3.4, 35.0)),

@@ -64,22 +64,17 @@ def test_keeps_16_bits_of_the_image(arithmetic):
     assert np.array_equal(found[..., 0] - found[..., 1], contrast)
 
 
-per_isa = pytest.mark.parametrize("isa", kernels.available())
-DTYPES = [np.float32, np.uint16]
+#: Instruction sets, and what they can store.
+KINDS = [(isa, np.float32) for isa in kernels.available()]
+KINDS += [(isa, np.uint16) for isa in kernels.available() if kernels.has_half(isa)]
+per_kind = pytest.mark.parametrize(("isa", "dtype"), KINDS)
 
 
-def is_there(isa, dtype):
-    return dtype == np.float32 or kernels.has_half(isa)
-
-
-@per_isa
-@pytest.mark.parametrize("dtype", DTYPES, ids=["floats", "halves"])
+@per_kind
 @pytest.mark.parametrize("count", [1, 16, 17, 48, 64, 80])
 @pytest.mark.parametrize("slope", [None, 0.0, 0.25])
 def test_every_instruction_set(isa, dtype, count, slope):
     """Integers: their sums are exact in any order. All of the plane is compared."""
-    if not is_there(isa, dtype):
-        pytest.skip("the instruction set has no bfloat16")
     for size in [(1, 1), (3, 7), (5, 33)]:
         rng = np.random.default_rng(count)
         lq = rng.integers(-3, 4, (3, *size)).astype(np.float32)
@@ -99,11 +94,8 @@ def test_every_instruction_set(isa, dtype, count, slope):
         assert_planes_equal(out, expected)
 
 
-@per_isa
-@pytest.mark.parametrize("dtype", DTYPES, ids=["floats", "halves"])
+@per_kind
 def test_an_image_that_is_stored_past_the_cache(isa, dtype):
-    if not is_there(isa, dtype):
-        pytest.skip("the instruction set has no bfloat16")
     rng = np.random.default_rng(0)
     lq = rng.random((3, *LARGE), np.float32)
     weights = packing.taps(rng.standard_normal((128, 3, 3, 3)))
