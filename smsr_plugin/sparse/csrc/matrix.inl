@@ -262,7 +262,7 @@ void direct(const Tiles& p, int first, int last, float* scratch) {
     const int begin = item * kTileBlock;
     const int end = p.count - begin < kTileBlock ? p.count : begin + kTileBlock;
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
-    for (int i = begin; i < end; i += 2) {
+    for (int i = begin; i < end; i += 2) {  // of a last one alone, what lies in the second patch is not stored
       const int tiles = end - i < 2 ? 1 : 2;
       for (int t = 0; t < tiles; ++t) {
         const int tile = p.tiles[i + t];

@@ -73,7 +73,8 @@ SMSR_INLINE void for_groups(F f) {
   if constexpr (Count % Groups != 0) f(Count / Groups * Groups, Int<1>{});
 }
 
-// The same of a line, or of half a line that is left.
+// Finishes the sums in `value` of a line of outputs from `c` on, or of half a line that is left, of the
+// first `rows` of a group: they are stored, or stay in `value` where a chain needs them. Adds to `sums`.
 template <class Out, int Rows, int Groups>
 SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
                              float* value, float* sums) {
@@ -116,8 +117,7 @@ SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[
     for (int g = 0; g < Groups; ++g) store(sums + c + g * SMSR_LANES, sum[g]);
 }
 
-// What becomes of the sums in `value` of a group of rows, of `Panels` panels of outputs from `c` on: they
-// are finished and stored, or kept in `value` where a chain needs them. Adds the first `rows` to `sums`.
+// The same of `Panels` panels of outputs, line by line.
 template <class Out, int Rows, int Panels>
 SMSR_INLINE void finish_rows(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
                              float* value, float* sums) {

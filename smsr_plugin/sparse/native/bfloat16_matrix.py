@@ -47,6 +47,7 @@ class MapConv(bfloat16.MapConv):
     pack = staticmethod(tile_weights)
 
 
+#: Direct products lose less than Winograd's: the last one needs no float32.
 LastConv = MapConv
 
 
