@@ -14,6 +14,8 @@ struct alignas(64) TileConfig {
 struct TileRegisters {
   TileRegisters() {
     const TileConfig config;
+    // All of it must be in memory: GCC 12's intrinsic tells the compiler of its first eight bytes alone.
+    __asm__ volatile("" : : "m"(config));
     _tile_loadconfig(&config);
   }
   ~TileRegisters() { _tile_release(); }
