@@ -192,7 +192,10 @@ void matrix_rows(const smsr::Rows& p, int first, int last, float* scratch) {
   rows<MatrixProduct, Out>(p, first, last, scratch);
 }
 
-// The products of a tile's pixels, rows of outputs `stride` floats apart; for `store_tile`.
+// Tiles that are multiplied together: their rows of pixels are rows of a matrix tile.
+constexpr int kTileGroup = kRun / kTile;
+
+// The products of a tile among them, rows of outputs `stride` floats apart; for `store_tile`.
 struct TileRows {
   struct Channels {
     const float* first;
@@ -203,21 +206,70 @@ struct TileRows {
 
   SMSR_INLINE void column(const Channels& rows, int x, Vec (&y)[kTile]) {
 #pragma GCC unroll 4
-    for (int i = 0; i < kTile; ++i) y[i] = load(rows.first + (i * kTile + x) * rows.stride);
+    for (int i = 0; i < kTile; ++i) y[i] = load(rows.first + (i * kRun + x) * rows.stride);
   }
 };
 
-// A patch as it is multiplied: of each line the columns x ... x + 3 for x = 0, 1, 2, so that the pixels
-// that a tap sees are 16 rows one after the other.
-constexpr int kPatchRows = kPatch * kTile;
-constexpr int kPatchLine = 3 * kPatchRows * kHalfLine;  // elements
+// The pixels that a group of tiles sees: matrix tiles whose rows are pixels of one row of the patches, for
+// each row and each shift to the right. Where they lie in elements.
+struct Patches {
+  const Half* first;
+  int64_t shift, row, line;
+};
 
-SMSR_INLINE void copy_patch(const Tiles& p, int64_t corner, Half* copies) {
+// As copied from anywhere; and pixels of a row that neighbours see.
+constexpr int64_t kCopiedShift = int64_t(kPatch) * kTileElements, kCopiedLine = 3 * kCopiedShift;
+constexpr int64_t kStrip = kRun + 2;
+
+// The first pixel of a tile's patch.
+SMSR_INLINE int64_t corner_of(const Tiles& p, int tile) {
+  const Geometry& g = p.geometry;
+  return g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1);
+}
+
+// Whether the tiles from `i` on lie side by side.
+SMSR_INLINE bool are_neighbours(const Tiles& p, int i) {
+  const int columns = p.geometry.tile_cols();
+  if (p.count - i < kTileGroup || p.tiles[i] % columns + kTileGroup > columns) return false;
+  bool neighbours = true;  // a list need not be in order
+  for (int t = 1; t < kTileGroup; ++t) neighbours &= p.tiles[i + t] == p.tiles[i] + t;
+  return neighbours;
+}
+
+// Whether each pixel that they see is there.
+SMSR_INLINE bool all_there(const Tiles& p, int64_t corner) {
+  if (!p.activity_in || p.k_dense >= p.k) return true;
+  bool there[kFrequencies];
+  for (int t = 0; t < kTileGroup; ++t)
+    if (!whole_patch(p.activity_in + corner + t * kTile, p.geometry.stride(), there)) return false;
+  return true;
+}
+
+// Copies the pixels that neighbours see, with the rest where they are skipped.
+SMSR_INLINE void copy_strip(const Tiles& p, int64_t corner, Half* copies) {
+  const int64_t row = p.geometry.stride();
+  const auto* const rests = static_cast<const Half*>(p.rest);
+  for (int c = 0; c < p.k; c += kHalfLine) {
+    const Half* const line = static_cast<const Half*>(p.in) + channel_at<Half>(c, p.in_line);
+    const Half* const rest = rests ? rests + c : line;  // pixel 0 lies in the border of zeros
+    const bool masked = c >= p.k_dense;
+    for (int y = 0; y < kPatch; ++y)
+      for (int64_t pixel = corner + y * row; pixel < corner + y * row + kStrip; ++pixel) {
+        const bool there = !masked || p.activity_in[pixel] != kInactive;
+        _mm512_store_si512(copies, load_line(there ? line + pixel * kHalfLine : rest));
+        copies += kHalfLine;
+      }
+  }
+}
+
+// Copies the patch of a tile, the t-th of its group.
+SMSR_INLINE void copy_patch(const Tiles& p, int64_t corner, int t, Half* copies) {
   const int64_t row = p.geometry.stride();
   bool there[kFrequencies];
   const bool every = !p.activity_in || whole_patch(p.activity_in + corner, row, there);
   const auto* const rests = static_cast<const Half*>(p.rest);
-  for (int c = 0; c < p.k; c += kHalfLine, copies += kPatchLine) {
+  copies += t * kTile * kHalfLine;
+  for (int c = 0; c < p.k; c += kHalfLine, copies += kCopiedLine) {
     const Half* const line = static_cast<const Half*>(p.in) + channel_at<Half>(c, p.in_line);
     const Half* const patch = line + corner * kHalfLine;
     const Half* const rest = rests ? rests + c : line;  // pixel 0 lies in the border of zeros
@@ -230,56 +282,91 @@ SMSR_INLINE void copy_patch(const Tiles& p, int64_t corner, Half* copies) {
 #pragma GCC unroll 3
         for (int dx = 0; dx < 3; ++dx)
           if (dx <= x && x - dx < kTile)
-            _mm512_store_si512(copies + (dx * kPatchRows + y * kTile + x - dx) * kHalfLine, v);
+            _mm512_store_si512(copies + dx * kCopiedShift + y * kTileElements + (x - dx) * kHalfLine, v);
       }
   }
 }
 
-// The products of two patches with one or two panels of weights, `panel` elements apart.
-template <int Panels>
-SMSR_INLINE void multiply_patches(const Half* patches, int lines, const Half* w, int64_t panel,
-                                  float* sums, int64_t n) {
-  const Half* const other = patches + int64_t(lines) * kPatchLine;
-  tiles_see_memory();
-  MatrixSums<Panels>::zero();
-  for (int tap = 0; tap < 9; ++tap) {
-    int64_t at = (tap % 3 * kPatchRows + tap / 3 * kTile) * kHalfLine;
-    for (int line = 0; line < lines; ++line, at += kPatchLine, w += kTileElements)
-      MatrixSums<Panels>::add(patches + at, other + at, kHalfLine, w, panel);
+// What the tiles from `i` on see: where it lies, if it can be multiplied there, or copied.
+SMSR_INLINE Patches patches_of(const Tiles& p, int i, int tiles, Half* copies) {
+  const int64_t corner = corner_of(p, p.tiles[i]);
+  if (are_neighbours(p, i)) {
+    if (all_there(p, corner))
+      return {static_cast<const Half*>(p.in) + corner * kHalfLine, kHalfLine,
+              p.geometry.stride() * kHalfLine, p.in_line};
+    copy_strip(p, corner, copies);
+    return {copies, kHalfLine, kStrip * kHalfLine, kPatch * kStrip * kHalfLine};
   }
-  MatrixSums<Panels>::store(sums, n);
+  for (int t = 0; t < tiles; ++t) copy_patch(p, corner_of(p, p.tiles[i + t]), t, copies);
+  return {copies, kCopiedShift, kTileElements, kCopiedLine};
+}
+
+// The products of the patches with a panel of weights: rows of 16 outputs, `n` floats apart. Matrix tiles
+// 0 to 3 are the sums of four rows of pixels, 7 the weights of a tap, and of the six rows of the patches
+// three at a time are in 4 to 6.
+SMSR_INLINE void multiply_patches(const Patches& a, int lines, const Half* w, float* sums,
+                                  int64_t n) {
+  const int64_t below = int64_t(3) * lines * kTileElements;
+  tiles_see_memory();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  for (int dx = 0; dx < 3; ++dx)
+    for (int line = 0; line < lines; ++line, w += kTileElements) {
+      const Half* const at = a.first + dx * a.shift + line * a.line;
+      SMSR_LOAD_TILE(7, w, kLineBytes);
+      SMSR_LOAD_TILE(4, at, kLineBytes);
+      _tile_dpbf16ps(0, 4, 7);
+      SMSR_LOAD_TILE(5, at + a.row, kLineBytes);
+      _tile_dpbf16ps(1, 5, 7);
+      SMSR_LOAD_TILE(6, at + 2 * a.row, kLineBytes);
+      _tile_dpbf16ps(2, 6, 7);
+      SMSR_LOAD_TILE(4, at + 3 * a.row, kLineBytes);
+      _tile_dpbf16ps(3, 4, 7);
+      SMSR_LOAD_TILE(7, w + below, kLineBytes);
+      _tile_dpbf16ps(0, 5, 7);
+      _tile_dpbf16ps(1, 6, 7);
+      _tile_dpbf16ps(2, 4, 7);
+      SMSR_LOAD_TILE(5, at + 4 * a.row, kLineBytes);
+      _tile_dpbf16ps(3, 5, 7);
+      SMSR_LOAD_TILE(7, w + 2 * below, kLineBytes);
+      _tile_dpbf16ps(0, 6, 7);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 7);
+      SMSR_LOAD_TILE(6, at + 5 * a.row, kLineBytes);
+      _tile_dpbf16ps(3, 6, 7);
+    }
+  const int64_t stride = n * int64_t(sizeof(float));
+  SMSR_STORE_TILE(0, sums, stride);
+  SMSR_STORE_TILE(1, sums + kRun * n, stride);
+  SMSR_STORE_TILE(2, sums + 2 * kRun * n, stride);
+  SMSR_STORE_TILE(3, sums + 3 * kRun * n, stride);
+  tiles_see_memory();
 }
 
 // A 3x3 convolution at tiles as what it is: products so fast leave Winograd's transforms nothing to save.
 template <class Out>
 void direct(const Tiles& p, int first, int last, float* scratch) {
+  static_assert(kTile == 4 && kTileBlock % kTileGroup == 0);
   const TileRegisters registers;
-  const Geometry& g = p.geometry;
-  auto* const patches = reinterpret_cast<Half*>(scratch);
+  auto* const copies = reinterpret_cast<Half*>(scratch);
   const int lines = p.k / kHalfLine;
-  const int64_t patch = int64_t(lines) * kPatchLine, panel = int64_t(9) * lines * kTileElements;
-  float* const value = reinterpret_cast<float*>(patches + 2 * patch);
-  float* const sums = value + 2 * kRun * int64_t(p.n);
+  const int64_t panel = int64_t(9) * lines * kTileElements;
+  float* const value = reinterpret_cast<float*>(copies + lines * kCopiedLine);
+  float* const sums = value + kTile * kRun * int64_t(p.n);
   for (int item = first; item < last; ++item) {
     const int begin = item * kTileBlock;
     const int end = p.count - begin < kTileBlock ? p.count : begin + kTileBlock;
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
-    for (int i = begin; i < end; i += 2) {  // of a last one alone, what lies in the second patch is not stored
-      const int tiles = end - i < 2 ? 1 : 2;
-      for (int t = 0; t < tiles; ++t) {
-        const int tile = p.tiles[i + t];
-        copy_patch(p, g.index(tile / g.tile_cols() * kTile - 1, tile % g.tile_cols() * kTile - 1),
-                   patches + t * patch);
-      }
+    for (int i = begin; i < end; i += kTileGroup) {  // what no tile of the list copied is not stored
+      const int tiles = end - i < kTileGroup ? end - i : kTileGroup;
+      const Patches patches = patches_of(p, i, tiles, copies);
       const auto* w = static_cast<const Half*>(p.weights);
-      for (int c = 0; c < p.n; c += 2 * kLine, w += 2 * panel) {
-        if (p.n - c > kLine)
-          multiply_patches<2>(patches, lines, w, panel, value + c, p.n);
-        else
-          multiply_patches<1>(patches, lines, w, panel, value + c, p.n);
-      }
+      for (int c = 0; c < p.n; c += kLine, w += panel)
+        multiply_patches(patches, lines, w, value + c, p.n);
       for (int t = 0; t < tiles; ++t)
-        store_tile<TileRows, Out>(p, p.tiles[i + t], value + t * kRun * int64_t(p.n), p.n,
+        store_tile<TileRows, Out>(p, p.tiles[i + t], value + t * kTile * int64_t(p.n), p.n,
                                   p.store.sums ? sums : nullptr);
     }
     if (p.store.sums) {
