@@ -285,7 +285,8 @@ SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t de
 
 // `Out` is what rows are stored as, and what the residual and the chain's sums are.
 template <class Product, class Out>
-void rows(const smsr::Rows& p, int first, int last, float* scratch) {
+void rows(const smsr::Rows& given, int first, int last, float* scratch) {
+  const smsr::Rows p = given;  // else read again after whatever is stored
   int64_t depth = 0;
   for (int s = 0; s < p.num_sources; ++s) depth += Product::whole(p.sources[s].k);
   float* const sums = scratch;

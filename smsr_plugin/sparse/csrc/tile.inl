@@ -50,8 +50,9 @@ SMSR_INLINE TilePixels tile_pixels(const Tiles& p, int y0, int x0) {
 // `Groups` vectors of a tile's outputs: bias, residual, ReLU and mask on the way out. `c` is the first of
 // them among those that are stored, `bias` and `sums` theirs.
 template <class Products, class Features, int Groups, bool All, bool Leaky>
-SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const float* m,
+SMSR_INLINE void store_channels(const Store& given, const TilePixels& at, const float* m,
                                 int64_t stride, int c, const float* bias, float* sums) {
+  const Store s = given;  // else read again after whatever is stored
   using Element = typename Features::Element;
   typename Products::Channels products[Groups];
 #pragma GCC unroll 2

@@ -41,13 +41,13 @@ class Costs(NamedTuple):
 #: By instruction set and by whether products are in bfloat16. Fitted to the times of
 #: `scripts/plan_costs.py`, for which they are right to 7 %, and their ratios to 4 %. Since then
 #: products at pixels are in bfloat16 too: with AVX-512 BF16 pixels cost less than it says, and are
-#: taken a little too seldom. With matrix tiles, which come in pairs, they are right to 37 %.
+#: taken a little too seldom. With matrix tiles, fitted beside other work, they are right to 37 %.
 COSTS = {
     ("baseline", False): Costs(Cost(58.7, 98.5, 176.2, 377.5), Cost(13.5, 0.0, 1.4, 138.3)),
     ("avx2", False): Costs(Cost(50.0, 51.4, 47.4, 146.1), Cost(10.7, 0.0, 3.4, 35.0)),
     ("avx512", False): Costs(Cost(78.9, 59.4, 26.3, 75.5), Cost(13.1, 3.7, 1.4, 16.5)),
     ("avx512_bf16", True): Costs(Cost(81.3, 55.5, 30.8, 36.1), Cost(14.9, 3.0, 0.2, 16.9)),
-    ("amx", True): Costs(Cost(10.9, 38.2, 33.8, 36.1), Cost(27.7, 4.2, 6.3, 2.7)),
+    ("amx", True): Costs(Cost(61.0, 0.1, 31.8, 24.8), Cost(34.1, 2.3, 3.6, 3.1)),
 }
 #: Instruction sets that run the kernels of another one.
 SAME_KERNELS = {
