@@ -59,7 +59,8 @@ class OtherBuild(Engine):
         assert job.source is not None
         assert job.source.weights is not None
         spec, folder = job.spec, job.spec.backend
-        words = [str(job.source.weights), spec.precision, str(spec.threads), folder]
+        weights = str(Path(job.source.weights).resolve())  # the child works in its own folder
+        words = [weights, spec.precision, str(spec.threads), folder]
         self._child = subprocess.Popen(
             [sys.executable, "-c", CHILD, *words],
             env={**os.environ, "PYTHONPATH": folder},
