@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from smsr_plugin import _kernels as kernels
-from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32, packing
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16, BFLOAT16_MATRIX, FLOAT32
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import NEIGHBOURS, all_pixels, all_tiles
 
@@ -46,15 +47,14 @@ def main() -> None:
 def seconds(isa: str, half: bool, k: int, n: int) -> tuple[float, float]:
     """Return the time of a tile and of a pixel, with k and n lines of 16 channels."""
     depth, width = k * packing.LINE, n * packing.LINE
-    arithmetic = float32
+    arithmetic = FLOAT32
     if half:
-        arithmetic = bfloat16_matrix if isa == "amx" else bfloat16
+        arithmetic = BFLOAT16_MATRIX if isa == "amx" else BFLOAT16
     planes = Planes()
     planes.resize(*SIZE)
     x, out = (arithmetic.plane(planes, *named) for named in (("x", depth), ("out", width)))
     kernel = np.zeros((width, depth, 3, 3))
-    listed = arithmetic.ListedConv
-    tile_weights, pixel_weights = listed.pack(kernel), listed.pack_taps(kernel)
+    tile_weights, pixel_weights = arithmetic.tile_weights(kernel), arithmetic.taps(kernel)
     tiles = all_tiles(*SIZE)
     pixels = all_pixels(*SIZE)[::2].copy()  # scattered, as masks leave them
     sources = [(x, dy, dx, 0, depth, None) for dy, dx in NEIGHBOURS]

@@ -22,13 +22,10 @@ from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.machine import default_threads
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.arithmetic import arithmetic_for
+from smsr_plugin.sparse.native.arithmetic import PRECISIONS, arithmetic_for
 from smsr_plugin.sparse.native.engine import NativeEngine
 from smsr_plugin.sparse.native.kernels import load_kernels
 from smsr_plugin.sparse.native.limits import obstacle_to
-
-#: By the names of `to_sparse`, what the native engine calls them.
-PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 class UnsuitedError(ValueError):
@@ -87,7 +84,7 @@ class Runtime:
         self._engine = NativeEngine(
             program.map(lambda _, weight: round_(weight)),
             kernels,
-            arithmetic_for(PRECISIONS[precision], kernels),
+            arithmetic_for(precision, kernels),
         )
 
     @classmethod

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from native_planes import rounded
 
-from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, packing
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16, BFLOAT16_MATRIX, FLOAT32
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -47,30 +48,31 @@ class Products(NamedTuple):
 
     def winograd(self, kernel):
         """Pack a (N, K, 3, 3) kernel for tiles."""
-        pack = self.arithmetic.tile_weights if self.half else packing.winograd
-        return pack(kernel.astype(np.float64))
+        return self.arithmetic.tile_weights(kernel.astype(np.float64))
 
     def taps(self, kernel):
         """Pack a (N, K, 3, 3) kernel for nine sources."""
-        return self.arithmetic.taps(kernel) if self.half else packing.taps(kernel)
+        return self.arithmetic.taps(kernel)
 
     def product(self, weights, depths=None):
         """Pack (K, N) weights for sources of so many channels each, one without."""
         parts = np.split(weights, np.cumsum(depths)[:-1]) if depths else [weights]
-        return self.arithmetic.row_weights(parts) if self.half else packing.product(weights)
+        return self.arithmetic.row_weights(parts)
 
     def strided(self, kernel):
         """Pack a (N, K, 3, 3) kernel for a convolution with strides."""
-        return bfloat16.strided_weights(kernel) if self.half else packing.taps(kernel)
+        return self.arithmetic.strided_weights(kernel)
 
     def attention(self, weights):
         """Pack the (K, N) weights of an attention's product."""
-        return bfloat16.attention_weights(weights) if self.half else packing.product(weights)
+        return self.arithmetic.attention_weights(weights)
 
     @property
     def arithmetic(self):
-        """What packs weights in bfloat16."""
-        return bfloat16_matrix if self.isa == "amx" else bfloat16
+        """What packs weights."""
+        if not self.half:
+            return FLOAT32
+        return BFLOAT16_MATRIX if self.isa == "amx" else BFLOAT16
 
 
 #: Instruction sets with bfloat16 kernels share the float kernels of the one before.

@@ -23,7 +23,7 @@ from smsr_plugin.sparse.stats import SparseStats
 from smsr_plugin.timing import Timer
 
 #: The dtypes of weights that there are native kernels for, and what these call them.
-NATIVE_DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+NATIVE_DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 @dataclass(frozen=True)

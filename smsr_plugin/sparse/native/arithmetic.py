@@ -1,121 +1,40 @@
-"""What an arithmetic offers to the native engine, and which one runs the dtype of the weights.
+"""What features are held in and how weights are packed for it: float32, or bfloat16 in two ways.
 
-Three modules offer it: `float32`, `bfloat16` and `bfloat16_matrix`, each on the one before.
-Kernels and biases are given to them in float64, (N, K, 3, 3) or (K, N), and (N,).
+An arithmetic is given kernels and weights in float64, (N, K, 3, 3) or (K, N). `layers` compute in
+any of them; in each, biases, sums and transforms are in float32, and so is the image itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-from smsr_plugin.archs.steps import Slope
-from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32
-from smsr_plugin.sparse.native.kernels import Chain, Floats, Kernels
-from smsr_plugin.sparse.native.packing import Array
-from smsr_plugin.sparse.native.planes import Plane, Planes
-from smsr_plugin.sparse.native.run import MaskLists, Run
-
-
-class ImageConv(Protocol):
-    """The 3×3 convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1."""
-
-    def __call__(self, run: Run, lq: Floats, out: Plane) -> None:
-        """Convolve `lq` (channels, H, W)."""
-        ...
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.kernels import Kernels
+from smsr_plugin.sparse.native.packing import HALF_LINE, LINE, Array, padded
+from smsr_plugin.sparse.native.planes import CACHE_LINE, Plane, Planes
 
 
-class MapConv(Protocol):
-    """A 3×3 convolution at every pixel."""
+class Arithmetic:
+    """Features in float32: Winograd at tiles, products at pixels.
 
-    def __call__(
-        self,
-        run: Run,
-        x: Plane,
-        out: Plane,
-        *,
-        size: tuple[int, int] | None = None,
-        bias: bool = True,
-        residual: Plane | None = None,
-        relu: bool = False,
-        pool: bool = False,
-    ) -> None:
-        """Convolve a plane of the image's or another size; `residual` may be `out`."""
-        ...
+    Attributes:
+        dtype: Of features.
+        line: Channels of a cache line.
+        depth: The weights of a plane for rows are padded to whole ones of so many channels.
+    """
 
-
-class MapProduct(Protocol):
-    """A 1×1 convolution over the concatenation of planes, at every pixel."""
-
-    def __call__(
-        self,
-        run: Run,
-        xs: Sequence[Plane],
-        out: Plane,
-        *,
-        bias: bool = True,
-        residual: Plane | None = None,
-        relu: bool = False,
-    ) -> None: ...
-
-
-class MaskedConv(Protocol):
-    """A 3×3 convolution with a mask; dense channels come first, among inputs and outputs."""
-
-    def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists) -> Array:
-        """Convolve a plane; return the sum of each output channel."""
-        ...
-
-
-class Fuse(Protocol):
-    """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
-
-    def __call__(
-        self,
-        run: Run,
-        residual: Plane | None,
-        xs: Sequence[Plane],
-        out: Plane,
-        mask: MaskLists,
-        scale: Array,
-        chain: Chain | None,
-    ) -> None:
-        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
-        ...
-
-
-class Arithmetic(Protocol):
-    """The operations in one arithmetic."""
+    dtype: DTypeLike = np.float32
+    line = LINE
+    depth = 1
 
     @property
-    def ITEMSIZE(self) -> int:
+    def itemsize(self) -> int:
         """Bytes of a feature."""
-        ...
-
-    def tile_weights(self, kernel: Array) -> NDArray[Any]:
-        """Pack a (N, K, 3, 3) kernel for tiles."""
-        ...
-
-    def row_weights(self, weights: Sequence[Array]) -> NDArray[Any]:
-        """Pack the (K, N) weights of planes for rows of pixels, and for chains.
-
-        In a chain a product over blocks' outputs is summed up while a fuse has them at hand.
-        """
-        ...
-
-    def strided_weights(self, kernel: Array) -> NDArray[Any]:
-        """Pack a (N, K, 3, 3) kernel for a convolution with strides, K even."""
-        ...
-
-    def attention_weights(self, weights: Array) -> NDArray[Any]:
-        """Pack the (K, N) weights of an attention's product, K even."""
-        ...
-
-    def constants(self, values: Array) -> NDArray[Any]:
-        """Pack (K,) values of a pixel as planes hold them."""
-        ...
+        return CACHE_LINE // self.line
 
     def plane(
         self,
@@ -127,31 +46,107 @@ class Arithmetic(Protocol):
         size: tuple[int, int] | None = None,
     ) -> Plane:
         """Return a plane of features; see `Planes.plane`."""
-        ...
+        return planes.plane(name, channels, self.dtype, room=room, size=size)
 
-    def ImageConv(self, kernel: Array, bias: Array, slope: Slope[Array]) -> ImageConv: ...
+    def tile_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel for tiles, transformed: (36, N / 16, K padded, 16)."""
+        return packing.winograd(kernel)
 
-    def MapConv(self, kernel: Array, bias: Array) -> MapConv: ...
+    def last_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel for tiles whose outputs are float32 in any arithmetic."""
+        return self.tile_weights(kernel)
 
-    def LastConv(self, kernel: Array, bias: Array) -> MapConv:
-        """As `MapConv`; its outputs are float32 in any arithmetic."""
-        ...
+    def row_weights(self, weights: Sequence[Array]) -> NDArray[Any]:
+        """Pack the (K, N) weights of planes for rows of pixels, and for chains.
 
-    def MapProduct(self, weights: Sequence[Array], bias: Array) -> MapProduct: ...
+        In a chain a product over blocks' outputs is summed up while a fuse has them at hand.
+        """
+        filled = [packing.pad(weight, 0, padded(len(weight), self.depth)) for weight in weights]
+        return packing.product(np.concatenate(filled))
 
-    def MaskedConv(
-        self, kernel: Array, dense: int, dense_in: int, bias: Array | None, relu: bool
-    ) -> MaskedConv: ...
+    def taps(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel as a product over the rows of the nine taps."""
+        return self.row_weights(list(kernel.transpose(2, 3, 1, 0).reshape(9, -1, len(kernel))))
 
-    def Fuse(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> Fuse: ...
+    def strided_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel for a convolution with strides, K even."""
+        return self.taps(kernel)
+
+    def attention_weights(self, weights: Array) -> NDArray[Any]:
+        """Pack the (K, N) weights of an attention's product, K even."""
+        return self.row_weights([weights])
+
+    def constants(self, values: Array) -> NDArray[Any]:
+        """Pack (K,) values of a pixel as planes hold them."""
+        return packing.vector(values)
 
 
-#: By the name of the dtype that weights have.
-PRECISIONS = ("float32", "bfloat16")
+class BFloat16(Arithmetic):
+    """The same with features and products in bfloat16.
+
+    Where such products are but twice as fast as those in float32 (AVX-512 BF16), Winograd with them
+    is faster than direct convolution with them.
+    """
+
+    dtype = np.uint16
+    line = HALF_LINE
+    depth = 2  # channels that are multiplied together
+
+    def tile_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel, transformed: (36, N / 16, K padded / 2, 16, 2)."""
+        return packing.half(packing.pairs(packing.split_lines(packing.winograd(kernel))))
+
+    def last_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack for products in float32 as well: what they rounded would be in the result."""
+        return packing.split_lines(packing.winograd(kernel))
+
+    def row_weights(self, weights: Sequence[Array]) -> NDArray[Any]:
+        """Pack (K, N) weights as (N / 16, K / 2, 16, 2)."""
+        return packing.half(packing.pairs(super().row_weights(weights)))
+
+    def constants(self, values: Array) -> NDArray[Any]:
+        return packing.half(super().constants(values))
+
+
+class BFloat16Matrix(BFloat16):
+    """For products of matrix tiles (AMX).
+
+    They multiply so fast that Winograd's transforms would take longer than what they save: a 3×3
+    convolution is a product over the rows of nine pixels, at tiles too. Inputs come in whole lines.
+    """
+
+    depth = HALF_LINE
+
+    def tile_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel as (N / 16, 9 · K / 32, 16, 16, 2)."""
+        rows = self.taps(kernel)
+        return rows.reshape(len(rows), -1, HALF_LINE // 2, LINE, 2)
+
+    def last_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack as others: direct products lose less than Winograd's, and need no float32."""
+        return self.tile_weights(kernel)
+
+    def strided_weights(self, kernel: Array) -> NDArray[Any]:
+        """Pack for no matrix tiles: there are few products."""
+        return BFLOAT16.strided_weights(kernel)
+
+    def attention_weights(self, weights: Array) -> NDArray[Any]:
+        """Pack for no matrix tiles: there are few products."""
+        return BFLOAT16.attention_weights(weights)
+
+    def constants(self, values: Array) -> NDArray[Any]:
+        return packing.half(packing.pad(values, 0, padded(len(values), HALF_LINE)))
+
+
+FLOAT32, BFLOAT16, BFLOAT16_MATRIX = Arithmetic(), BFloat16(), BFloat16Matrix()
+
+
+#: By the names of `to_sparse`.
+PRECISIONS = ("fp32", "bf16")
 
 
 def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
     """Return that of one of `PRECISIONS` for the instruction set in use."""
-    if precision == "float32":
-        return float32
-    return bfloat16_matrix if kernels.isa() == "amx" else bfloat16
+    if precision == "fp32":
+        return FLOAT32
+    return BFLOAT16_MATRIX if kernels.isa() == "amx" else BFLOAT16

@@ -19,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Fuse, MaskedConv
-from smsr_plugin.sparse.native import arithmetic as offers
 from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.attention import factors
 from smsr_plugin.sparse.native.chains import Link
+from smsr_plugin.sparse.native.layers import Fuse as FuseLayer
+from smsr_plugin.sparse.native.layers import MaskedConv as ConvLayer
 from smsr_plugin.sparse.native.operation import Image
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import TILE, Plane, rounded_up
@@ -103,7 +105,7 @@ class Layer(NamedTuple):
     """A masked convolution of a block."""
 
     step: MaskedConv[Array]
-    conv: offers.MaskedConv
+    conv: ConvLayer
 
 
 class BandedBlock:
@@ -115,7 +117,7 @@ class BandedBlock:
         fuse: Its product.
     """
 
-    def __init__(self, layers: Sequence[Layer], step: Fuse[Array], fuse: offers.Fuse) -> None:
+    def __init__(self, layers: Sequence[Layer], step: Fuse[Array], fuse: FuseLayer) -> None:
         self.layers, self.step, self.fuse = layers, step, fuse
         #: Rows by which each layer is behind the first.
         self.lags: dict[str, int] = {}
@@ -192,7 +194,7 @@ def _in_band(image: Image, mask: int, band: Band) -> tuple[Run, MaskLists]:
 class AttendedSum:
     """The second pass: the block's input plus the attention's factors times a plane."""
 
-    def __init__(self, step: Fuse[Array], arithmetic: offers.Arithmetic, link: Link | None) -> None:
+    def __init__(self, step: Fuse[Array], arithmetic: Arithmetic, link: Link | None) -> None:
         self.step, self.link = step, link
         self.identity = arithmetic.row_weights([np.eye(len(step.bias))])
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import Blend, Decide, LocalAttention, MaskedConv, Upsample
 from smsr_plugin.sparse.native.active_conv import residuals
-from smsr_plugin.sparse.native.arithmetic import Arithmetic, Fuse
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.chains import chains
+from smsr_plugin.sparse.native.layers import Fuse
 from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
 from smsr_plugin.sparse.native.packing import Array, padded
 from smsr_plugin.sparse.native.slots import Wanted

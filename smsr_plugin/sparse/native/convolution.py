@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from smsr_plugin.archs.steps import Conv
-from smsr_plugin.sparse.native.arithmetic import MapConv
 from smsr_plugin.sparse.native.context import Context
+from smsr_plugin.sparse.native.layers import MapConv, MapProduct
 from smsr_plugin.sparse.native.operation import FLOATS, Image, Operation
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
@@ -51,11 +51,12 @@ def _share(
 
 
 def _conv_of(context: Context, step: Conv[Array]) -> MapConv:
+    arithmetic = context.arithmetic
     if step.weight.shape[-1] == 3:
         is_last = context.wanted(step.out).kind == FLOATS
-        arithmetic = context.arithmetic
-        return (arithmetic.LastConv if is_last else arithmetic.MapConv)(step.weight, step.bias)
-    product = context.arithmetic.MapProduct([step.weight[..., 0, 0].T], step.bias)
+        pack = arithmetic.last_weights if is_last else arithmetic.tile_weights
+        return MapConv(pack(step.weight), step.bias)
+    product = MapProduct(arithmetic, [step.weight[..., 0, 0].T], step.bias)
 
     def conv(run: Run, x: Plane, out: Plane, **options: bool | Plane | None) -> None:
         product(run, [x], out, **options)  # pyright: ignore[reportArgumentType]

@@ -78,14 +78,14 @@ class NativeEngine:
         each = sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
         rings: dict[int, int] = {}  # blocks of as many rows share them
         for block in schedule.blocks:
-            channels = sum(_lines(count, self.arithmetic.ITEMSIZE) for count in block.channels)
+            channels = sum(_lines(count, self.arithmetic.itemsize) for count in block.channels)
             rings[block.rows(height)] = max(rings.get(block.rows(height), 0), channels)
         return height * width * each + width * sum(rows * n for rows, n in rings.items())
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:
             return 1
-        return _lines(slot.room, FLOAT if slot.kind == FLOATS else self.arithmetic.ITEMSIZE)
+        return _lines(slot.room, FLOAT if slot.kind == FLOATS else self.arithmetic.itemsize)
 
     def __call__(
         self,

@@ -9,9 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Hourglass
-from smsr_plugin.sparse.native import float32, packing
+from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.kernels import Bytes
+from smsr_plugin.sparse.native.layers import MapConv
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import NEIGHBOURS, Run, all_pixels
@@ -26,8 +27,8 @@ class NativeHourglass:
 
     def __init__(self, step: Hourglass[Array], arithmetic: Arithmetic) -> None:
         self.channels = packing.padded(len(step.conv1))
-        self.first = arithmetic.MapConv(step.conv1, step.bias1)
-        self.second = float32.MapConv(step.conv2, step.bias2)
+        self.first = MapConv(arithmetic.tile_weights(step.conv1), step.bias1)
+        self.second = MapConv(packing.winograd(step.conv2), step.bias2)
         # The transposed convolution's products with its nine taps; `decide` adds up those that
         # meet in a pixel.
         deconv = step.deconv.reshape(-1, len(NEIGHBOURS))

@@ -22,9 +22,10 @@ from smsr_plugin.archs.tile_steps import (
     POOL_STRIDE,
     LocalAttention,
 )
-from smsr_plugin.sparse.native import float32, packing
+from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.kernels import Floats, Resampling, Size
+from smsr_plugin.sparse.native.layers import MapConv
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane, padded_size
 from smsr_plugin.sparse.native.run import Run, all_pixels
@@ -37,7 +38,7 @@ class NativeLocalAttention:
         self.middle, self.channels = len(step.squeeze), len(step.excite)
         self.reduce = arithmetic.strided_weights(step.reduce)
         self.reduce_bias = packing.vector(step.reduce_bias)
-        self.refine = float32.MapConv(step.refine, step.refine_bias)
+        self.refine = MapConv(packing.winograd(step.refine), step.refine_bias)
         excite = -np.log2(np.e) * step.excite
         bias = excite @ step.mix_bias - np.log2(np.e) * step.excite_bias
         self.excite = packing.product(packing.pad(excite.T, 0, packing.padded(self.middle)))

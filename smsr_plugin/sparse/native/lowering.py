@@ -33,6 +33,7 @@ from smsr_plugin.archs.steps import (
     MaskedConv,
     Upsample,
 )
+from smsr_plugin.sparse.native import layers
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.attention import factors
 from smsr_plugin.sparse.native.band_lowering import Banded, in_bands
@@ -87,7 +88,7 @@ def lower(program: Program[Array], arithmetic: Arithmetic) -> Lowered:
 
 
 def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
-    conv = context.arithmetic.ImageConv(step.weight, step.bias, step.slope)
+    conv = layers.ImageConv(step.weight, step.bias, step.slope)
 
     def compute(image: Image) -> None:
         conv(image.run, image.lq, image.plane(step.out))
@@ -129,8 +130,13 @@ def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
     if is_active_conv(context, step):
         return active_conv(context, step)
     dense_in = context.program.planes[step.x].dense
-    conv = context.arithmetic.MaskedConv(
-        step.weight, step.dense, dense_in, step.bias, step.slope is not None
+    conv = layers.MaskedConv(
+        context.arithmetic,
+        step.weight,
+        step.dense,
+        dense_in,
+        step.bias,
+        step.slope is not None,
     )
 
     def compute(image: Image) -> None:
@@ -147,7 +153,7 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
     planes = [context.program.planes[x] for x in step.xs]
     ends = np.cumsum([plane.channels for plane in planes])
     weights = [weight.T for weight in np.split(step.weight, ends[:-1], axis=1)]
-    fuse = context.arithmetic.Fuse(weights, [plane.dense for plane in planes], step.bias)
+    fuse = layers.Fuse(context.arithmetic, weights, [plane.dense for plane in planes], step.bias)
     link = context.links.get(step.out)
 
     def compute(image: Image) -> None:
@@ -177,7 +183,7 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
 def _collect(context: Context, step: Collect[Array]) -> Operation:
     ends = np.cumsum([context.program.planes[x].channels for x in step.xs])
     weights = [weight.T for weight in np.split(step.weight, ends[:-1], axis=1)]
-    product = context.arithmetic.MapProduct(weights, step.bias)
+    product = layers.MapProduct(context.arithmetic, weights, step.bias)
 
     def compute(image: Image) -> None:
         xs, out = image.planes(step.xs), image.plane(step.out)

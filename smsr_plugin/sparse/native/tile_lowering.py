@@ -12,6 +12,7 @@ from smsr_plugin.sparse.native.active_conv import ActiveConv
 from smsr_plugin.sparse.native.blend import NativeBlend, with_squeezed
 from smsr_plugin.sparse.native.context import Context
 from smsr_plugin.sparse.native.kernels import Bytes
+from smsr_plugin.sparse.native.layers import MapProduct
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.local_attention import NativeLocalAttention
 from smsr_plugin.sparse.native.operation import FEATURES, FLOATS, Image, Operation, activity_name
@@ -113,7 +114,7 @@ def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
     attention = NativeLocalAttention(step, context.arithmetic)
     squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FEATURES)
     if step.x not in context.squeezed:
-        squeeze = context.arithmetic.MapProduct([step.squeeze.T], step.squeeze_bias)
+        squeeze = MapProduct(context.arithmetic, [step.squeeze.T], step.squeeze_bias)
 
     def compute(image: Image) -> None:
         run, x = image.run, image.plane(step.x)

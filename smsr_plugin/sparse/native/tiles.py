@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.tile_steps import LEVELS, TILE, DecideTiles
-from smsr_plugin.sparse.native import float32, packing
+from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.kernels import Bytes, Floats
+from smsr_plugin.sparse.native.layers import MapConv
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import Run
@@ -23,7 +24,7 @@ class NativePredictor:
         self.middle, self.masks = len(step.conv1), len(step.conv3)
         self.first, self.bias1 = packing.taps(step.conv1), packing.vector(step.bias1)
         self.second, self.bias2 = packing.taps(step.conv2), packing.vector(step.bias2)
-        self.third = float32.MapConv(step.conv3, step.bias3)
+        self.third = MapConv(packing.winograd(step.conv3), step.bias3)
 
     def __call__(self, run: Run, lq: Floats, details: Plane) -> NDArray[np.float32]:
         """Return the scores of all tiles, (K, ⌈H/4⌉, ⌈W/4⌉); `details` is overwritten."""

@@ -17,12 +17,14 @@ from native_planes import (
 )
 
 from smsr_plugin.archs.steps import RELU
-from smsr_plugin.sparse.native import bfloat16, float32, packing
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16, FLOAT32
+from smsr_plugin.sparse.native.layers import ImageConv
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import Run
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
-ARITHMETICS = [float32, *([bfloat16] if kernels.has_half() else [])]
+ARITHMETICS = [FLOAT32, *([BFLOAT16] if kernels.has_half() else [])]
 per_arithmetic = pytest.mark.parametrize("arithmetic", ARITHMETICS)
 
 
@@ -31,7 +33,7 @@ def first_conv(arithmetic, lq, kernel, bias):
     planes = Planes()
     planes.resize(*lq.shape[1:])
     out = arithmetic.plane(planes, "out", len(kernel))
-    arithmetic.ImageConv(kernel, bias, RELU)(Run(kernels, planes, 1), lq, out)
+    ImageConv(kernel, bias, RELU)(Run(kernels, planes, 1), lq, out)
     return inside(unfold(out), *lq.shape[1:])[..., : len(kernel)]
 
 

@@ -19,7 +19,9 @@ from native_planes import (
     rounded,
 )
 
-from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32, packing
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16, BFLOAT16_MATRIX, FLOAT32
+from smsr_plugin.sparse.native.layers import MaskedConv
 from smsr_plugin.sparse.native.planes import Planes
 from smsr_plugin.sparse.native.run import MaskLists, Run
 
@@ -31,8 +33,8 @@ WINOGRAD_ERROR = 1e-5
 HALF_ERROR = 0.05
 
 #: By the instruction set that their weights are packed for.
-HALVES = {"avx512_bf16": bfloat16, "amx": bfloat16_matrix}
-ARITHMETICS = {"": float32} | {isa: HALVES[isa] for isa in kernels.available() if isa in HALVES}
+HALVES = {"avx512_bf16": BFLOAT16, "amx": BFLOAT16_MATRIX}
+ARITHMETICS = {"": FLOAT32} | {isa: HALVES[isa] for isa in kernels.available() if isa in HALVES}
 PLANS = [(isa, place) for isa in ARITHMETICS for place in ("tiles", "pixels")]
 per_plan = pytest.mark.parametrize("plan", PLANS, ids=" ".join)
 
@@ -49,7 +51,9 @@ def run_layers(plan, count, layers, seed=0):
     """Compute a layer of each of several blocks, which share their planes, and check each."""
     planes, rng = Planes(), np.random.default_rng(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan[1] == "tiles")
+        patch.setattr(
+            "smsr_plugin.sparse.native.layers.tiles_are_cheaper", lambda *_: plan[1] == "tiles"
+        )
         for layer in layers:
             planes.resize(*layer.mask.shape)
             check_layer(plan, planes, count, layer, rng)
@@ -67,7 +71,9 @@ def check_layer(plan, planes, count, layer, rng):
     planes.activity()[...] = activity_of(mask)
     run = Run(KernelsOf(isa, isa=lambda: isa) if isa else kernels, planes, 1)
     listed = MaskLists.of(run, planes.activity())
-    conv = arithmetic.MaskedConv(kernel, dense, count if dense_in is None else dense_in, None, True)
+    conv = MaskedConv(
+        arithmetic, kernel, dense, count if dense_in is None else dense_in, None, True
+    )
     sums = conv(run, x, out, listed)
 
     value, of_channel = expected_values(image, kernel, layer)

@@ -18,7 +18,7 @@ from native_networks import (
 from networks import split_channels
 
 from smsr_plugin import to_sparse
-from smsr_plugin.sparse.native import float32
+from smsr_plugin.sparse.native import layers
 
 pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -127,7 +127,7 @@ def test_an_error_does_not_spoil_the_next_run(monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr(float32.MapConv, "__call__", fail)
+        patch.setattr(layers.MapConv, "__call__", fail)
         with pytest.raises(MemoryError):
             sparse(x)
     assert torch.equal(sparse(x), expected)

@@ -20,8 +20,8 @@ from native_networks import (
 from networks import literal_forward, split_channels, tiny_smsr
 
 from smsr_plugin import to_sparse
-from smsr_plugin.sparse.native import bfloat16, bfloat16_matrix, float32
-from smsr_plugin.sparse.native.arithmetic import arithmetic_for
+from smsr_plugin.sparse.native import layers
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16, BFLOAT16_MATRIX, FLOAT32, arithmetic_for
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -85,7 +85,7 @@ def test_equals_the_formula_for_any_split_and_mask(
     net = split_channels(loud_smsr(seed, num_feat=num_feat, upscale=upscale), dense)
     with pytest.MonkeyPatch.context() as patch:
         if plan != "by counts":
-            patch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
+            patch.setattr(layers, "tiles_are_cheaper", lambda *_: plan == "tiles")
         check(net, precision, size, batch, density, seed)
 
 
@@ -120,7 +120,7 @@ def test_even_and_odd_numbers_of_blocks(precision, blocks):
     ],
 )
 def test_boundaries_of_splits(monkeypatch, precision, plan, dense):
-    monkeypatch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
+    monkeypatch.setattr(layers, "tiles_are_cheaper", lambda *_: plan == "tiles")
     check(split_channels(loud_smsr(), [dense] * 2), precision, (9, 11), 1, 0.4)
 
 
@@ -183,15 +183,15 @@ def test_every_instruction_set(monkeypatch, isa, precision, plan):
     held = KernelsOf(isa, isa=lambda: isa)
     monkeypatch.setattr("smsr_plugin.sparse.network.load_kernels", lambda: held)
     if plan != "by counts":
-        monkeypatch.setattr(float32, "tiles_are_cheaper", lambda *_: plan == "tiles")
+        monkeypatch.setattr(layers, "tiles_are_cheaper", lambda *_: plan == "tiles")
     net = split_channels(loud_smsr(num_feat=40), [[range(0, 40, 2), range(36), [1]]] * 2)
     check(net, precision, (13, 17), 2, 0.6)
 
 
 def test_the_arithmetic_of_each_precision_and_processor():
-    def chosen(isa, dtype):
-        return arithmetic_for(dtype, KernelsOf(isa, isa=lambda: isa))
+    def chosen(isa, precision):
+        return arithmetic_for(precision, KernelsOf(isa, isa=lambda: isa))
 
-    assert chosen("amx", "float32") is chosen("avx2", "float32") is float32
-    assert chosen("amx", "bfloat16") is bfloat16_matrix
-    assert chosen("avx512_bf16", "bfloat16") is bfloat16
+    assert chosen("amx", "fp32") is chosen("avx2", "fp32") is FLOAT32
+    assert chosen("amx", "bf16") is BFLOAT16_MATRIX
+    assert chosen("avx512_bf16", "bf16") is BFLOAT16

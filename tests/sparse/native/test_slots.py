@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(kernels is None, reason="the native kernels were
 def accesses(program, in_bands=False):
     """Return what the operations do; in bands, as when none of its blocks can be done so."""
     weights = program.map(lambda _, weight: weight.detach().double().numpy())
-    lowered = lower(weights, arithmetic_for("float32", kernels))
+    lowered = lower(weights, arithmetic_for("fp32", kernels))
     banded = lowered.banded if in_bands else None
     operations = lowered.whole if banded is None else banded.operations
     return [operation.access for operation in operations]

@@ -25,7 +25,8 @@ from native_planes import (
 )
 from native_products import HALVES, Products, per_products
 
-from smsr_plugin.sparse.native import bfloat16, packing
+from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import BFLOAT16
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
@@ -286,7 +287,7 @@ class Wide(Products):
     """Products in float32 of features in bfloat16."""
 
     def winograd(self, kernel):
-        return bfloat16.wide_winograd(kernel.astype(np.float64))
+        return BFLOAT16.last_weights(kernel.astype(np.float64))
 
 
 @per_products

@@ -1,4 +1,4 @@
-"""The operations of a program in float32: Winograd at tiles, products at pixels."""
+"""The layers of a program, in the arithmetic that packs their weights."""
 
 from __future__ import annotations
 
@@ -6,59 +6,20 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Slope
 from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.kernels import Chain, Floats, Source
 from smsr_plugin.sparse.native.packing import Array, padded
 from smsr_plugin.sparse.native.plan import tiles_are_cheaper
-from smsr_plugin.sparse.native.planes import Plane, Planes
+from smsr_plugin.sparse.native.planes import Plane
 from smsr_plugin.sparse.native.run import NEIGHBOURS, MaskLists, Run, all_pixels, all_tiles
-
-ITEMSIZE = 4
-
-
-def plane(
-    planes: Planes,
-    name: str,
-    channels: int,
-    *,
-    room: int = 0,
-    size: tuple[int, int] | None = None,
-) -> Plane:
-    """Return a plane of features; see `Planes.plane`."""
-    return planes.plane(name, padded(channels), room=padded(room), size=size)
-
-
-def tile_weights(kernel: Array) -> NDArray[Any]:
-    """Pack a (N, K, 3, 3) kernel for tiles."""
-    return packing.winograd(kernel)
-
-
-def strided_weights(kernel: Array) -> NDArray[Any]:
-    """Pack a (N, K, 3, 3) kernel for a convolution with strides."""
-    return packing.taps(kernel)
-
-
-def attention_weights(weights: Array) -> NDArray[Any]:
-    """Pack the (K, N) weights of an attention's product."""
-    return packing.product(weights)
-
-
-def constants(values: Array) -> NDArray[Any]:
-    """Pack the values of a pixel."""
-    return packing.vector(values)
-
-
-def row_weights(weights: Sequence[Array]) -> NDArray[Any]:
-    """Pack (K, N) weights, one below the other, for rows."""
-    return packing.product(np.concatenate(weights))
 
 
 class ImageConv:
-    """The convolution that sees the image."""
+    """The 3×3 convolution that sees the image: (N, channels + 1, 3, 3), the last input is 1."""
 
     def __init__(self, kernel: Array, bias: Array, slope: Slope[Array]) -> None:
         self.has_ones = bool(kernel[:, -1].any())  # else no mean is subtracted
@@ -67,6 +28,7 @@ class ImageConv:
         self.activation = packing.activation(slope)
 
     def __call__(self, run: Run, lq: Floats, out: Plane) -> None:
+        """Convolve `lq` (channels, H, W)."""
         run.kernels.image(
             lq,
             self.weights,
@@ -79,12 +41,10 @@ class ImageConv:
 
 
 class MapConv:
-    """A 3×3 convolution at every pixel."""
+    """A 3×3 convolution at every pixel, given its weights packed for tiles."""
 
-    pack = staticmethod(packing.winograd)
-
-    def __init__(self, kernel: Array, bias: Array) -> None:
-        self.weights, self.bias = self.pack(kernel), packing.vector(bias)
+    def __init__(self, weights: NDArray[Any], bias: Array) -> None:
+        self.weights, self.bias = weights, packing.vector(bias)
 
     def __call__(
         self,
@@ -98,6 +58,7 @@ class MapConv:
         relu: bool = False,
         pool: bool = False,
     ) -> None:
+        """Convolve a plane of the image's or another size; `residual` may be `out`."""
         size = size or run.size
         run.kernels.tiles(
             *size,
@@ -106,14 +67,11 @@ class MapConv:
             self.weights,
             out,
             bias=self.bias if bias else None,
-            residual=None if residual is None else residual,
+            residual=residual,
             relu=relu,
             pool=pool,
             threads=run.threads,
         )
-
-
-LastConv = MapConv
 
 
 class ListedConv:
@@ -122,24 +80,23 @@ class ListedConv:
     Of its inputs the first `dense` channels exist everywhere, the others at active pixels.
     """
 
-    pack = staticmethod(packing.winograd)
-    pack_taps = staticmethod(packing.taps)
-    line = packing.LINE
-
-    def __init__(self, kernel: Array, dense: int, bias: Array | None, relu: bool) -> None:
+    def __init__(
+        self, arithmetic: Arithmetic, kernel: Array, dense: int, bias: Array | None, relu: bool
+    ) -> None:
         """Pack a (N, K, 3, 3) kernel."""
+        self.arithmetic = arithmetic
         self.depth: int = kernel.shape[1]
         # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
         # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
-        self.dense = min(padded(dense, self.line), self.depth)
-        self.kernel, self.at_tiles = kernel, self.pack(kernel)
+        self.dense = min(padded(dense, arithmetic.line), self.depth)
+        self.kernel, self.at_tiles = kernel, arithmetic.tile_weights(kernel)
         self.bias = None if bias is None else packing.vector(bias)
         self.relu = relu
 
     @cached_property
     def at_pixels(self) -> NDArray[Any]:
         """The weights for pixels, packed when they are first needed: most masks want tiles."""
-        return self.pack_taps(self.kernel)
+        return self.arithmetic.taps(self.kernel)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists, active: bool) -> Array:
         """Convolve a plane; return the sum of each output channel."""
@@ -149,7 +106,7 @@ class ListedConv:
         counts = mask.counts(active)
         # Without inputs the products are zero, and have to be stored as that: the dense channels
         # of the next layer read them.
-        half = self.line == packing.HALF_LINE
+        half = self.arithmetic.line == packing.HALF_LINE
         sizes = self.depth, len(self.kernel)
         if self.depth and tiles_are_cheaper(kernels.isa(), half, *sizes, *counts):
             return kernels.tiles(
@@ -162,7 +119,7 @@ class ListedConv:
                 relu=self.relu,
                 sums=True,
                 activity_in=None if self.dense == self.depth else mask.activity,
-                k_dense=padded(self.dense, self.line),
+                k_dense=padded(self.dense, self.arithmetic.line),
                 activity_out=mask.activity,
                 stored=kernels.ACTIVE if active else kernels.INACTIVE,
                 threads=run.threads,
@@ -190,21 +147,26 @@ class ListedConv:
 
 
 class MaskedConv:
-    """A 3×3 convolution with a mask."""
-
-    listed = ListedConv
+    """A 3×3 convolution with a mask; dense channels come first, among inputs and outputs."""
 
     def __init__(
-        self, kernel: Array, dense: int, dense_in: int, bias: Array | None, relu: bool
+        self,
+        arithmetic: Arithmetic,
+        kernel: Array,
+        dense: int,
+        dense_in: int,
+        bias: Array | None,
+        relu: bool,
     ) -> None:
         self.channels = len(kernel)
-        self.every = self.listed(kernel, dense_in, bias, relu)
+        self.every = ListedConv(arithmetic, kernel, dense_in, bias, relu)
         self.d2d = None
         if dense:
-            d2d_bias = None if bias is None else bias[:dense]
-            self.d2d = self.listed(kernel[:dense, :dense_in], dense_in, d2d_bias, relu)
+            d2d, bias = kernel[:dense, :dense_in], None if bias is None else bias[:dense]
+            self.d2d = ListedConv(arithmetic, d2d, dense_in, bias, relu)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists) -> Array:
+        """Convolve a plane; return the sum of each output channel."""
         sums = self.every(run, x, out, mask, active=True)
         if self.d2d is not None:
             dense_sums = self.d2d(run, x, out, mask, active=False)
@@ -215,13 +177,17 @@ class MaskedConv:
 class Fuse:
     """A 1×1 product over the outputs of masked convolutions, scaled, plus a plane."""
 
-    pack = staticmethod(row_weights)
-
-    def __init__(self, weights: Sequence[Array], dense: Sequence[int], bias: Array) -> None:
+    def __init__(
+        self,
+        arithmetic: Arithmetic,
+        weights: Sequence[Array],
+        dense: Sequence[int],
+        bias: Array,
+    ) -> None:
         """Pack the (K, N) weights of each plane; `dense` is how many of its channels are dense."""
         self.channels, self.dense = [len(weight) for weight in weights], dense
-        self.weights = self.pack(weights)
-        self.dense_weights = self.pack(
+        self.weights = arithmetic.row_weights(weights)
+        self.dense_weights = arithmetic.row_weights(
             [weight[:count] for weight, count in zip(weights, dense, strict=True)]
         )
         self.bias = packing.vector(bias)
@@ -236,6 +202,7 @@ class Fuse:
         scale: Array,
         chain: Chain | None,
     ) -> None:
+        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
         factor = packing.vector(scale)
         for pixels, counts, weights in (
             (mask.active, self.channels, self.weights),
@@ -252,7 +219,7 @@ class Fuse:
                 out,
                 bias=self.bias,
                 scale=factor,
-                residual=None if residual is None else residual,
+                residual=residual,
                 chain=chain,
                 threads=run.threads,
             )
@@ -261,12 +228,10 @@ class Fuse:
 class MapProduct:
     """A 1×1 convolution over the concatenation of planes, at every pixel."""
 
-    pack = staticmethod(row_weights)
-
-    def __init__(self, weights: Sequence[Array], bias: Array) -> None:
+    def __init__(self, arithmetic: Arithmetic, weights: Sequence[Array], bias: Array) -> None:
         """Pack the (K, N) weights of each plane."""
         self.channels, self.bias = [len(weight) for weight in weights], packing.vector(bias)
-        self.weights = self.pack(weights)
+        self.weights = arithmetic.row_weights(weights)
 
     def __call__(
         self,
@@ -288,7 +253,7 @@ class MapProduct:
             self.weights,
             out,
             bias=self.bias if bias else None,
-            residual=None if residual is None else residual,
+            residual=residual,
             relu=relu,
             threads=run.threads,
         )
