@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
+from statistics import correlation
 from typing import Any
 
 from smsr_plugin.compare.costs import WINOGRAD_SAVING, floor_seconds
@@ -131,18 +132,21 @@ def draw_quality(comparison: Comparison, cost_of: CostOf, title: str) -> Any:
 
 
 def draw_times(comparison: Comparison) -> Any:
-    """Draw each image's time against its multiply-adds, both logarithmic."""
-    styles = _styles(comparison.networks)
-    figure, axes = _panels(1, width=1.6, beside=LEGEND_WIDTH)
-    ax, drawn = axes[0], False
-    for network in comparison.networks:
-        points = [(m.macs / 1e9, m.median) for m in network.measurements if m.macs and m.median]
-        if points:
-            drawn = True
-            style = styles[network.label]
-            ax.plot(*zip(*points, strict=True), label=_dialled(network.label), **style)
-    if not drawn:
+    """Draw each image's time against its multiply-adds, both logarithmic.
+
+    The legend tells how both are correlated (Pearson's r, of the figures, not their logarithms).
+    """
+    styles, points = _styles(comparison.networks), _times_and_macs(comparison.networks)
+    if not points:
         return None
+    figure, axes = _panels(1, width=1.6, beside=LEGEND_WIDTH)
+    ax = axes[0]
+    for network in comparison.networks:
+        name = _dialled(network.label)
+        if name in points:
+            drawn = points.pop(name)
+            label = name if (r := _correlation(drawn)) is None else f"{name}, r = {r:.3f}"
+            ax.plot(*zip(*drawn, strict=True), label=label, **styles[network.label])
     ax.set(
         title=f"every image, x{comparison.scale}",
         xlabel="multiply-adds, those that the masks keep (G)",
@@ -154,6 +158,24 @@ def draw_times(comparison: Comparison) -> Any:
     handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False)
     return figure
+
+
+def _times_and_macs(networks: Sequence[NetworkResult]) -> dict[str, list[tuple[float, float]]]:
+    """Return (multiply-adds in G, seconds) of every image by network, all positions of a dial."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for network in networks:
+        points = [(m.macs / 1e9, m.median) for m in network.measurements if m.macs and m.median]
+        if points:
+            found.setdefault(_dialled(network.label), []).extend(points)
+    return found
+
+
+def _correlation(points: Sequence[tuple[float, float]]) -> float | None:
+    """Return Pearson's r; None of fewer than three points, or where one side does not change."""
+    xs, ys = zip(*points, strict=True)
+    if len(points) < 3 or len(set(xs)) == 1 or len(set(ys)) == 1:
+        return None
+    return correlation(xs, ys)
 
 
 def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
