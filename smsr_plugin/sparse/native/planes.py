@@ -75,27 +75,31 @@ class Planes:
         if plane is None:
             height, width = size or (self.height, self.width)
             rows, stride = padded_size(height, width)
-            most = max(lines, -(-room // line))
-            plane = self._make(name, (most, rows, stride, line), dtype)[:lines]
-            _clear_border(plane, height, width)
-            self._planes[name, lines] = plane
+            shape = max(lines, -(-room // line)), rows, stride, line
+            plane = self._planes[name, lines] = self._make(name, shape, dtype, height, width)[:lines]
         return plane
 
     def activity(self, name: str = "activity") -> NDArray[np.uint8]:
         """Return the plane, (rows, stride), that says of each pixel whether it is active."""
         plane = self._planes.get((name, 1))
         if plane is None:
-            plane = self._make(name, (1, *padded_size(self.height, self.width)), np.uint8)
-            _clear_border(plane, self.height, self.width)
+            shape = 1, *padded_size(self.height, self.width)
+            plane = self._make(name, shape, np.uint8, self.height, self.width)
             self._planes[name, 1] = plane
         return plane[0]
 
-    def _make(self, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-        """Return memory of a shape, with what was in it."""
+    def _make(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int
+    ) -> NDArray[Any]:
+        """Return memory of a shape with a border of zeros, inside which is what was there."""
         memory, size = self._memory.get(name), math.prod(shape)
         if memory is None or memory.size < size or memory.dtype != dtype:
             memory = self._memory[name] = aligned_zeros(size, dtype)
-        return memory[:size].reshape(shape)
+            return memory[:size].reshape(shape)  # to clear its border now would touch all of it
+        plane = memory[:size].reshape(shape)
+        plane[:, 0] = plane[:, height + 1 :] = 0
+        plane[:, :, 0] = plane[:, :, width + 1 :] = 0
+        return plane
 
 
 def rounded_up(count: int, unit: int) -> int:
@@ -106,11 +110,6 @@ def rounded_up(count: int, unit: int) -> int:
 def padded_size(height: int, width: int) -> tuple[int, int]:
     """Return the rows and the stride of a plane."""
     return rounded_up(height, TILE) + 2, rounded_up(width, RUN) + 2
-
-
-def _clear_border(plane: NDArray[Any], height: int, width: int) -> None:
-    plane[:, 0] = plane[:, height + 1 :] = 0
-    plane[:, :, 0] = plane[:, :, width + 1 :] = 0
 
 
 class PlanePool:
