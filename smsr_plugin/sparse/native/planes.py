@@ -76,7 +76,8 @@ class Planes:
             height, width = size or (self.height, self.width)
             rows, stride = padded_size(height, width)
             shape = max(lines, -(-room // line)), rows, stride, line
-            plane = self._planes[name, lines] = self._make(name, shape, dtype, height, width)[:lines]
+            plane = self._make(name, shape, dtype, height, width)[:lines]
+            self._planes[name, lines] = plane
         return plane
 
     def activity(self, name: str = "activity") -> NDArray[np.uint8]:
