@@ -112,8 +112,9 @@ def markdown(card: dict[str, Any], name: str) -> str:
     lines = [
         f"# SMSR x{scale}",
         "",
-        f"`smsr upscale photo.jpg -o out --scale {scale}`, `smsr_plugin.load(scale={scale})`: the "
-        "weights that come with the package.",
+        f"`smsr upscale photo.jpg -o out --model smsr --scale {scale}`, "
+        f'`smsr_plugin.load(model="smsr", scale={scale})`: an SMSR that',
+        "comes with the package.",
         "",
         f"![The lq image and where each block computes]({name}_masks.jpg)",
         "",

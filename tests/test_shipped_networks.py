@@ -28,7 +28,7 @@ def test_every_scale_has_a_card():
 def test_set5_is_as_on_the_card(path, test_data):
     card = json.loads(path.read_text("utf-8"))
     scale, told = card["scale"], card["figures"]["Set5"]
-    sparse = smsr_plugin.to_sparse(smsr_plugin.load(scale=scale))
+    sparse = smsr_plugin.to_sparse(smsr_plugin.load(model="smsr", scale=scale))
     psnr, kept, masks = [], [], []
     for file in sorted((test_data / "data/Set5/HR").glob("*.png")):
         gt = mod_crop(read_rgb(file), scale)

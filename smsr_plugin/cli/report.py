@@ -70,7 +70,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     network.add_argument("--weights", type=path, metavar="FILE",
         help="other weights than the package's (or set SMSR_WEIGHTS)")  # fmt: skip
     network.add_argument("--model", metavar="NAME",
-        help="network: smsr (default), rlfn-s for x2, rlfn for x4")  # fmt: skip
+        help="smsr, rlfn-s (default at x2) or rlfn (at x4)")  # fmt: skip
     add("--scale", type=int, choices=UPSCALES, help="which of the package's networks (2)")
     add("-o", "--out", type=path, default=DEFAULT_OUT, metavar="HTML", help="default: %(default)s")
     truth = parser.add_mutually_exclusive_group()

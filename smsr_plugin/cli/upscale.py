@@ -60,7 +60,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         help="folder for the results, or the file for one")  # fmt: skip
     add("--weights", type=path, metavar="FILE",
         help="other weights, also NAME=FILE (or set SMSR_WEIGHTS)")  # fmt: skip
-    add("--model", metavar="NAME", help="network: smsr (default), rlfn-s for x2, rlfn for x4")
+    add("--model", metavar="NAME", help="smsr, rlfn-s (default at x2) or rlfn (at x4)")
     add("--json", action="store_true", help="print a report for machines")
     _add_files(parser.add_argument_group("files").add_argument)
     _add_speed(parser.add_argument_group("quality and speed").add_argument)

@@ -37,8 +37,8 @@ class Upscaler:
     Args:
         weights: A file. None: that of the environment variable SMSR_WEIGHTS, else the package's.
         scale: What the network must enlarge by; 2 by default where the package's are taken.
-        model: In place of a file, which of the package's networks: "smsr" (default), "rlfn-s" for
-            x2, or "rlfn" for x4.
+        model: In place of a file, which of the package's networks: "smsr", "rlfn-s"
+            (default at x2), or "rlfn" (default at x4).
         outscale: Width and height of results in those of images, any factor above 0; by default
             the network's own.
         density: The share of pixels to compute, 0…1; less is faster. By default what the network

@@ -33,6 +33,16 @@ def test_scale_or_outscale_choose_among_the_packages_networks(folder, scale, out
     assert default_weights(scale, outscale) == folder / f"smsr_x{taken}.safetensors"
 
 
+def test_where_none_is_named_it_is_the_best_of_a_scale(folder):
+    for name in ("rlfn-s_x2", "rlfn-s_x4", "rlfn_x4"):
+        (folder / f"{name}.safetensors").touch()
+    assert {s: default_weights(s).stem for s in (2, 4)} == {2: "rlfn-s_x2", 4: "rlfn_x4"}
+    assert default_weights(outscale=3.0).stem == "rlfn_x4"
+    assert default_weights(4, model="rlfn-s").stem == "rlfn-s_x4"
+    save(tiny_smsr(upscale=3).float(), folder / "smsr_x3.safetensors", half=True)
+    assert default_weights(3).stem == "smsr_x3"
+
+
 def test_load_takes_the_packages_network_for_a_scale(folder):
     assert load().config.upscale == 2
     assert load(scale=4).config.upscale == 4
