@@ -25,6 +25,7 @@ EXTRAS = {
     "scipy": "report",
     "skimage": "bench",
     "sklearn": "bench",
+    "torchmetrics": "bench",
     "matplotlib": "bench",
     "openvino": "bench",
     "ncnn": "bench",

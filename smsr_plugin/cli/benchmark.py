@@ -78,6 +78,8 @@ def add_parser(subparsers: Any) -> None:
     add("--paper", nargs="+", type=path, default=[], metavar="DIR",
         help="measure nothing: results in DIR as a paper's table")  # fmt: skip
     add("--ntire", action="store_true", help="also NTIRE's table, for lq images of 256x256")
+    add("--metrics", nargs="+", choices=["lpips", "dists"], default=[], metavar="NAME",
+        help="also lpips, dists, of which less is better")  # fmt: skip
     add("--json", action="store_true", help="print the results as JSON, not as tables")
     add_imports(parser)
     parser.set_defaults(run=run)
@@ -173,4 +175,5 @@ def _plan(args: argparse.Namespace) -> Plan:
         preset=args.preset or "",
         engines=args.engines,
         ntire=args.ntire,
+        metrics=list(dict.fromkeys(args.metrics)),
     )

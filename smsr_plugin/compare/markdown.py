@@ -33,7 +33,10 @@ def markdown(comparison: Comparison, plots: Sequence[str] = ()) -> str:
     sets = ", ".join(f"{table_cell(name)} ({count})" for name, count in comparison.sets.items())
     parts = [f"# Comparison, x{comparison.scale}"]
     if comparison.quality_sets:
-        parts += [quality_table(comparison), NOTES, "## How they were run", run_table(comparison)]
+        parts += [quality_table(comparison), NOTES]
+        if comparison.perceptual_metrics:
+            parts += [perceptual_table(comparison), PERCEPTUAL_NOTES]
+        parts += ["## How they were run", run_table(comparison)]
         parts += [TIME_NOTES] if comparison.timed else []
     parts += image_parts(comparison)
     if NTIRE_SET in comparison.sets:
@@ -52,6 +55,9 @@ MATLAB's bicubic of the HR images. Multiply-adds are for an output of 1280×720.
 they are those kept at the mean densities of these images, and in brackets those of every pixel.
 Parameters are without channel mask logits."""
 
+PERCEPTUAL_NOTES = """\
+LPIPS (AlexNet) and DISTS of RGB, whole images, mean over a set: less is better."""
+
 TIME_NOTES = """\
 Seconds: the mean over a set's images of the median run. Peak memory: beyond the imported library,
 over all images. Activations: outputs of convolutions, for an output of 1280×720. Density: share of
@@ -62,7 +68,8 @@ def printed(comparison: Comparison) -> str:
     """Return the tables alone."""
     parts = image_parts(comparison)
     if comparison.quality_sets:
-        parts = [quality_table(comparison), run_table(comparison), *parts]
+        perceptual = [perceptual_table(comparison)] if comparison.perceptual_metrics else []
+        parts = [quality_table(comparison), *perceptual, run_table(comparison), *parts]
     if NTIRE_SET in comparison.sets:
         parts.append(ntire_markdown(comparison))
     return "\n\n".join(parts)
@@ -77,6 +84,20 @@ def quality_table(comparison: Comparison) -> str:
             optional_text(network.params and network.params / 1e3, "{:.0f}K"),
             macs_text(network),
             *(quality_text(network, name) for name in comparison.quality_sets),
+        ]
+        for network in comparison.networks
+    ]
+    return table(head, rows)
+
+
+def perceptual_table(comparison: Comparison) -> str:
+    """Return the metrics of `compare.perceptual`, a column for each and each set."""
+    columns = [(m, name) for name in comparison.quality_sets for m in comparison.perceptual_metrics]
+    head = ["network", *(f"{name} {metric.upper()}" for metric, name in columns)]
+    rows = [
+        [
+            network.label,
+            *(optional_text(network.perceptual(*column), "{:.4f}") for column in columns),
         ]
         for network in comparison.networks
     ]

@@ -13,6 +13,7 @@ import torch
 from smsr_plugin.archs.masked import as_masked
 from smsr_plugin.compare.images import Case
 from smsr_plugin.compare.oracle import Exact, thresholds_for
+from smsr_plugin.compare.perceptual import PerceptualMetrics
 from smsr_plugin.compare.resolve import ComparedNetwork
 from smsr_plugin.compare.results import Measurement
 from smsr_plugin.engines.base import Input
@@ -119,6 +120,7 @@ def measure_image(
     engines: Engines,
     details: bool,
     progress: Progress,
+    perceptual: PerceptualMetrics | None = None,
 ) -> tuple[list[Measurement], dict[str, str]]:
     """Let networks take turns on one image.
 
@@ -128,6 +130,7 @@ def measure_image(
         engines: Their processes.
         details: Also take the difference from float64 and the times of the parts.
         progress: Told what is being done.
+        perceptual: Metrics that are taken beside PSNR and SSIM.
 
     Returns:
         The measurements of the networks that ran, their multiply-adds not yet counted, and by label
@@ -154,7 +157,9 @@ def measure_image(
             if process in timings.failures:
                 raise EngineError(timings.failures[process])
             found = [
-                _inspect(case, network, turn, wanted, timings.seconds.get(turn, []), exact)
+                _inspect(
+                    case, network, turn, wanted, timings.seconds.get(turn, []), exact, perceptual
+                )
                 for turn, wanted in turns.items()
                 if turn.process is process
             ]
@@ -191,6 +196,7 @@ def _inspect(
     wanted: float | None,
     seconds: list[float],
     exact: Exact | None,
+    perceptual: PerceptualMetrics | None,
 ) -> Measurement:
     """Ask an engine for all but its times; the memory first, before other calls add to it."""
     process, source, image = turn.process, network.source, case.image
@@ -208,12 +214,14 @@ def _inspect(
     if source is None:
         return measured
     output, densities = process.call("inspect", turn.key)
-    sr, quality = to_image(output), None
+    sr, quality, perceived = to_image(output), None, None
     if case.gt is not None and network.has_weights:
         quality = compare(sr, case.gt, source.upscale)
+        perceived = perceptual and perceptual(sr, case.gt)
     return replace(
         measured,
         quality=quality,
+        perceptual=perceived,
         spa_densities=densities,
         difference=exact.difference(source, output) if exact else None,
         breakdown=_breakdown(process, turn.key) if exact and seconds else None,

@@ -66,24 +66,32 @@ def network_rows(comparison: Comparison) -> list[dict[str, Any]]:
             "activations": network.activations,
             "density": network.density,
             "peak_mib": network.peak_mib,
-            **_set_columns(network, comparison.sets),
+            **_set_columns(network, comparison.sets, comparison.perceptual_metrics),
         }
         for network in comparison.networks
     ]
 
 
-def _set_columns(network: NetworkResult, sets: Iterable[str]) -> dict[str, Any]:
+def _set_columns(
+    network: NetworkResult, sets: Iterable[str], metrics: Iterable[str]
+) -> dict[str, Any]:
     columns = {}
     for name in sets:
         columns[f"{name}_psnr_y"] = network.psnr_y(name)
         columns[f"{name}_ssim_y"] = network.ssim_y(name)
         columns[f"{name}_seconds"] = network.seconds(name)
+        columns.update({f"{name}_{m}": network.perceptual(m, name) for m in metrics})
     return columns
 
 
 def image_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one row for each network and image."""
-    return [_image_row(m) for network in comparison.networks for m in network.measurements]
+    metrics = comparison.perceptual_metrics
+    return [
+        {**_image_row(m), **{metric: (m.perceptual or {}).get(metric) for metric in metrics}}
+        for network in comparison.networks
+        for m in network.measurements
+    ]
 
 
 def _image_row(measurement: Measurement) -> dict[str, Any]:

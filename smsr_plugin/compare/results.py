@@ -47,6 +47,8 @@ class Measurement:
         loaded: What the engine says it loaded.
         wanted_density: The mean density that the threshold was chosen for; None elsewhere than in
             a sweep.
+        perceptual: By name, the metrics of `compare.perceptual` that were asked for; None where
+            there is no quality.
     """
 
     network: str
@@ -64,6 +66,7 @@ class Measurement:
     breakdown: dict[str, list[float]] | None = None
     loaded: str = ""
     wanted_density: float | None = None
+    perceptual: dict[str, float] | None = None
 
     @property
     def key(self) -> Key:
@@ -163,6 +166,10 @@ class NetworkResult:
         """Mean SSIM on Y over a set."""
         return self.mean(lambda m: m.quality and m.quality.ssim_y, set_name)
 
+    def perceptual(self, metric: str, set_name: str) -> float | None:
+        """Mean of a metric of `compare.perceptual` over a set."""
+        return self.mean(lambda m: (m.perceptual or {}).get(metric), set_name)
+
     def seconds(self, set_name: str | None = None) -> float | None:
         """Mean over a set's images, or all, of the median time of a run."""
         return self.mean(lambda m: m.median, set_name)
@@ -226,6 +233,12 @@ class Comparison:
         every = [m for network in self.networks for m in network.measurements]
         without = {m.set_name for m in every} - {m.set_name for m in every if m.quality}
         return [name for name in self.sets if name not in without]
+
+    @property
+    def perceptual_metrics(self) -> list[str]:
+        """The metrics of `compare.perceptual` that were asked for."""
+        every = (m for network in self.networks for m in network.measurements)
+        return list(dict.fromkeys(metric for m in every for metric in m.perceptual or ()))
 
     def images(self) -> list[tuple[str, str]]:
         """Return set and name of each image of the other sets, in their order."""

@@ -16,6 +16,7 @@ from smsr_plugin.compare.costs import CostCounter
 from smsr_plugin.compare.images import Case, ImageSource, list_cases, load_case, ntire_cases
 from smsr_plugin.compare.journal import Journal, Settings
 from smsr_plugin.compare.measure import Engines, measure_image
+from smsr_plugin.compare.perceptual import PerceptualMetrics, check_metrics
 from smsr_plugin.compare.presets import PRESETS, noise, preset_images, preset_networks
 from smsr_plugin.compare.resolve import ComparedNetwork, resolve
 from smsr_plugin.compare.results import BICUBIC, Comparison, Measurement, NetworkResult
@@ -49,6 +50,7 @@ class Plan:
         command: The arguments, paths without their folders.
         fresh: Whether each image has processes of its own, so that its memory is its own too.
         details: Whether the difference from float64 and the parts' times are asked for too.
+        metrics: Of `compare.perceptual.METRICS`, taken beside PSNR and SSIM.
     """
 
     networks: Sequence[ComparedNetwork]
@@ -60,6 +62,7 @@ class Plan:
     command: Sequence[str]
     fresh: bool = False
     details: bool = False
+    metrics: Sequence[str] = ()
 
 
 def make_plan(
@@ -74,6 +77,7 @@ def make_plan(
     preset: str = "",
     engines: Sequence[str] = (),
     ntire: bool = False,
+    metrics: Sequence[str] = (),
 ) -> Plan:
     """Find the images and the networks that a user asks for.
 
@@ -88,13 +92,18 @@ def make_plan(
         preset: Of `PRESETS`; empty for none.
         engines: Patterns that select from a preset's engines.
         ntire: Whether the lq images of NTIRE's table come first.
+        metrics: Of `compare.perceptual.METRICS`.
 
     Raises:
         ValueError, OSError: If one cannot be had, or the request contradicts itself.
+        ImportError: If what measures the metrics is not installed.
     """
+    check_metrics(metrics)
     arguments = [parse_network(text) for text in networks]
     load: Callable[[ImageSource], Case] = partial(load_case, scale=scale)
     if preset:
+        if metrics:
+            raise NetworkError(f"--metrics is for comparisons without the preset {preset}")
         if ntire:
             raise NetworkError(f"--ntire is a table of its own, without the preset {preset}")
         known, found = PRESETS[preset], preset_images(preset, images)
@@ -116,8 +125,10 @@ def make_plan(
     # A process is asked for the most memory since it was loaded: larger images come later.
     found = [*(ntire_cases() if ntire else ()), *list_cases(images)]
     schedule = _schedule(Schedule(rounds=ROUNDS), rounds)
+    if metrics and not any(image.is_gt for image in found):
+        raise NetworkError(f"--metrics {' '.join(metrics)} compares with HR images: name a folder")
     compared = resolve(arguments, scale, engine, threads)
-    return Plan(compared, found, load, scale, schedule, threads, command)
+    return Plan(compared, found, load, scale, schedule, threads, command, metrics=metrics)
 
 
 def _schedule(usual: Schedule, rounds: int | None) -> Schedule:
@@ -164,6 +175,7 @@ class Run:
             progress: Called with what is being done and how many measurements have just been made
                 or given up.
         """
+        perceptual = PerceptualMetrics(self.plan.metrics) if self.plan.metrics else None
         with (
             tempfile.TemporaryDirectory(prefix="smsr_benchmark_") as folder,
             Engines(Path(folder), self.plan.schedule, self.plan.fresh) as engines,
@@ -174,7 +186,7 @@ class Run:
                     continue
                 try:
                     case = self.plan.load(image)
-                    self._keep_bicubic(case)
+                    self._keep_bicubic(case, perceptual)
                 except (DataError, ValueError) as error:
                     failed = [network.label for network in missing]
                     for label in [BICUBIC, *failed] if image.is_gt else failed:
@@ -182,7 +194,12 @@ class Run:
                     progress(str(error), _count(missing))
                     continue
                 found, failures = measure_image(
-                    case, missing, engines, self.plan.details, lambda doing: progress(doing, 0)
+                    case,
+                    missing,
+                    engines,
+                    self.plan.details,
+                    lambda doing: progress(doing, 0),
+                    perceptual,
                 )
                 for measurement in found:
                     self.journal.append(self._counted(measurement))
@@ -227,15 +244,22 @@ class Run:
         keys = [(label, i.set_name, i.name, w) for i in self.plan.images for w in wanted]
         return [done[key] for key in keys if key in done]
 
-    def _keep_bicubic(self, case: Case) -> None:
+    def _keep_bicubic(self, case: Case, perceptual: PerceptualMetrics | None) -> None:
         image = case.image
         if case.gt is None or (BICUBIC, image.set_name, image.name, None) in (
             self.journal.measurements
         ):
             return
-        lq = to_image(case.lq)
-        quality = compare(upscale(lq, self.plan.scale), case.gt, self.plan.scale)
-        self.journal.append(Measurement(BICUBIC, image.set_name, image.name, case.size, quality))
+        sr = upscale(to_image(case.lq), self.plan.scale)
+        measured = Measurement(
+            BICUBIC,
+            image.set_name,
+            image.name,
+            case.size,
+            compare(sr, case.gt, self.plan.scale),
+            perceptual=perceptual and perceptual(sr, case.gt),
+        )
+        self.journal.append(measured)
 
     def _counted(self, measurement: Measurement) -> Measurement:
         counter = self.counters.get(measurement.network)
@@ -276,6 +300,7 @@ class Run:
             "schedule": asdict(plan.schedule),
             "fresh": plan.fresh,
             "details": plan.details,
+            **({"metrics": list(plan.metrics)} if plan.metrics else {}),
             "networks": {n.label: _identity(n, plan.threads) for n in plan.networks},
             "sets": sets,
             "cpu": self.machine["cpu"],

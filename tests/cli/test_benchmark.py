@@ -287,6 +287,43 @@ def test_without_rounds_each_network_runs_once(files, arguments, monkeypatch):
     assert sum(device.type == "cpu" for device in runs) == 2  # images; costs are counted on meta
 
 
+@pytest.mark.usefixtures("in_process")
+def test_metrics_are_taken_beside_psnr(files, arguments, monkeypatch, capsys):
+    class Difference:
+        def __init__(self, names):
+            assert names == ["lpips"]
+
+        def __call__(self, sr, gt):
+            return {"lpips": float(np.abs(sr.astype(float) - gt).mean())}
+
+    monkeypatch.setattr("smsr_plugin.compare.run.check_metrics", lambda names: None)
+    monkeypatch.setattr("smsr_plugin.compare.run.PerceptualMetrics", Difference)
+    asked = ("--rounds", 0, "--metrics", "lpips", "lpips")
+    assert main(*arguments, *asked) == 0
+    comparison = results(files / "out")
+    for network in comparison.networks:
+        for measurement in network.measurements:
+            assert (measurement.perceptual is None) == (measurement.quality is None)
+    bicubic = comparison.networks[0].measurements[0]
+    case = load_case(images.list_cases([str(files / "Tiny/HR")])[0], 2)
+    assert bicubic.perceptual == Difference(["lpips"])(upscale(to_image(case.lq), 2), case.gt)
+    assert "Tiny LPIPS" in capsys.readouterr().out
+    assert main(*arguments, "--rounds", 0) == 2
+    assert "metrics" in capsys.readouterr().err
+
+
+def test_metrics_without_their_weights_are_refused_before_anything_is_done(
+    files, arguments, monkeypatch, capsys
+):
+    pytest.importorskip("torchmetrics")
+    monkeypatch.setenv("TORCH_HOME", str(files / "nothing"))
+    assert main(*arguments, "--metrics", "dists") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("smsr benchmark: error: dists needs torchvision's vgg16")
+    assert error.count("\n") == 1
+    assert not (files / "out").exists()
+
+
 @pytest.fixture
 def noise(files):
     """Return an lq image of 24×18."""
