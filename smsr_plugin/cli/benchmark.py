@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from smsr_plugin.compare.run import Plan, Run
 
 DESCRIPTION = """\
-Compare networks: PSNR and SSIM on Y, parameters, multiply-adds, activations,
-time, memory. Writes tables (Markdown, CSV, JSON) and plots. A run that was
-stopped goes on when it is started again.
+Compare networks: PSNR and SSIM, parameters, multiply-adds, activations, time,
+memory; tables (Markdown, CSV, JSON), plots. The same command resumes a run.
 
 A NETWORK is
   FILE            an SMSR checkpoint, or any other that spandrel recognises
@@ -78,8 +77,8 @@ def add_parser(subparsers: Any) -> None:
     add("--paper", nargs="+", type=path, default=[], metavar="DIR",
         help="measure nothing: results in DIR as a paper's table")  # fmt: skip
     add("--ntire", action="store_true", help="also NTIRE's table, for lq images of 256x256")
-    add("--metrics", nargs="+", choices=["lpips", "dists"], default=[], metavar="NAME",
-        help="also lpips, dists, of which less is better")  # fmt: skip
+    add("--metric", action="append", choices=["lpips", "dists"], default=[], metavar="NAME",
+        dest="metrics", help="also lpips or dists; may be given twice")  # fmt: skip
     add("--json", action="store_true", help="print the results as JSON, not as tables")
     add_imports(parser)
     parser.set_defaults(run=run)

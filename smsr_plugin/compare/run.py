@@ -103,7 +103,7 @@ def make_plan(
     load: Callable[[ImageSource], Case] = partial(load_case, scale=scale)
     if preset:
         if metrics:
-            raise NetworkError(f"--metrics is for comparisons without the preset {preset}")
+            raise NetworkError(f"--metric is for comparisons without the preset {preset}")
         if ntire:
             raise NetworkError(f"--ntire is a table of its own, without the preset {preset}")
         known, found = PRESETS[preset], preset_images(preset, images)
@@ -126,7 +126,7 @@ def make_plan(
     found = [*(ntire_cases() if ntire else ()), *list_cases(images)]
     schedule = _schedule(Schedule(rounds=ROUNDS), rounds)
     if metrics and not any(image.is_gt for image in found):
-        raise NetworkError(f"--metrics {' '.join(metrics)} compares with HR images: name a folder")
+        raise NetworkError(f"--metric {metrics[0]} compares with HR images: give --images a folder")
     compared = resolve(arguments, scale, engine, threads)
     return Plan(compared, found, load, scale, schedule, threads, command, metrics=metrics)
 

@@ -258,12 +258,15 @@ def test_help_fits_a_screen(capsys):
         (("PAN",), "give a NETWORK and --images, or a --preset"),
         (("--preset", "engines"), "the preset engines needs a NETWORK"),
         (("PAN", "--preset", "frontier", "--ntire"), "--ntire is a table of its own"),
+        (("PAN", "--preset", "frontier", "--metric", "lpips"), "without the preset frontier"),
+        (("PAN", "--images", "rocket", "--metric", "lpips"), "compares with HR images"),
         (("PAN", "--preset", "frontier"), "the preset frontier needs --images"),
         (("PAN", "--preset", "training"), "the preset training brings its own networks"),
         (("--preset", "training", "--images", "rocket"), "the preset training makes its own"),
     ],
 )
-def test_what_is_missing_is_said(tmp_path, capsys, arguments, message):
+def test_what_is_missing_is_said(tmp_path, capsys, arguments, message, monkeypatch):
+    monkeypatch.setattr("smsr_plugin.compare.run.check_metrics", lambda names: None)
     assert main(*arguments, "--out", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -298,7 +301,7 @@ def test_metrics_are_taken_beside_psnr(files, arguments, monkeypatch, capsys):
 
     monkeypatch.setattr("smsr_plugin.compare.run.check_metrics", lambda names: None)
     monkeypatch.setattr("smsr_plugin.compare.run.PerceptualMetrics", Difference)
-    asked = ("--rounds", 0, "--metrics", "lpips", "lpips")
+    asked = ("--rounds", 0, "--metric", "lpips", "--metric", "lpips")
     assert main(*arguments, *asked) == 0
     comparison = results(files / "out")
     for network in comparison.networks:
@@ -317,7 +320,7 @@ def test_metrics_without_their_weights_are_refused_before_anything_is_done(
 ):
     pytest.importorskip("torchmetrics")
     monkeypatch.setenv("TORCH_HOME", str(files / "nothing"))
-    assert main(*arguments, "--metrics", "dists") == 2
+    assert main(*arguments, "--metric", "dists") == 2
     error = capsys.readouterr().err
     assert error.startswith("smsr benchmark: error: dists needs torchvision's vgg16")
     assert error.count("\n") == 1
