@@ -15,7 +15,8 @@ GATHER_VALUES = 1 << 21
 
 def with_zero_row(rows: Tensor) -> Tensor:
     """Append the zero row that stands for pixels outside the image, (P, C) → (P + 1, C)."""
-    return F.pad(rows, (0, 0, 0, 1))
+    # Not F.pad: PyTorch 2.9 refuses rows without channels.
+    return torch.cat([rows, rows.new_zeros(1, rows.shape[1])])
 
 
 def as_rows(feature: Tensor) -> Tensor:
