@@ -149,6 +149,7 @@ class Run:
 
     Raises:
         JournalError: If the folder holds measurements of another plan.
+        ValueError: If the weights of a metric's network are damaged.
         OSError: If the journal cannot be read or written.
     """
 
@@ -157,6 +158,7 @@ class Run:
         self.journal = Journal(folder / JOURNAL, self._settings())
         self.counters = {n.label: CostCounter(n.source) for n in plan.networks if n.source}
         self.failures: dict[str, dict[str, str]] = defaultdict(dict)
+        self._perceptual = PerceptualMetrics(plan.metrics) if plan.metrics else None
 
     @property
     def total(self) -> int:
@@ -175,7 +177,6 @@ class Run:
             progress: Called with what is being done and how many measurements have just been made
                 or given up.
         """
-        perceptual = PerceptualMetrics(self.plan.metrics) if self.plan.metrics else None
         with (
             tempfile.TemporaryDirectory(prefix="smsr_benchmark_") as folder,
             Engines(Path(folder), self.plan.schedule, self.plan.fresh) as engines,
@@ -186,7 +187,7 @@ class Run:
                     continue
                 try:
                     case = self.plan.load(image)
-                    self._keep_bicubic(case, perceptual)
+                    self._keep_bicubic(case)
                 except (DataError, ValueError) as error:
                     failed = [network.label for network in missing]
                     for label in [BICUBIC, *failed] if image.is_gt else failed:
@@ -199,7 +200,7 @@ class Run:
                     engines,
                     self.plan.details,
                     lambda doing: progress(doing, 0),
-                    perceptual,
+                    self._perceptual,
                 )
                 for measurement in found:
                     self.journal.append(self._counted(measurement))
@@ -244,7 +245,7 @@ class Run:
         keys = [(label, i.set_name, i.name, w) for i in self.plan.images for w in wanted]
         return [done[key] for key in keys if key in done]
 
-    def _keep_bicubic(self, case: Case, perceptual: PerceptualMetrics | None) -> None:
+    def _keep_bicubic(self, case: Case) -> None:
         image = case.image
         if case.gt is None or (BICUBIC, image.set_name, image.name, None) in (
             self.journal.measurements
@@ -257,7 +258,7 @@ class Run:
             image.name,
             case.size,
             compare(sr, case.gt, self.plan.scale),
-            perceptual=perceptual and perceptual(sr, case.gt),
+            perceptual=self._perceptual and self._perceptual(sr, case.gt),
         )
         self.journal.append(measured)
 

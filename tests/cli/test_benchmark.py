@@ -25,6 +25,7 @@ from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.cli import main as roof
 from smsr_plugin.compare import images, plots, presets
 from smsr_plugin.compare.images import ImageSource, load_case
+from smsr_plugin.compare.perceptual import METRICS
 from smsr_plugin.compare.results import Comparison
 from smsr_plugin.compare.run import Run
 from smsr_plugin.complexity.counter import profile
@@ -325,6 +326,18 @@ def test_metrics_without_their_weights_are_refused_before_anything_is_done(
     assert error.startswith("smsr benchmark: error: dists needs torchvision's vgg16")
     assert error.count("\n") == 1
     assert not (files / "out").exists()
+
+
+def test_damaged_weights_of_a_metric_are_one_line(files, arguments, monkeypatch, capsys):
+    pytest.importorskip("torchmetrics")
+    monkeypatch.setenv("TORCH_HOME", str(files / "torch"))
+    weights = METRICS["lpips"].file()
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"not weights\n")
+    assert main(*arguments, "--metric", "lpips") == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"smsr benchmark: error: {weights}: cannot be read as weights")
+    assert error.count("\n") == 1
 
 
 @pytest.fixture
