@@ -43,7 +43,7 @@ def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_images() -> MakeImages:
     """Return a function that fills a folder with RGB images, given (height, width) by name."""
 
