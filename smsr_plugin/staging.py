@@ -41,6 +41,20 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 @contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors say of which file they are: the system does not where only a number is written to.
+
+    A full disk is such an error.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def staged(final: Path) -> Iterator[Path]:
     """Give a new folder that replaces `final` if the block succeeds and vanishes if it fails.
 
@@ -88,7 +102,7 @@ def replace_file(final: Path, content: bytes) -> None:
     """
     with suppress(OSError):  # it may be another user's, and is in nobody's way
         sweep_temporary(final.parent)
-    with _hidden(final) as new:
+    with naming(final), _hidden(final) as new:
         with new.open("wb") as file:
             file.write(content)
             file.flush()

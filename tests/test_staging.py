@@ -32,8 +32,10 @@ def test_what_fails_leaves_the_old_file(tmp_path, monkeypatch, fault):
         monkeypatch.setattr(Path, "read_bytes", lambda path: b"nex")
     else:
         monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match="reads back differently" if fault == "read" else "No space"):
+    expected = "reads back differently" if fault == "read" else "No space"
+    with pytest.raises(OSError, match=expected) as caught:
         replace_file(tmp_path / "file", b"new")
+    assert caught.value.filename == str(tmp_path / "file")
     monkeypatch.undo()
     assert (tmp_path / "file").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]

@@ -6,6 +6,7 @@ argparse turns what the types raise into wrong usage.
 from __future__ import annotations
 
 import argparse
+import errno
 import math
 import re
 import sys
@@ -20,14 +21,24 @@ FAILED = 1  #: The command ran, and part of its work failed.
 BAD_USAGE = 2  #: An argument or a file that the user named is at fault; as argparse's own.
 INTERRUPTED = 130  #: 128 + SIGINT, as shells count.
 
+#: What a disk says that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     """Print one line on stderr that names the command; return `BAD_USAGE`."""
+    print(f"smsr {args.command}: error: {told(error)}", file=sys.stderr)
+    return BAD_USAGE
+
+
+def told(error: Exception | str) -> str:
+    """Return an error in one line: of a file its name and the reason, of a full disk what to do."""
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
-    print(f"smsr {args.command}: error: {printable(text)}", file=sys.stderr)
-    return BAD_USAGE
+        if error.errno in FULL:
+            text += "; make room there or name another place"
+    return printable(text)
 
 
 def add_imports(parser: argparse.ArgumentParser) -> None:

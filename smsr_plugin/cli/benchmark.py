@@ -17,9 +17,9 @@ from smsr_plugin.cli.arguments import (
     path_text,
     positive,
     threads,
+    told,
 )
 from smsr_plugin.engines.spec import LIBRARIES
-from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
     from smsr_plugin.compare.results import Comparison
@@ -107,9 +107,8 @@ def run(args: argparse.Namespace) -> int:
         print("smsr benchmark: interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that is gone
-        print(
-            f"smsr benchmark: error: {printable(error)}; the same command goes on", file=sys.stderr
-        )
+        text = f"{told(error)}; the same command goes on"
+        print(f"smsr benchmark: error: {text}", file=sys.stderr)
         return FAILED
 
 

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from smsr_plugin import lazy
 from smsr_plugin.cli.arguments import (
     FAILED,
+    FULL,
     INTERRUPTED,
     Parser,
     bad_usage,
@@ -47,8 +48,6 @@ COMMANDS = {
 #: The extra that a command needs as a whole; those without one say what brings the missing module.
 COMMAND_EXTRAS = {"report": "report", "benchmark": "bench", "export": "onnx", "flops": "train"}
 
-#: What a disk says that takes no more.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What is said of names that can be no file's: too long, links in a circle.
 NO_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
 #: How Python says the latter where a path is resolved, before 3.13.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smsr_plugin.compare.results import Key, Measurement
-from smsr_plugin.staging import replace_file
+from smsr_plugin.staging import naming, replace_file
 
 Settings = dict[str, Any]
 
@@ -68,7 +68,7 @@ class Journal:
         Raises:
             OSError: If it cannot be written.
         """
-        with self.path.open("ab") as file:
+        with naming(self.path), self.path.open("ab") as file:
             file.write(_line(measurement.to_json()))
             file.flush()
             os.fsync(file.fileno())

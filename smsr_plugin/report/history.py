@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from smsr_plugin.images.files import DataError
+from smsr_plugin.staging import open_regular
 
 LOGS, EVENTS = "train_*.log", "events.out.tfevents.*"
 #: Beside `experiments`, where BasicSR keeps the files of TensorBoard.
@@ -111,7 +113,7 @@ def read_history(folder: Path) -> History:
     newest = max(path.stat().st_mtime for path in (*logs, *events))
     history = History(place.name, "the log", datetime.fromtimestamp(newest, UTC))
     for log in logs:
-        with log.open(encoding="utf-8", errors="replace") as lines:
+        with TextIOWrapper(open_regular(log), "utf-8", "replace") as lines:
             _add_log(history, lines)
     _add_validations(history, place / VALIDATION)
     if events and _add_events(history, events[0].parent):

@@ -6,8 +6,10 @@ One test runs them in processes of their own, as users do; the others save the s
 from __future__ import annotations
 
 import csv
+import errno
 import importlib.util
 import json
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,6 +163,29 @@ def test_a_run_that_was_stopped_goes_on(files, arguments, monkeypatch, capsys):
     assert main(*quick, "--json") == 0
     assert journal.read_text().splitlines() == lines  # all is there, nothing is measured again
     assert json.loads(capsys.readouterr().out)["networks"][2]["label"] == "PAN"
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("at", [0, 2])  # where the journal begins, and where it goes on
+def test_a_full_disk_is_told_with_the_file_and_what_to_do(
+    files, arguments, monkeypatch, capsys, at
+):
+    calls, fsync = [], os.fsync
+
+    def fill(descriptor):
+        calls.append(descriptor)
+        if len(calls) > at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fill)
+    code = main(*arguments, "--rounds", "0")
+    *_, error = capsys.readouterr().err.splitlines()
+    told = (
+        f"{files / 'out/journal.jsonl'}: No space left on device; make room there or name another"
+    )
+    assert error.startswith(f"smsr benchmark: error: {told} place")
+    assert (code, error.endswith("the same command goes on")) == ((1, True) if at else (2, False))
 
 
 @pytest.mark.usefixtures("in_process")

@@ -128,3 +128,10 @@ def test_tensorboards_files_tell_masks_and_blocks_too(folder, tmp_path):
     alone = read_history(tmp_path / "tb_logger" / "tiny")
     assert alone.total is None
     assert alone.series["losses/l_pix"] == history.series["losses/l_pix"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes here")
+def test_a_pipe_in_the_place_of_a_log_is_not_waited_for(folder):
+    os.mkfifo(folder / "train_tiny_1.log")
+    with pytest.raises(OSError, match="it is a pipe"):
+        read_history(folder)

@@ -107,7 +107,7 @@ def mask_picture(lq: Image, spa_mask: NDArray[np.bool_]) -> Image:
     for number in range(len(spa_mask)):
         panels[str(number + 1)] = mask_overlay(lq, spa_mask[number : number + 1])
     drawn = [_panel(label, image) for label, image in panels.items()]
-    drawn += [np.zeros_like(drawn[0])] * (len(drawn) % 2)
+    drawn += [np.full_like(drawn[0], WHITE)] * (len(drawn) % 2)  # as the page around it
     columns = len(drawn) // 2
     return np.vstack([np.hstack(drawn[:columns]), np.hstack(drawn[columns:])])
 

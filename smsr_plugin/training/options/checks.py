@@ -32,6 +32,9 @@ from smsr_plugin.training.options.train import TrainOptions
 from smsr_plugin.training.options.typed import typed
 from smsr_plugin.training.options.values import Options, is_section
 
+#: Bytes of a file's name, of which images that are saved need some for their own.
+MOST_OF_SUFFIX = 200
+
 
 def check_options(opt: Mapping[str, Any], is_train: bool) -> Options:
     """Return the options, each of the type of its key (see `typed`).
@@ -80,6 +83,18 @@ def check_names(opt: Options, is_train: bool) -> None:
             expected = f"another name than that of datasets.{other}"
             advice = "their results would overwrite each other"
             raise wrong(f"datasets.{phase}.name", expected, dataset["name"], advice)
+
+
+def check_suffix(opt: Options, is_train: bool) -> None:
+    """The images of a test have file names that are not too long."""
+    val = opt.get("val") or {}
+    if is_train or not val.get("save_img"):
+        return
+    key, suffix = ("val.suffix", val["suffix"]) if val.get("suffix") else ("name", opt["name"])
+    if (size := len(suffix.encode())) > MOST_OF_SUFFIX:
+        expected = f"at most {MOST_OF_SUFFIX} bytes"
+        advice = "images are saved under it and a name of their own: shorten it"
+        raise wrong(key, expected, f"{suffix[:20]}… of {size}", advice)
 
 
 def check_scale(opt: Options, is_train: bool) -> None:
@@ -177,6 +192,7 @@ def check_scheduler(opt: Options, is_train: bool) -> None:
 CHECKS = (
     check_num_gpu,
     check_names,
+    check_suffix,
     check_losses,
     check_loggers,
     check_scale,

@@ -80,6 +80,17 @@ def test_names_of_results_are_checked_in_tests_too(pairs):
         check_options(options, is_train=False)
 
 
+@pytest.mark.parametrize(("key", "option"), [("val.suffix", "val:suffix"), ("name", "name")])
+def test_images_of_a_test_leave_room_for_their_own_names(pairs, key, option):
+    def options(name: str, save: bool = True):
+        return evaluation_options(pairs, pairs, {option: name, "val:save_img": save})
+
+    check_options(options("ä" * 100), is_train=False)
+    check_options(options("ä" * 101, save=False), is_train=False)
+    with pytest.raises(OptionError, match=f"^{key}: expected at most 200 bytes, got .* of 202"):
+        check_options(options("ä" * 101), is_train=False)
+
+
 def test_ordinary_names_and_templates_pass(pairs):
     changes = {"datasets:val:name": "Set 5", "val:suffix": "x2"}
     changes |= {"datasets:train:filename_tmpl": "{}x2", "datasets:val:filename_tmpl": "{}"}
