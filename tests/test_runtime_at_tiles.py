@@ -13,11 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from smsr_plugin import to_sparse
 from smsr_plugin.archs.density import density_curve
-from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_networks import NETWORKS
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.converted import read_at_tiles
-from smsr_plugin.checkpoints.masked_networks import load_masked, save
+from smsr_plugin.checkpoints.masked_networks import CLASSES, load_masked, save
 from smsr_plugin.runtime import Runtime, UnsuitedError
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")

@@ -14,8 +14,10 @@ from torch import Size, Tensor
 
 from smsr_plugin.archs import tile_networks
 from smsr_plugin.archs.masked import MaskedNetwork
+from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
+from smsr_plugin.archs.masked_srvgg_arch import MaskedSRVGGNetCompact
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.tile_classes import CLASSES
+from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_tensors, write_weights
@@ -30,6 +32,9 @@ from smsr_plugin.checkpoints.shapes import find_mismatches
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
+
+#: The classes of `tile_networks`.
+CLASSES: tuple[type[TileMasked], ...] = (MaskedRLFN, MaskedSRVGGNetCompact)
 
 
 class Known(NamedTuple):

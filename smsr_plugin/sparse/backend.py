@@ -1,7 +1,13 @@
-"""What computes a program: a protocol, and the native engine behind it."""
+"""What computes a program: a protocol, the native engine; and what PyTorch must not in a fork.
+
+A child of `fork` has none of its parent's threads, and GNU's OpenMP, with which PyTorch computes,
+waits for them for ever as soon as it wants more than one. The native kernels see to it themselves
+(`csrc/parallel.cpp`).
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Protocol
 
 import numpy as np
@@ -60,3 +66,25 @@ class NativeBackend:
                 timer,
             )
         return sr.to(x.dtype), found
+
+
+_forked = False
+
+
+def _in_child() -> None:
+    global _forked
+    _forked = True
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)
+
+
+def check_threads() -> None:
+    """Raise RuntimeError in a forked process that has asked PyTorch for several threads since."""
+    if _forked and torch.get_num_threads() > 1:
+        raise RuntimeError(
+            "this process was forked, where PyTorch with several threads would hang: leave "
+            "torch.set_num_threads at 1, or start it with multiprocessing's spawn"
+        )

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from smsr_plugin.archs.masked import as_masked
-from smsr_plugin.sparse import forks
+from smsr_plugin.sparse.backend import check_threads
 from smsr_plugin.sparse.network import SparseNetwork
 
 PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
@@ -53,7 +53,7 @@ def to_sparse(
         raise ValueError(f"precision must be one of {sorted(PRECISIONS)}, got {precision!r}")
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {list(BACKENDS)}, got {backend!r}")
-    forks.check_threads()
+    check_threads()
     bad = [name for name, value in masked.state_dict().items() if not value.isfinite().all()]
     if bad:
         raise ValueError(f"cannot convert: {len(bad)} tensors are not finite, first {bad[0]}")

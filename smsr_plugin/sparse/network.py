@@ -12,8 +12,8 @@ from smsr_plugin.archs.checks import check_range, check_threshold
 from smsr_plugin.archs.masked import MaskedConfig, check_input
 from smsr_plugin.archs.program import Program
 from smsr_plugin.complexity.masked_cost import masked_cost
-from smsr_plugin.sparse import forks, operator
-from smsr_plugin.sparse.backend import Backend, NativeBackend
+from smsr_plugin.sparse import operator
+from smsr_plugin.sparse.backend import Backend, NativeBackend, check_threads
 from smsr_plugin.sparse.native.arithmetic import arithmetic_for
 from smsr_plugin.sparse.native.engine import NativeEngine
 from smsr_plugin.sparse.native.kernels import Kernels, load_kernels, say_slow
@@ -142,7 +142,7 @@ class SparseNetwork(nn.Module):
 
     def infer(self, x: Tensor, spa_mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Compute what `forward` returns, with shapes known to fit; sr and masks (B, K, H, W)."""
-        forks.check_threads()
+        check_threads()
         check_range("the network", x)
         return self._backend_for(x)(x, spa_mask, self.threshold)
 
@@ -162,7 +162,7 @@ class SparseNetwork(nn.Module):
             RuntimeError: If the native kernels cannot run this.
         """
         check_input("the network", x, self.config, spa_mask)
-        forks.check_threads()
+        check_threads()
         backend = self._backend_for(x)
         if not isinstance(backend, NativeBackend):
             raise RuntimeError("only the native backend can be broken down into parts")

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from smsr_plugin.archs.tile_classes import CLASSES
 from smsr_plugin.archs.tile_masked import TileMasked
+from smsr_plugin.checkpoints.masked_networks import CLASSES
 from smsr_plugin.sparsify.curve import Point, bicubic_psnr, dense_psnr, table
 from smsr_plugin.sparsify.finetune import Finetuning
 from smsr_plugin.sparsify.fit import (

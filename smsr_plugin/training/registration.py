@@ -32,7 +32,7 @@ from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.archs.rlfn_arch import RLFN
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.span_arch import SPAN
-from smsr_plugin.archs.tile_classes import CLASSES
+from smsr_plugin.checkpoints.masked_networks import CLASSES
 from smsr_plugin.names import printable
 from smsr_plugin.sparse import to_sparse
 from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset

@@ -9,8 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.steps import MaskedConv, Slope
-from smsr_plugin.sparse.reference.active import ActiveSet
-from smsr_plugin.sparse.reference.ops import conv3x3, conv3x3_at, pack3x3, with_zero_row
+from smsr_plugin.sparse.reference.ops import ActiveSet, conv3x3, conv3x3_at, pack3x3, with_zero_row
 
 
 class Rows(NamedTuple):

@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsr_plugin.sparse.reference.active import ActiveSet
+from smsr_plugin.sparse.reference.ops import ActiveSet
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 6), st.integers(0, 2**20))

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsr_plugin.sparse.reference import ops as reference
-from smsr_plugin.sparse.reference.active import ActiveSet
+from smsr_plugin.sparse.reference.ops import ActiveSet
 
 
 @given(
