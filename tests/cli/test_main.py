@@ -31,7 +31,7 @@ def run(*arguments: str, code: str = "", **options) -> subprocess.CompletedProce
     """Run `smsr` in a process of its own, after some Python code."""
     code = f"import sys; from smsr_plugin.cli.main import main; {code}sys.exit(main())"
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, **options)
 
 
 def test_help_lists_every_command(capsys):

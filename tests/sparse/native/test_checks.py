@@ -145,7 +145,7 @@ def test_arguments_of_another_type(function, changes):
 def run_script(*arguments):
     """Run the fuzzing script, in a process of its own, because a crash would end this one."""
     done = subprocess.run(
-        [sys.executable, str(FUZZ), *arguments], capture_output=True, text=True, timeout=120
+        [sys.executable, str(FUZZ), *arguments], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
