@@ -113,6 +113,7 @@ EXTRAS = {
         *ONNX,
         "matplotlib",
         "ncnn",
+        "nncf",
         "openvino",
         "pnnx",
         "scikit-learn",

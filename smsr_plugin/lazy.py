@@ -29,6 +29,7 @@ EXTRAS = {
     "matplotlib": "bench",
     "openvino": "bench",
     "ncnn": "bench",
+    "nncf": "bench",
     "pnnx": "bench",
     "onnx": "onnx",
     "onnxscript": "onnx",

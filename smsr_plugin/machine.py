@@ -21,7 +21,7 @@ CACHES = PROCESSORS / "cpu0/cache"
 ISA_FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16")
 PACKAGES = (
     *("smsr_plugin", "basicsr", "torch", "onnxruntime", "openvino", "ncnn", "pnnx", "onnx"),
-    *("spandrel", "numpy"),
+    *("nncf", "spandrel", "numpy"),
 )
 
 #: What is taken for available where the system does not tell.

@@ -26,6 +26,8 @@ from smsr_plugin.engines.spec import LIBRARIES
 DESCRIPTION = """\
 Enlarge images or a video, skipping what needs no computation. Depth, opacity,
 colour profile and EXIF are kept; of a video sound, dates and colours."""
+#: Those that run a network as it is.
+ENGINES = tuple(name for name, library in LIBRARIES.items() if not library.calibrated)
 #: What other programs call what is called otherwise here.
 HABITS = {
     **dict.fromkeys(("-i", "--input"), "name the images without an option"),
@@ -98,7 +100,7 @@ def _add_speed(add: Callable[..., Any]) -> None:
         help="for networks without densities: above 0 computes less")  # fmt: skip
     add("--precision", default="fp32", choices=("fp32", "bf16"))
     add("--threads", type=threads, metavar="N", help="(default: one for each core)")
-    add("--engine", choices=tuple(LIBRARIES), metavar="NAME",
+    add("--engine", choices=ENGINES, metavar="NAME",
         help="compute every pixel in openvino, ncnn, pytorch, ...")  # fmt: skip
     add("--dense", action="store_true", help="compute every pixel, in PyTorch: the oracle")
 

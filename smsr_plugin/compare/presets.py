@@ -3,7 +3,7 @@
 - "engines": each network in every engine that can run it, an SMSR in every form and way
 - "density": time of a sparse SMSR against the density of its masks, beside the dense engines
 - "frontier": quality against time: networks with masks over their dial, the others in the fastest
-  engine, in float32 and in bfloat16
+  engine, in float32 and in bfloat16, or in the one that they name
 - "training": iterations of `SMSR`'s training against the formulas taken literally
 """
 
@@ -50,6 +50,7 @@ _DENSE = (
     {"engine": "onnxruntime"},
     {"engine": "openvino"},
     {"engine": "openvino", "precision": "bf16"},
+    {"engine": "openvino-int8"},
     {"engine": "ncnn"},
     {"engine": "ncnn", "precision": "bf16"},
 )
@@ -191,7 +192,10 @@ def _ways(source: NetworkSource, threads: int) -> dict[str, Mapping[str, str]]:
 def _frontier(
     argument: NetworkArgument, source: NetworkSource, threads: int
 ) -> Iterator[ComparedNetwork]:
-    """Yield a network at the places of quality and time that it can take."""
+    """Yield a network where it can be in quality and time, or in the engine that it names."""
+    if "engine" in argument.run:
+        yield compared(argument, source, FASTEST, threads)
+        return
     label = argument.run.get("label", source.name)
     ways: dict[str, Mapping[str, str]]
     if has_masks(source):

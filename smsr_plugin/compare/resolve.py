@@ -161,7 +161,7 @@ def _engine_spec(
     argument: NetworkArgument, source: NetworkSource, engine: str, threads: int
 ) -> EngineSpec:
     run = argument.run
-    precision, own = run.get("precision", "fp32"), run.get("engine")
+    own = run.get("engine")
     if own not in (None, *LIBRARIES):
         known = ", ".join(LIBRARIES)
         raise NetworkError(f"{argument.text}: engine must be one of {known}, got {own!r}")
@@ -170,6 +170,7 @@ def _engine_spec(
             raise NetworkError(
                 f"{argument.text}: a sparse network runs on its own kernels, no engine"
             )
+        precision = run.get("precision", "fp32")
         env = {"SMSR_ISA": run["isa"]} if "isa" in run else {}
         return sparse_spec(
             threads, precision, run.get("backend") or _backend(source, precision), env
@@ -177,6 +178,7 @@ def _engine_spec(
     if "backend" in run or "isa" in run:
         raise NetworkError(f"{argument.text}: backend and isa are for form=sparse")
     library = own or engine
+    precision = run.get("precision") or LIBRARIES[library].precisions[0]
     if precision not in LIBRARIES[library].precisions:
         raise NetworkError(f"{argument.text}: {library} is not measured in {precision}")
     if source.form == "masked" and precision == "bf16" and not LIBRARIES[library].model_format:

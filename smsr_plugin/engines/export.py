@@ -1,8 +1,9 @@
-"""Networks as the files that other libraries read: ONNX, and ncnn's by way of pnnx.
+"""Networks as the files that other libraries read: ONNX, ncnn's by way of pnnx, OpenVINO's.
 
 Those of a comparison are written once for each network and image size, in float32; what an engine
-computes in is its own affair. Those with every pixel computed are loaded by their library and
-compared with the network before they are put in place.
+computes in is its own affair. Only quantised ones hold 8 bits and are made once for each network.
+Those with every pixel computed are loaded by their library and compared with the network before
+they are put in place.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.tile_masked import TileMasked
 from smsr_plugin.engines.base import Engine, Input, Job, import_engine
 from smsr_plugin.engines.spec import LIBRARIES, dense_spec
+from smsr_plugin.lazy import advice
 from smsr_plugin.names import first_line
 from smsr_plugin.networks.source import NetworkSource
 from smsr_plugin.onnx_export import TOLERANCE, OnnxExportError, to_onnx
@@ -37,6 +39,8 @@ TIME_LIMIT = 300.0
 TRACED = (24, 32)
 OTHER = (36, 44)
 TRIED = ((24, 32), (33, 20), (17, 50))
+#: The format of quantised networks; as a size, that of a file for any.
+QUANTISED, ANY_SIZE = "int8", (0, 0)
 
 
 class ExportError(RuntimeError):
@@ -65,6 +69,10 @@ class Exporter:
             stem = self.folder / f"network{len(self._done)}"
             try:
                 self._done[key] = self._write(source, model_format, size, stem)
+            except ExportError as error:
+                self._done[key] = error
+            except ModuleNotFoundError as error:
+                self._done[key] = ExportError(f"export to {model_format} failed: {advice(error)}")
             except Exception as error:  # exporters fail in any way
                 reason = f"export to {model_format} failed: {type(error).__name__}: {error}"
                 self._done[key] = ExportError(reason)
@@ -76,6 +84,9 @@ class Exporter:
     def _write(
         self, source: NetworkSource, model_format: str, size: tuple[int, int], stem: Path
     ) -> Path:
+        if model_format == QUANTISED and size != ANY_SIZE:
+            calibrated = self.model(source, QUANTISED, ANY_SIZE)
+            return _quantised().resize(calibrated, size)
         width, height = size
         x = torch.zeros(1, 3, height, width)
         net = source.build("fp32")
@@ -132,9 +143,26 @@ def write_ncnn(net: nn.Module, x: Tensor, stem: Path, other: Sequence[int] = ())
     return path
 
 
+def write_quantised(net: nn.Module, x: Tensor, stem: Path) -> Path:
+    """Write a quantised pair of .xml and .bin files for any size, whatever `x`; return the first.
+
+    Raises:
+        ImportError: If NNCF, OpenVINO or scikit-image is not installed.
+    """
+    quantised = _quantised()  # first, because an absent library should not cost an export
+    path = stem.with_suffix(".xml")
+    quantised.quantise(write_onnx(net, torch.zeros(2, 3, *TRACED), stem, dynamic=True), path)
+    return path
+
+
+def _quantised() -> Any:
+    return importlib.import_module("smsr_plugin.engines.quantised")
+
+
 WRITERS: dict[str, Callable[[nn.Module, Tensor, Path], Path]] = {
     "onnx": write_onnx,
     "ncnn": write_ncnn,
+    QUANTISED: write_quantised,
 }
 
 

@@ -22,6 +22,7 @@ class Library(NamedTuple):
     model_format: str | None = None  #: As in `EngineSpec`.
     precisions: tuple[str, ...] = ("fp32", "bf16")
     backend: str = ""  #: As in `EngineSpec`.
+    calibrated: bool = False  #: Whether its file is made with photographs, for long.
 
 
 LIBRARIES = {
@@ -29,6 +30,9 @@ LIBRARIES = {
     "pytorch-compile": Library("torch.compile, frozen", ".pytorch", backend=COMPILED),
     "onnxruntime": Library("ONNX Runtime", ".onnx_runtime", "onnx", ("fp32",)),
     "openvino": Library("OpenVINO", ".open_vino", "onnx"),
+    "openvino-int8": Library(
+        "OpenVINO, quantised by NNCF", ".open_vino", "int8", ("int8",), calibrated=True
+    ),
     "ncnn": Library("ncnn", ".ncnn_net", "ncnn"),
 }
 
@@ -43,8 +47,9 @@ class EngineSpec:
         module: The module with its `load` function; relative to `smsr_plugin.engines` if
             it begins with a dot.
         threads: How many it may use.
-        precision: "fp32" or "bf16".
-        model_format: "onnx" or "ncnn" if it reads a file of that format, else None.
+        precision: "fp32", "bf16" or "int8".
+        model_format: "onnx", "ncnn" or "int8" (OpenVINO IR) if it reads a file of that format,
+            else None.
         backend: Of `to_sparse`, for the sparse form; `COMPILED` or none for others in PyTorch; the
             variant, for a training.
         env: Variables set before its process starts.
@@ -62,9 +67,10 @@ class EngineSpec:
     imports: tuple[str, ...] = ()
 
 
-def dense_spec(library: str, threads: int, precision: str = "fp32") -> EngineSpec:
-    """Return one of `LIBRARIES` as an engine without a name."""
-    title, module, model_format, _, backend = LIBRARIES[library]
+def dense_spec(library: str, threads: int, precision: str = "") -> EngineSpec:
+    """Return one of `LIBRARIES` as an engine without a name; by default in its first precision."""
+    title, module, model_format, precisions, backend, _ = LIBRARIES[library]
+    precision = precision or precisions[0]
     return EngineSpec("", title, module, threads, precision, model_format, backend)
 
 

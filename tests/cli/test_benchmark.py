@@ -36,6 +36,7 @@ from smsr_plugin.engines.worker import Worker
 from smsr_plugin.images.bicubic import upscale
 from smsr_plugin.images.pixels import to_image
 from smsr_plugin.images.quality import compare
+from smsr_plugin.networks.find import parse_network
 
 
 class InProcess:
@@ -432,6 +433,15 @@ def test_a_frontier_goes_through_the_dial(files, monkeypatch, has_kernels):
     assert 0 < densities[1] < densities[0] == 1
     assert all(len(network.measurements) == 2 for network in found)
     assert all(network.psnr_y("Tiny") is not None for network in found)
+
+
+def test_a_frontier_takes_a_network_in_the_engine_that_it_names():
+    options = ",".join(f"{name}={value}" for name, value in PAN_OPTIONS.items())
+    arguments = [parse_network(f"PAN,{options}{more}") for more in ("", ",engine=openvino-int8")]
+    found = presets.preset_networks("frontier", arguments, 2, 1)
+    assert [(network.label, network.spec.precision) for network in found] == [
+        *(("PAN", "fp32"), ("PAN bf16", "bf16"), ("PAN openvino-int8", "int8"))
+    ]
 
 
 def test_a_dial_is_one_line_of_a_plot():

@@ -79,6 +79,12 @@ def test_registered_networks(pan_file):
     assert not torch.equal(output(fresh), output(weighted))
 
 
+def test_an_engine_that_quantises_is_in_int8_without_saying_so():
+    (network,) = found(f"PAN,{TINY_PAN},engine=openvino-int8")
+    assert (network.label, network.spec.precision) == ("PAN openvino-int8", "int8")
+    assert found(f"PAN,{TINY_PAN}", engine="openvino-int8")[0].spec.precision == "int8"
+
+
 def test_bfloat16_is_bfloat16(pan_file):
     (network,) = found(f"PAN={pan_file},{TINY_PAN},precision=bf16")
     half, full = output(network, "bf16"), output(network)
@@ -152,6 +158,7 @@ def test_a_checkpoint_that_nobody_recognises(pan_file):
         (["SMSR_FILE,form=twin,density=1"], NetworkError, "a dense twin computes every pixel"),
         (["PAN,form=twin"], NetworkError, "form: only networks with masks have that"),
         (["PAN,engine=onnxruntime,precision=bf16"], NetworkError, "onnxruntime is not measured in"),
+        (["PAN,engine=openvino-int8,precision=bf16"], NetworkError, "int8 is not measured in bf16"),
         (["PAN,engine=tensorrt"], NetworkError, "engine must be one of pytorch, .* 'tensorrt'"),
         (["PAN,threads=0"], NetworkError, "threads is a whole number from 1, got '0'"),
         (["SMSR_FILE,form=twin,isa=avx2"], NetworkError, "backend and isa are for form=sparse"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import importlib
 import importlib.util
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +15,14 @@ import torch
 
 import smsr_plugin
 from smsr_plugin.archs.rlfn_arch import RLFN
+from smsr_plugin.compare.images import CROPS
 from smsr_plugin.compare.oracle import difference, exact_output
 from smsr_plugin.compare.presets import preset_networks
+from smsr_plugin.engines import export
 from smsr_plugin.engines.base import Input, Job, import_engine
 from smsr_plugin.engines.export import WRITERS, Exporter, ExportError
 from smsr_plugin.engines.process import EngineProcess
+from smsr_plugin.engines.spec import dense_spec
 from smsr_plugin.networks.find import parse_network
 from smsr_plugin.networks.forms import masked_as
 
@@ -36,6 +41,8 @@ IN_PROCESS = [
 ]
 #: These are compiled or read their variables when they start, so they need their own process.
 IN_WORKER = ["pytorch-compile", "ours-avx2"]
+#: These are quantised.
+IN_INT8 = ["openvino-int8", "rlfn-openvino-int8"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def _skip_unless_there(spec):
 
 
 def test_no_engine_is_left_out(networks):
-    assert sorted(networks) == sorted([*IN_PROCESS, *IN_WORKER, "matmul"])
+    assert sorted(networks) == sorted([*IN_PROCESS, *IN_WORKER, *IN_INT8, "matmul"])
 
 
 @pytest.mark.parametrize("name", IN_PROCESS)
@@ -83,6 +90,83 @@ def test_agrees_with_float64(name, networks, exporter, lq):
     # A second run of the same input is the same, and so is the one that tells more.
     np.testing.assert_array_equal(engine.output(engine.run(prepared)), output)
     np.testing.assert_array_equal(engine.inspect(prepared).sr, output)
+
+
+class Small(torch.nn.Module):
+    """Three convolutions, of which the second has neither the image before nor after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.body, self.tail = (
+            torch.nn.Conv2d(*channels, 3, padding=1) for channels in ((3, 8), (8, 10), (18, 3))
+        )
+
+    def forward(self, x):
+        features = self.head(x)
+        return self.tail(torch.cat((features, self.body(features).relu()), 1)) + x
+
+    def build(self, precision):
+        return self
+
+
+def _write_traced(net, x, stem, dynamic):
+    """Write what OpenVINO reads in place of ONNX, which takes seconds to write."""
+    openvino = importlib.import_module("openvino")
+    path = stem.with_name("float.xml")
+    shape = [-1, 3, -1, -1] if dynamic else list(x.shape)
+    openvino.save_model(openvino.convert_model(net, example_input=x, input=shape), path, False)
+    return path
+
+
+def test_a_quantised_network_is_made_once_and_is_nearly_the_network(tmp_path, lq, monkeypatch):
+    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    quantised = importlib.import_module("smsr_plugin.engines.quantised")
+    monkeypatch.setattr(quantised, "CROPS", len(quantised.PHOTOGRAPHS))
+    monkeypatch.setattr(export, "write_onnx", _write_traced)
+    torch.manual_seed(0)
+    net: Any = Small()
+    spec, exporter = dense_spec("openvino-int8", 1), Exporter(tmp_path)
+    for height in (18, 9):  # the second file is made of the first one's weights
+        stack = _signal_stack()
+        model = exporter.model(net, "int8", (24, height))
+        assert _signal_stack() == stack
+        engine = import_engine(spec.module).load(Job(spec, None, model))
+        x = np.ascontiguousarray(lq[:, :, :height])
+        with torch.no_grad():
+            expected = copy.deepcopy(net).double()(torch.from_numpy(x).double()).numpy()
+        output = engine.output(engine.run(engine.prepare(Input(x))))
+        psnr = difference(output, expected).psnr
+        assert psnr is not None
+        assert 30 < psnr < 80
+        of_8_bits = [
+            tuple(op.shape)
+            for op in openvino.Core().read_model(model).get_ops()
+            if op.get_type_name() == "Constant" and op.get_element_type() == openvino.Type.i8
+        ]
+        assert of_8_bits == [(10, 8, 3, 3)]
+        monkeypatch.setattr(quantised, "quantise", None)
+
+
+def test_calibration_images_are_photographs_of_their_own():
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    quantised = importlib.import_module("smsr_plugin.engines.quantised")
+    images = quantised.calibration_images()
+    assert {image.shape for image in images} == {(1, 3, quantised.SIDE, quantised.SIDE)}
+    assert len({image.tobytes() for image in images}) == quantised.CROPS
+    assert not {*CROPS} & {*quantised.PHOTOGRAPHS}
+
+
+def test_without_nncf_it_is_said_what_to_install(networks, tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    monkeypatch.delitem(sys.modules, "smsr_plugin.engines.quantised", raising=False)
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    with pytest.raises(ExportError) as caught:
+        Exporter(tmp_path).model(networks["openvino-int8"].source, "int8", (24, 18))
+    assert str(caught.value) == (
+        "export to int8 failed: nncf is not installed: pip install 'smsr_plugin[bench]'"
+    )
 
 
 def _signal_stack():
