@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,6 +149,8 @@ def _find(
     if path.exists() or path.is_symlink():
         return [(path, Path())]
     if not glob.has_magic(argument):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            path.stat()  # a folder that may not be entered: since Python 3.14 exists() hides it
         raise RequestError(f"{path} does not exist")
     matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207  may be absolute
     files = [(Path(match), Path()) for match in matches if Path(match).is_file()]
