@@ -42,8 +42,7 @@ each followed by ,KEY=VALUE...: options of the network (img_range=255) and
   density=D                of an SMSR that keeps the curves for it: 0 to 1
 PRESET is engines (NETWORK in every engine), density (time against density),
 frontier (quality against time: networks with masks over their dial, others in
-OpenVINO or their engine=) or training (no NETWORK: iterations against literal
-formulas)."""
+OpenVINO) or training (no NETWORK: iterations against literal formulas)."""
 
 
 def add_parser(subparsers: Any) -> None:
