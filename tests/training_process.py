@@ -15,13 +15,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["smsr_plugin.training.run.pipeline"])
+#: Of processes that have imported what a training needs.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["smsr_plugin.training.run.pipeline"])
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class _Start(NamedTuple):
 
 
 def _run(starts: Sequence[_Start]) -> list[Ending]:
-    processes = [_context.Process(target=_main, args=(start,)) for start in starts]
+    processes = [CONTEXT.Process(target=_main, args=(start,)) for start in starts]
     for process in processes:
         process.start()
     last = time.monotonic() + 100
@@ -177,3 +179,16 @@ def nan_images(*iterations: int) -> None:
         optimize_parameters(model, current_iter)
 
     SMSRModel.optimize_parameters = optimize
+
+
+def hold_lock(folder: Path, sender: Connection) -> None:
+    """Take the lock, say so, and stay; with a child that outlives it, as a loader's worker may."""
+    from smsr_plugin.training.run.pipeline import only_training_in
+
+    os.setsid()
+    with only_training_in(folder):
+        if os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        sender.send("held")
+        time.sleep(60)

@@ -5,49 +5,34 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from commands import train
 from option_files import train_options, write_options
+from training_process import CONTEXT, hold_lock
 
 from smsr_plugin.training.options.errors import OptionError
 from smsr_plugin.training.run.options import Command
 from smsr_plugin.training.run.pipeline import Stages, only_training_in
 
-#: Takes the lock, says so, and stays; with a child that outlives it, as a loader's worker may.
-HOLDER = """
-import os, sys, time
-from pathlib import Path
-from smsr_plugin.training.run.pipeline import only_training_in
-with only_training_in(Path(sys.argv[1])):
-    if os.fork() == 0:
-        time.sleep(60)
-        os._exit(0)
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
 
 @contextmanager
-def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
+def holding(folder: Path) -> Iterator[BaseProcess]:
     """Let another process hold the lock of a folder."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(folder)],
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert process.stdout.readline() == "held\n"
-            yield process
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=hold_lock, args=(folder, sender))
+    process.start()
+    sender.close()  # an end of the process is an end of what is received
+    try:
+        assert receiver.recv() == "held"
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +63,7 @@ def test_others_are_not_in_the_way(holder):
 def test_a_killed_process_leaves_no_lock_even_if_its_child_lives(tmp_path):
     with holding(tmp_path / "x") as process:
         process.kill()
-        process.wait()
+        process.join()
         os.killpg(process.pid, 0)  # the child is there
         with only_training_in(tmp_path / "x"):
             assert str(os.getpid()) in (tmp_path / ".x.lock").read_text()
