@@ -87,10 +87,11 @@ def check_names(opt: Options, is_train: bool) -> None:
 
 def check_suffix(opt: Options, is_train: bool) -> None:
     """The images of a test have file names that are not too long."""
-    val = opt.get("val") or {}
+    val: Options = opt.get("val") or {}
     if is_train or not val.get("save_img"):
         return
-    key, suffix = ("val.suffix", val["suffix"]) if val.get("suffix") else ("name", opt["name"])
+    key = "val.suffix" if val.get("suffix") else "name"
+    suffix = str(val.get("suffix") or opt["name"])
     if (size := len(suffix.encode())) > MOST_OF_SUFFIX:
         expected = f"at most {MOST_OF_SUFFIX} bytes"
         advice = "images are saved under it and a name of their own: shorten it"
