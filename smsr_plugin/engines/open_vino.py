@@ -48,9 +48,9 @@ class SignalStack(ctypes.Structure):
 def signal_stack_kept() -> Iterator[None]:
     """Leave the thread's alternate signal stack as it was.
 
-    OpenVINO 2026.4.1 gives the thread that compiles a network a stack that it frees with the
-    network, in whatever thread that is; the next SIGINT of the first would be handled in freed
-    memory. A handler on the ordinary stack does as well.
+    OpenVINO 2026.4.1 gives the thread that compiles a network, or first asks for the CPU's
+    properties, a stack that it frees, in whatever thread that is; the next SIGINT of the first
+    would be handled in freed memory. A handler on the ordinary stack does as well.
     """
     if sys.platform != "linux":
         yield
@@ -68,7 +68,8 @@ class OpenVinoEngine(Engine):
     def __init__(self, job: Job) -> None:
         core, precision = openvino.Core(), job.spec.precision
         if precision == "int8":
-            has_half = HALF in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+            with signal_stack_kept():
+                has_half = HALF in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
             precision = "bf16" if has_half else "fp32"
         config = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -136,6 +136,7 @@ def test_a_quantised_network_is_made_once_and_is_nearly_the_network(tmp_path, lq
         with torch.no_grad():
             expected = copy.deepcopy(net).double()(torch.from_numpy(x).double()).numpy()
         output = engine.output(engine.run(engine.prepare(Input(x))))
+        assert _signal_stack() == stack
         psnr = difference(output, expected).psnr
         assert psnr is not None
         assert 30 < psnr < 80
