@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# GCC 12.2.0 (Debian 12's) tells itself that _tile_loadconfig reads a pointer's worth of its 64-byte operand, so
-# that it may drop the stores to the rest: of a configuration filled in on the stack 17 bytes are written, the sizes
-# of the tiles are not, and a processor with AMX is given what lay there. Naming the whole operand in an empty asm
-# before it keeps the stores. Compiles alone, for any x86-64 processor; cc1 of cpp-12 12.2.0-14+deb12u1.
-# Expected before the run: all 64 bytes are written. Exits 1 when this changes; needs Debian's or Ubuntu's apt-get
-# with the packages of Debian 12.
+# GCC 12.2.0 tells itself that _tile_loadconfig reads a pointer's worth of its 64-byte operand, so that it may drop
+# the stores to the rest: of a configuration filled in on the stack 17 bytes are written, the sizes of the tiles are
+# not, and a processor with AMX is given what lay there. Naming the whole operand in an empty asm before it keeps
+# the stores. It compiles alone, in a temp folder, on any x86-64 processor; needs apt-get with Debian 12's packages.
+# Versions: cpp-12 and libgcc-12-dev 12.2.0-14+deb12u1, libisl23 0.25-1.1, libmpc3 1.3.1-1, libmpfr6 4.2.0-1,
+# libgmp10 2:6.2.1+dfsg1-1.1.
+# Expected before the run: all 64 bytes are written. Exits 1 when this changes.
 set -euo pipefail
 dir=$(mktemp -d); trap 'rm -rf "$dir"' EXIT
 cd "$dir"
