@@ -91,7 +91,8 @@ class Clip:
             frame = next(container.decode(stream), None)
             if frame is None:
                 raise VideoError(f"{path}: holds no frame that can be decoded")
-            rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+            # What PyAV 19 has in place of fractions rounds products to 32 bits.
+            rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             length = (stream.duration or 0) * (stream.time_base or 0)
             length = length or Fraction(container.duration or 0, av.time_base)
             matrix = frame.side_data.get(MATRIX)
@@ -99,10 +100,10 @@ class Clip:
                 path,
                 frame.width,
                 frame.height,
-                stream.time_base or 1 / rate,
+                Fraction(stream.time_base or 1 / rate),
                 rate,
                 stream.frames or round(length * rate),
-                stream.sample_aspect_ratio or Fraction(1),
+                Fraction(stream.sample_aspect_ratio or 1),
                 Colours.of(frame),
                 tuple(memoryview(matrix).cast("B").cast("i")) if matrix is not None else (),
                 frame.interlaced_frame,
