@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 import torch
@@ -34,19 +35,24 @@ def pairs(tmp_path_factory):
     return write_pairs(tmp_path_factory.mktemp("mask_pairs"), 11)
 
 
+def train(root, pairs, changes, *arguments):
+    """Train with some changed options; return log and folder."""
+    options = write_options(root / "train.yml", train_options(pairs, {**TRAINING, **changes}))
+    assert main(["train", "-opt", str(options), "--root", str(root), *arguments]) == 0
+    folder = root / "experiments" / changes.get("name", "tiny")
+    return max(folder.glob("*.log")).read_text(), folder
+
+
 @pytest.fixture
 def run(tmp_path):
-    """Return a function that trains with some changed options; it returns log and folder."""
+    """Return `train` below the folder of the test."""
+    return partial(train, tmp_path)
 
-    def train(pairs, changes, *arguments):
-        options = write_options(
-            tmp_path / "train.yml", train_options(pairs, {**TRAINING, **changes})
-        )
-        assert main(["train", "-opt", str(options), "--root", str(tmp_path), *arguments]) == 0
-        folder = tmp_path / "experiments" / changes.get("name", "tiny")
-        return max(folder.glob("*.log")).read_text(), folder
 
-    return train
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, pairs):
+    """Return the folder of a training of 20 iterations as `TRAINING` has it."""
+    return train(tmp_path_factory.mktemp("whole"), pairs, {})[1]
 
 
 def logged(log, name):
@@ -65,12 +71,12 @@ def test_the_density_is_a_function_of_the_iteration():
 
 
 def test_every_pixel_first_then_the_share_that_is_asked_for(pairs, run):
-    log, folder = run(pairs, {"train:total_iter": 200, "logger:save_checkpoint_freq": 1000})
+    log, folder = run(pairs, {"train:total_iter": 120, "logger:save_checkpoint_freq": 1000})
     density = logged(log, "spa_density")
     assert density[:6] == [1.0] * 6
-    assert len(logged(log, "l_detail")) == 194  # none while every pixel is computed
+    assert len(logged(log, "l_detail")) == 114  # none while every pixel is computed
     assert sum(density[-50:]) / 50 == pytest.approx(0.4, abs=0.05)
-    assert logged(log, "density")[-194] == pytest.approx(0.85)
+    assert logged(log, "density")[-114] == pytest.approx(0.85)
 
     net = load(folder / "models/net_g_latest.pth")
     assert net.channel_masks().min() == 1  # all sparse, from beginning to end
@@ -89,8 +95,7 @@ def test_a_checkpoint_of_the_first_phase_computes_every_pixel(pairs, run):
 
 
 @pytest.mark.parametrize("stop", [5, 6, 15])
-def test_a_resumed_training_equals_one_that_was_not_stopped(pairs, run, stop):
-    _, whole = run(pairs, {"name": "whole"})
+def test_a_resumed_training_equals_one_that_was_not_stopped(pairs, run, whole, stop):
     run(pairs, {"name": "stopped", "train:total_iter": stop})
     _, stopped = run(pairs, {"name": "stopped"}, "--auto_resume")
     state, expected = (
@@ -129,9 +134,8 @@ def test_a_teacher_is_loaded_frozen_and_resumed(pairs, tmp_path, run):
     assert len(logged(log, "l_teacher")) == 10
 
 
-def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, run):
-    _, folder = run(pairs, {"name": "first"})
-    weights = str(folder / "models/net_g_latest.pth")
+def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, run, whole):
+    weights = str(whole / "models/net_g_latest.pth")
     changes = {
         "name": "second",
         "path:pretrain_network_g": weights,
@@ -145,10 +149,9 @@ def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, r
     assert load(folder / "models/net_g_latest.pth").density_curve is not None
 
 
-def test_weights_of_another_scale_give_every_tensor_that_fits(pairs, tmp_path, run):
-    _, x2 = run(pairs, {"name": "x2"})
+def test_weights_of_another_scale_give_every_tensor_that_fits(tmp_path, run, whole):
     x4_pairs = write_pairs(tmp_path / "x4_pairs", 4, scale=4)
-    weights = str(x2 / "models/net_g_latest.pth")
+    weights = str(whole / "models/net_g_latest.pth")
     changes = {
         "name": "x4",
         "scale": 4,

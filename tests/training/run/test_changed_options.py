@@ -14,18 +14,11 @@ SCHEDULE = {
 }
 
 
-@pytest.fixture
-def at_10(run_training):
-    """Leave a training that stopped after 10 of 20 iterations, with states of 5 and 10."""
-    assert run_training({"train:total_iter": 10}) == 0
-
-
 def warnings(experiment) -> list[str]:
     return re.findall(r"WARNING: (.*)", experiment.log)
 
 
-def test_nothing_is_said_where_nothing_has_changed(run_training, experiment):
-    assert run_training() == 0
+def test_nothing_is_said_where_nothing_has_changed(run_training, experiment, at_20):
     (experiment.folder / "training_states" / "20.state").unlink()
     assert run_training(None, "--auto_resume") == 0
     assert list(experiment.learning_rates) == list(range(16, 21))

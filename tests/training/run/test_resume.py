@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,30 +10,21 @@ import torch
 ALL = list(range(1, 21))
 
 
-@pytest.fixture
-def at_10(run_training):
-    """Leave a training that stopped after 10 of 20 iterations, with states of 5 and 10."""
-    assert run_training({"train:total_iter": 10}) == 0
-
-
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-200])
 
 
 def test_resumed_training_goes_on_as_if_it_had_not_stopped(
-    run_training, experiment, tmp_path, monkeypatch, capsys
+    run_training, experiment, trained, at_10, tmp_path, monkeypatch, capsys
 ):
-    assert run_training({"name": "whole"}) == 0
-    (log,) = (tmp_path / "experiments" / "whole").glob("*.log")
-    whole = dict(re.findall(r"iter: *(\d+), lr:\(([^,]+),\)", log.read_text()))
-    assert run_training({"train:total_iter": 10}) == 0
+    whole = replace(experiment, folder=trained(20) / "experiments" / "tiny").learning_rates
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     capsys.readouterr()
     assert run_training(None, "--auto_resume") == 0
     state = experiment.folder / "training_states" / "10.state"
     assert f"Resuming from {state}, iteration 10." in capsys.readouterr().out
-    assert experiment.learning_rates == {i: float(whole[str(i)]) for i in ALL if i > 10}
+    assert experiment.learning_rates == {i: whole[i] for i in ALL if i > 10}
     assert experiment.states == [5, 10, 15, 20]
     assert not list((tmp_path / "elsewhere").iterdir())
 

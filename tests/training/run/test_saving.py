@@ -33,8 +33,7 @@ def saved(experiment) -> list[int]:
     return experiment.states
 
 
-def test_all_are_kept_if_nothing_is_said(run_training, experiment):
-    assert run_training() == 0
+def test_all_are_kept_if_nothing_is_said(experiment, at_20):
     assert saved(experiment) == [5, 10, 15, 20]
 
 
@@ -128,8 +127,7 @@ def test_other_models_stop_at_a_loss_that_is_no_number(run_training, monkeypatch
     assert error.endswith("; nothing has been saved yet")
 
 
-def test_a_network_of_another_state_is_not_resumed(run_training, experiment, capsys):
-    assert run_training() == 0
+def test_a_network_of_another_state_is_not_resumed(run_training, experiment, at_20, capsys):
     models = experiment.folder / "models"
     (models / "net_g_20.pth").write_bytes((models / "net_g_15.pth").read_bytes())
     assert run_training(None, "--auto_resume") == 0
@@ -138,8 +136,7 @@ def test_a_network_of_another_state_is_not_resumed(run_training, experiment, cap
     assert "15.state, iteration 15." in out
 
 
-def test_states_of_basicsr_are_resumed(run_training, experiment, capsys):
-    assert run_training() == 0
+def test_states_of_basicsr_are_resumed(run_training, experiment, at_20):
     for file in experiment.folder.glob("training_states/*.state"):
         state = torch.load(file, weights_only=True)
         torch.save(
@@ -149,8 +146,7 @@ def test_states_of_basicsr_are_resumed(run_training, experiment, capsys):
     assert list(experiment.learning_rates) == [21, 22]
 
 
-def test_a_changed_seed_is_said(run_training, experiment, capsys):
-    assert run_training() == 0
+def test_a_changed_seed_is_said(run_training, experiment, at_20, capsys):
     assert run_training({"manual_seed": 3}, "--auto_resume") == 0
     said = "manual_seed was 0 and is 3: the order of the data changes."
     assert said in capsys.readouterr().err

@@ -57,8 +57,7 @@ def test_training_does_all_iterations_although_the_last_batch_is_dropped(
     assert "error" not in capsys.readouterr().err
 
 
-def test_learning_rate_follows_the_milestones(run_training, experiment):
-    assert run_training() == 0
+def test_learning_rate_follows_the_milestones(experiment, at_20):
     expected = {i: 1e-3 * 0.5 ** sum(i > milestone for milestone in (8, 16)) for i in range(1, 21)}
     assert experiment.learning_rates == pytest.approx(expected)
 
@@ -142,8 +141,7 @@ def test_a_root_that_is_a_file_is_an_error(tmp_path, capsys):
     assert "--root" in capsys.readouterr().err
 
 
-def test_an_option_file_inside_its_experiment_is_refused(run_training, experiment, capsys):
-    assert run_training() == 0
+def test_an_option_file_inside_its_experiment_is_refused(experiment, at_20, capsys):
     inside = experiment.folder / "tiny.yml"
     root = str(experiment.folder.parents[1])
     for arguments in ([], ["--auto_resume"]):
