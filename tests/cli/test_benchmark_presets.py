@@ -42,6 +42,7 @@ def test_the_engines_of_an_smsr(files, noise, capsys, has_kernels):
     assert {path.name: path.read_bytes() for path in (files / "out").iterdir()} == written
 
 
+@pytest.mark.usefixtures("in_process")
 def test_a_frontier_goes_through_the_dial(files, monkeypatch, has_kernels):
     if not has_kernels:
         pytest.skip("networks with masks are run by the native kernels, which were not built")
@@ -89,7 +90,7 @@ def test_a_dial_is_one_line_of_a_plot():
     assert styles["A d=1"] == styles["A d=0.5"] != styles["B"]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
 def test_time_against_density(files, noise, has_kernels):
     if not has_kernels:
         pytest.skip("the sweep is of the native kernels, which were not built")
@@ -108,7 +109,7 @@ def test_time_against_density(files, noise, has_kernels):
     assert "## Time against density, noise" in (files / "out/results.md").read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
 def test_training_against_the_formulas(files, monkeypatch, capsys):
     monkeypatch.setattr(presets, "BATCH", 2)
     monkeypatch.setattr(presets, "SIDE", 8)
