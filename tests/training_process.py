@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -43,7 +44,12 @@ class Ending:
 def train(folder: Path, option_file: Path, *faults: Callable[[], None]) -> Ending:
     """Run `smsr train --auto_resume` below `folder` to its end, whatever that is."""
     arguments = ["train", "-opt", str(option_file), "--root", str(folder), "--auto_resume"]
-    (ending,) = _run([_Start(folder, arguments, faults)])
+    return call(folder, partial(_smsr, arguments), *faults)
+
+
+def call(folder: Path, action: Callable[[], object], *faults: Callable[[], None]) -> Ending:
+    """Call something, after some faults; what it returns is the exit code, None for 0."""
+    (ending,) = _run([_Start(folder, action, faults)])
     return ending
 
 
@@ -76,7 +82,7 @@ def together(
         variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world_size}
         variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": 1}
         mine = [fault for key, fault in (at_rank or {}).items() if key == rank]
-        starts.append(_Start(own, arguments, (*faults, *mine), variables))
+        starts.append(_Start(own, partial(_smsr, arguments), (*faults, *mine), variables))
     return _run(starts)
 
 
@@ -84,7 +90,7 @@ class _Start(NamedTuple):
     """A process to start: where its output goes, what it does."""
 
     folder: Path
-    arguments: Sequence[str]
+    action: Callable[[], object]
     faults: tuple[Callable[[], None], ...]
     variables: Mapping[str, object] = {}
 
@@ -109,14 +115,18 @@ def _main(start: _Start) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(start.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
     os.environ.update({name: str(value) for name, value in start.variables.items()})
-    from smsr_plugin.cli.main import main
-
     # A process of the fork server would also start the loader's workers through it.
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
     for fault in start.faults:
         fault()
-    sys.exit(main(start.arguments))
+    sys.exit(start.action())
+
+
+def _smsr(arguments: Sequence[str]) -> int:
+    from smsr_plugin.cli.main import main
+
+    return main(arguments)
 
 
 def kill() -> None:

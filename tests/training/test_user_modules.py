@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
@@ -47,17 +46,14 @@ def test_a_network_of_a_file_is_counted(tmp_path, capsys):
     import_user_modules([str(file)])  # again: it is there
 
 
-def test_processes_that_are_started_have_it_too(tmp_path):
+def test_processes_that_are_started_have_it_too(tmp_path, make_images, monkeypatch, capsys):
     (tmp_path / "found_arch.py").write_text(MODULE.replace("OneConvolution", "Found"))
-    command = [sys.executable, "-m", "smsr_plugin", "benchmark", "Found", "--import", "found_arch"]
-    places = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
-    done = subprocess.run(
-        [*command, "--images", "small", "--rounds", "1", "--out", "out"],
-        capture_output=True, text=True, timeout=240, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": places},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "Found" in done.stdout
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    images = make_images(tmp_path / "images", {"a.png": (16, 24)})
+    command = ["benchmark", "Found", "--import", "found_arch", "--images", str(images)]
+    assert main([*command, "--rounds", "1", "--out", str(tmp_path / "out")]) == 0
+    assert "| Found " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from paired_data import (
     valid_lmdb,
 )
 from PIL import Image
+from training_process import CONTEXT
 
 from smsr_plugin.images.bicubic import downscale
 from smsr_plugin.images.files import DataError
@@ -106,9 +107,7 @@ def test_a_used_data_set_can_be_pickled(root, build):
     assert_same(samples(dataset, range(2)), expected)
 
 
-@pytest.mark.parametrize(
-    "start", [pytest.param("spawn", marks=pytest.mark.slow), pytest.param("fork")]
-)
+@pytest.mark.parametrize("start", [CONTEXT, "fork"], ids=["forkserver", "fork"])
 def test_workers_read_a_used_data_set_and_report_its_errors(root, start):
     dataset = CheckedPairedImageDataset(valid_lmdb(root))
     expected = samples(dataset, range(2))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 import threading
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import basicsr.test
@@ -14,18 +14,12 @@ import basicsr.train
 import pytest
 import torch
 from option_files import train_options, validation, write_options
+from training_process import call
 
 import smsr_plugin
 from smsr_plugin.training.run.options import Command
 from smsr_plugin.training.run.pipeline import Replacement, Stages, replaced, replacements
 
-#: What a user of BasicSR has: its own entry point, and one import more.
-UNTOUCHED = """
-import sys
-import smsr_plugin.training
-from basicsr.train import train_pipeline
-train_pipeline(sys.argv.pop())
-"""
 SMSR = {
     "model_type": "SMSRModel",
     "network_g": {"type": "SMSR", "num_feat": 4, "num_layer": 2, "num_block": 2, "upscale": 2},
@@ -71,15 +65,25 @@ def test_the_table_is_restored_if_a_name_is_missing():
     assert threading.excepthook is before
 
 
+def train_untouched(option_file, root):
+    """Train as a user of BasicSR does: by its own entry point, with one import more."""
+    import smsr_plugin.training  # noqa: F401
+
+    from basicsr.train import train_pipeline  # isort: skip
+
+    sys.argv = ["train.py", "-opt", str(option_file)]
+    train_pipeline(str(root))
+
+
 @pytest.mark.slow
 def test_basicsrs_own_pipeline_trains_from_the_same_option_file(tmp_path, pairs, run_training):
     changes = {**SMSR, **validation(pairs), "train:total_iter": 10}
     assert run_training(changes) == 0
     file = write_options(tmp_path / "tiny.yml", train_options(pairs, changes))
     root = tmp_path / "untouched"
-    command = [sys.executable, "-c", UNTOUCHED, "-opt", str(file), str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    root.mkdir()
+    done = call(root, partial(train_untouched, file, root))
+    assert done.code == 0, done.err
     logs = []
     for folder in (tmp_path, root):
         experiment = folder / "experiments" / "tiny"
