@@ -76,7 +76,7 @@ def describe() -> dict[str, Any]:
         "isa": [flag for flag in ISA_FLAGS if flag in flags],
         "caches": caches(CACHES),
         "memory_gib": _memory_gib(),
-        "load_average": list(os.getloadavg()),
+        "load_average": _load_average(),
         "os": platform.platform(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
@@ -121,9 +121,17 @@ def default_threads() -> int:
 def _memory_gib() -> float | None:
     try:
         size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # the first on Windows
         return None
     return round(size / 2**30, 1)
+
+
+def _load_average() -> list[float] | None:
+    """Return it over the last 1, 5 and 15 minutes."""
+    try:
+        return list(os.getloadavg())
+    except (AttributeError, OSError):  # the first on Windows
+        return None
 
 
 def _version(package: str) -> str | None:

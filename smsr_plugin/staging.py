@@ -130,6 +130,8 @@ def sweep_temporary(folder: Path) -> list[Path]:
 
 
 def _remove_if_unlocked(path: Path) -> bool:
+    if fcntl is None:  # on Windows an open file cannot be removed
+        return _remove_if_old(path)
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -144,6 +146,16 @@ def _remove_if_unlocked(path: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+
+
+def _remove_if_old(path: Path) -> bool:
+    try:
+        if time.time() - path.stat().st_mtime <= OLD:
+            return False
+    except FileNotFoundError:
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 def _lock(descriptor: int) -> bool | None:

@@ -30,6 +30,13 @@ print(faults)
 """
 
 
+def test_what_windows_does_not_tell_is_none(monkeypatch):
+    for name in ("sysconf", "getloadavg", "sched_getaffinity"):
+        monkeypatch.delattr(os, name, raising=False)
+    found = machine.describe()
+    assert (found["memory_gib"], found["load_average"], found["cores_usable"]) == (None,) * 3
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the allocator of glibc")
 def test_freed_memory_is_used_again():
     if not hasattr(machine.ctypes.CDLL(None), "mallopt"):

@@ -65,6 +65,25 @@ def test_where_there_are_no_locks_only_old_files_are_swept(tmp_path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "file"]
 
 
+def test_as_on_windows_old_files_are_swept_while_they_are_closed(tmp_path, monkeypatch):
+    remove = Path.unlink
+
+    def unlink(path, missing_ok=False):
+        opened = [os.path.realpath(link) for link in Path("/proc/self/fd").glob("*")]
+        assert str(path) not in opened
+        remove(path, missing_ok=missing_ok)
+
+    old, new = (tmp_path / f".{digit * 16}.tmp" for digit in "ab")
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (time.time() - 2 * OLD,) * 2)
+    monkeypatch.setattr(staging, "fcntl", None)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    assert sweep_temporary(tmp_path) == [old]
+    replace_file(tmp_path / "file", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new.name, "file"]
+
+
 def test_a_writer_sweeps_what_killed_ones_left_beside_its_file(tmp_path):
     stale = tmp_path / ".0123456789abcdef.tmp"
     stale.touch()

@@ -174,6 +174,7 @@ def machine_text(comparison: Comparison) -> str:
     machine, schedule = comparison.machine, comparison.schedule
     caches = ", ".join(f"{level} {size}" for level, size in machine["caches"].items())
     packages = ", ".join(f"{name} {v}" for name, v in machine["packages"].items() if v)
+    load = f"{machine['load_average'][0]:.2f}" if machine["load_average"] else UNKNOWN
     lines = [
         f"{machine['cpu']}, {machine['cores_usable'] or machine['cores']} cores",
         f"caches {caches or UNKNOWN}; memory {machine['memory_gib'] or UNKNOWN} GiB; "
@@ -181,7 +182,7 @@ def machine_text(comparison: Comparison) -> str:
         f"{machine['os']}, Python {machine['python']}, {packages}",
         f"{comparison.date}, {comparison.threads} threads, {schedule['rounds']:g} rounds of "
         f"{schedule['untimed']:g} untimed and {schedule['timed']:g} timed runs, load average "
-        f"{machine['load_average'][0]:.2f} before",
+        f"{load} before",
         code_span(" ".join(comparison.command)),
     ]
     return "\n".join(f"- {line}" for line in lines)

@@ -174,7 +174,8 @@ class Context:
     def is_busy(self) -> bool:
         """Whether other work took so much of the machine that times say little."""
         cores = self.machine["cores_usable"] or self.machine["cores"] or 1
-        return self.machine["load_average"][0] > BUSY * cores
+        load = self.machine["load_average"]
+        return load is not None and load[0] > BUSY * cores
 
     @classmethod
     def of(cls, subject: Subject, weights: str) -> Context:

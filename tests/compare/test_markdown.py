@@ -102,6 +102,13 @@ def test_report_says_what_is_missing_and_under_which_conditions(comparison):
     assert "quality_time" not in text
 
 
+def test_what_the_machine_does_not_tell_is_a_dash(comparison):
+    comparison.machine = {**MACHINE, "load_average": None, "memory_gib": None}
+    text = markdown(comparison)
+    assert "memory – GiB" in text
+    assert "load average – before" in text
+
+
 def test_files(comparison, tmp_path):
     assert write(comparison, tmp_path) == ""
     names = {path.name for path in tmp_path.iterdir()}

@@ -200,6 +200,13 @@ def test_a_busy_machine_is_told_of(section, context, load, cores, busy):
     assert f"first run: {load:.2f}" in text
 
 
+def test_a_load_that_the_system_does_not_tell_is_left_out(section, context):
+    context = replace(context, machine={**context.machine, "load_average": None})
+    text = Page(render([section], context)).text()
+    assert "The machine had other work" not in text
+    assert "Load average" not in text
+
+
 def test_a_part_of_an_image_is_called_so(section, context):
     text = Page(render([replace(section, whole_size=(4000, 3000))], context)).text()
     assert "the middle of 4000×3000" in text
