@@ -155,21 +155,6 @@ def test_a_tilde_is_the_home_folder_in_every_path(argv, monkeypatch):
     assert "~" not in found
 
 
-def test_what_cannot_be_imported_is_one_line(tmp_path):
-    (tmp_path / "cv2.py").write_text(
-        "raise ImportError('libGL.so.1: cannot open shared object file: No such file')"
-    )
-    (tmp_path / "image.png").write_bytes(b"")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    done = run("train", "-opt", "x.yml", env=environment)
-    assert done.returncode == 2
-    assert done.stderr.startswith(
-        "smsr train: error: OpenCV cannot be loaded (libGL.so.1: cannot open shared object file"
-    )
-    assert "opencv-python-headless" in done.stderr
-    assert done.stderr.count("\n") == 1
-
-
 def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
     def fail(args):
         raise ImportError("no name x", name="smsr_plugin.x")

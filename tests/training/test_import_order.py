@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+from forked_code import run_each
 
-ROOT = Path(__file__).parents[2]
 THEIRS = """
 from basicsr.utils.registry import ARCH_REGISTRY
 from torch import nn
@@ -44,28 +39,14 @@ ORDERS = {
     "the pipeline first": SHIM + "from basicsr.train import train_pipeline\nimport their_arch",
     "the light package first": SHIM + "import smsr_plugin, their_arch, basicsr.models",
 }
-#: Runs code by names, each in a process where nothing is imported but what takes seconds and knows
-#: neither of the two.
-PROCESSES = """
-import json, os, sys
-import cv2, scipy.stats, torchvision
-for name, code in json.load(sys.stdin).items():
-    if os.fork() == 0:
-        print(name, end=": ")
-        sys.exit(exec(code, {}))
-    if os.wait()[1]:
-        sys.exit(f"with {name}")
-"""
 
 
 def test_both_find_each_other_in_any_order(tmp_path):
     (tmp_path / "their_arch.py").write_text(THEIRS)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", PROCESSES],
-        input=json.dumps({order: code + CHECK for order, code in ORDERS.items()}),
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-1000:]
-    found = "smsr_plugin.archs.smsr_arch\ntheir_arch\nTrue True True\n"
-    assert done.stdout == "".join(f"{order}: {found}" for order in ORDERS)
+    codes = {order: code + CHECK for order, code in ORDERS.items()}
+    # What is imported before takes seconds, and knows neither of the two.
+    done = run_each(tmp_path, "cv2, scipy.stats, torchvision", codes)
+    found = ["smsr_plugin.archs.smsr_arch", "their_arch", *["True"] * 3]
+    for order, ended in done.items():
+        assert ended.returncode == 0, (order, ended.stderr)
+        assert ended.stdout.split() == found, order
