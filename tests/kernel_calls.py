@@ -61,6 +61,27 @@ def side(*planes, channels=16, weights=None, bias=None):
     return sources, weights, np.zeros(16, np.float32) if bias is None else bias
 
 
+def conv(weights=None, bias=None, rest=None, slopes=None):
+    """Return a convolution of `block`."""
+    weights = np.zeros((36, 1, 16, 16), np.float32) if weights is None else weights
+    return weights, bias, rest, True, 0.0, slopes
+
+
+def product(*channels, weights=None, bias=None):
+    """Return what `block` computes at pixels of one kind."""
+    channels = channels or (16,)
+    weights = np.zeros((1, sum(channels), 16), np.float32) if weights is None else weights
+    return list(channels), weights, np.zeros(16, np.float32) if bias is None else bias
+
+
+def attention(row=None, first=0, weights=None, coarse=None):
+    """Return what `block` scales its input by."""
+    weights = np.zeros((1, 16, 16), np.float32) if weights is None else weights
+    coarse = plane(size=HALF) if coarse is None else coarse
+    row = plane() if row is None else row
+    return row, first, weights, HALF, coarse, resampled(8), resampled(6)
+
+
 def arguments(function):
     """Return arguments that are good."""
     size = {"height": SIZE[0], "width": SIZE[1]}
@@ -127,6 +148,17 @@ def arguments(function):
             "activity": activity,
             "active": side(),
             "inactive": side(),
+            "out": plane(),
+        },
+        "block": {
+            "size": SIZE,
+            "x": plane(),
+            "convs": [conv(), conv()],
+            "active_tiles": index_list(0, 1, 2, 3),
+            "inactive_tiles": index_list(),
+            "activity": activity,
+            "active": product(),
+            "inactive": product(),
             "out": plane(),
         },
         "details": {"lq": np.zeros((1, *SIZE), np.float32), "levels": 255.0, "out": plane()},

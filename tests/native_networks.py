@@ -63,7 +63,10 @@ def native(net, precision="fp32", **options):
 
 
 #: The functions that take an instruction set.
-COMPUTE = ("tiles", "rows", "image", "compose", "strided", "maximum", "attend", "blend", "details")
+COMPUTE = (
+    *("tiles", "rows", "image", "compose"),
+    *("strided", "maximum", "attend", "blend", "block", "details"),
+)
 
 
 class KernelsOf:

@@ -67,12 +67,19 @@ SMSR_INLINE void attend_group(const Attend& p, const float* coarse, int64_t at, 
   }
 }
 
-// The row of the coarse plane, resampled, for row `y`.
+// The row of the coarse plane, resampled, for row `y`: what the columns that are computed lie between.
 SMSR_INLINE void coarse_row(const Attend& p, int y, float* row) {
   const Geometry& coarse = p.coarse_geometry;
   const float* const low = p.coarse + coarse.index(p.down.low[y], 0) * kLine;
   const float* const high = p.coarse + coarse.index(p.down.high[y], 0) * kLine;
-  for (int x = 0; x < coarse.width; ++x)
+  int least = coarse.width, most = -1;
+  for (int x = p.left; x < p.right; ++x) {
+    least = p.across.low[x] < least ? p.across.low[x] : least;
+    least = p.across.high[x] < least ? p.across.high[x] : least;
+    most = p.across.low[x] > most ? p.across.low[x] : most;
+    most = p.across.high[x] > most ? p.across.high[x] : most;
+  }
+  for (int x = least; x <= most; ++x)
     for (int c = 0; c < p.n; c += SMSR_LANES) {
       const int64_t at = x * kLine + channel_at(c, p.coarse_line);
       const Vec start = load(low + at);
@@ -83,15 +90,14 @@ SMSR_INLINE void coarse_row(const Attend& p, int y, float* row) {
 // `Gate` says how 1 / (1 + 2^t) is taken.
 template <class Product, class Gate>
 void attend(const Attend& p, int first, int last, float* scratch) {
-  const int width = p.geometry.width;
   for (int y = first; y < last; ++y) {
     coarse_row(p, y, scratch);
     with_rows(p.n / kLine, [&](auto rows) {
       constexpr int R = decltype(rows)::value;
-      for (int x = 0; x < width; x += R)
+      for (int x = p.left; x < p.right; x += R)
         for_panels<R>(p.n / kLine, [&](int panel, auto panels) {
           attend_group<Product, Gate, R, decltype(panels)::value>(
-              p, scratch, p.geometry.index(y, x), x, width - x < R ? width - x : R, panel);
+              p, scratch, p.geometry.index(y, x), x, p.right - x < R ? p.right - x : R, panel);
         });
     });
   }

@@ -83,7 +83,7 @@ void blend(const Blend& p, int first, int last, float* scratch) {
     const int64_t row = p.geometry.index(y, 0);
     const uint8_t* const activity = p.activity + row;
     int actives = 0, inactives = 0;
-    for (int x = 0; x < width; ++x) {
+    for (int x = p.left; x < p.right; ++x) {
       active[actives] = inactive[inactives] = x;
       actives += activity[x] == kActive;
       inactives += activity[x] != kActive;

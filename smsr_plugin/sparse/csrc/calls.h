@@ -35,6 +35,34 @@ inline int depth_unit(const Kernels& kernels, bool half) {
   return !half ? 1 : kernels.half->matrix ? kHalfLine : 2;
 }
 
+// The weights of a 3x3 convolution at tiles of a plane of so many channels.
+inline void take_weights(Tiles& p, const py::array& weights, const Kernels& kernels, bool half,
+                         int channels) {
+  require(weights.ndim() == (half ? 5 : 4),
+          half ? "weights of pairs must have five dimensions" : "weights must have four dimensions");
+  if (half && kernels.half->matrix) {
+    require(weights.shape(1) <= 9 * kMaxChannels / kHalfLine, "weights have too many inputs");
+    const int lines = int(weights.shape(1)) / 9;
+    p.k = lines * kHalfLine;
+    p.n = padded_channels(weights.shape(0));
+    require_shape(weights, {p.n / kLine, 9 * lines, kHalfLine / 2, kLine, 2}, "weights");
+  } else {
+    require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
+    p.k = int(weights.shape(2)) * (half ? 2 : 1);
+    p.n = padded_channels(weights.shape(1));
+    require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
+  }
+  require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
+          "weights must take a multiple of 16 channels, and no more than `in` has");
+  p.weights = weights.data();
+}
+
+// Scratch memory of its kernel.
+inline int64_t tiles_floats(const Tiles& p, bool half) {
+  const int64_t transformed = half ? frequency_stride<Half>(p.k) / 2 : frequency_stride<float>(p.k);
+  return kFrequencies * (transformed + frequency_stride<float>(p.n)) + p.n;
+}
+
 template <class Parameters>
 struct Call {
   void (*kernel)(const Parameters&, int, int, float*);
@@ -55,7 +83,8 @@ void run(void (*kernel)(const Parameters&, int, int, float*), const Parameters& 
       &call);
 }
 
-// Adds what networks with masks at tiles need: tile_calls.cpp.
+// Adds what networks with masks at tiles need: tile_calls.cpp, block_call.cpp.
 void add_tile_calls(py::module_& m);
+void add_block_call(py::module_& m);
 
 }  // namespace smsr

@@ -202,6 +202,7 @@ struct Attend {
   void* out;
   int64_t out_line;
   bool streams;                // as in Store
+  int left, right;             // columns that are computed
 };
 
 // What `Blend` computes at pixels of one kind.
@@ -222,6 +223,7 @@ struct Blend {
   void* out;                   // of the kind of the sources
   int64_t out_line;
   bool streams;                // as in Store
+  int left, right;             // columns that are computed
 };
 
 // What mask predictors see of an image, as channels of a plane: log(1 + levels d) where d is how far a

@@ -108,27 +108,11 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   const int channels = plane_channels(in, g, "in");
   p.in = in.data();
   p.in_line = line_of(in);
-  require(weights.ndim() == (half ? 5 : 4),
-          half ? "weights of pairs must have five dimensions" : "weights must have four dimensions");
-  if (half && kernels.half->matrix) {
-    require(weights.shape(1) <= 9 * kMaxChannels / kHalfLine, "weights have too many inputs");
-    const int lines = int(weights.shape(1)) / 9;
-    p.k = lines * kHalfLine;
-    p.n = padded_channels(weights.shape(0));
-    require_shape(weights, {p.n / kLine, 9 * lines, kHalfLine / 2, kLine, 2}, "weights");
-  } else {
-    require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
-    p.k = int(weights.shape(2)) * (half ? 2 : 1);
-    p.n = padded_channels(weights.shape(1));
-    require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
-  }
-  require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
-          "weights must take a multiple of 16 channels, and no more than `in` has");
+  take_weights(p, weights, kernels, half, channels);
   const int line = half_in ? kHalfLine : kLine;
   require(k_dense >= 0 && (k_dense <= p.k || k_dense - p.k < line) && k_dense % line == 0,
           "k_dense must be whole lines of the k channels");
   p.k_dense = k_dense;
-  p.weights = weights.data();
   p.activity_in = activity_of(activity_in, g);
   if (rest) {
     require(holds_halves(*rest, "rest") == half_in, "rest must be of the dtype of x");
@@ -168,10 +152,7 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   const int summed = p.n - p.n_pooled;
   std::vector<double> partial(sums ? size_t(items) * summed : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  const int64_t transformed =
-      half ? frequency_stride<Half>(p.k) / 2 : frequency_stride<float>(p.k);  // in floats
-  run(kernel, p, items, 1, threads,
-      kFrequencies * (transformed + frequency_stride<float>(p.n)) + p.n);
+  run(kernel, p, items, 1, threads, tiles_floats(p, half));
   return reduced(partial, items, summed, sums);
 }
 
@@ -419,4 +400,5 @@ PYBIND11_MODULE(_kernels, m) {
         py::kw_only(), arg("threads") = 1,
         "Returns the active and the inactive pixels, and the tiles with such a pixel.");
   add_tile_calls(m);
+  add_block_call(m);
 }

@@ -11,17 +11,10 @@
 #include "calls.h"
 #include "checks.h"
 #include "kernels.h"
+#include "tile_calls.h"
 
 namespace smsr {
 namespace {
-
-using Size = std::tuple<int, int>;
-// (low, high, share)
-using ResamplingTuple = std::tuple<Indices, Indices, Floats>;
-
-Geometry geometry_of(const Size& size) {
-  return smsr::geometry_of(std::get<0>(size), std::get<1>(size));
-}
 
 // What is seen of a plane from a channel on: of one line, or of whole lines.
 const void* channels_of(const py::array& plane, const Geometry& g, int first, int k,
@@ -113,46 +106,62 @@ Resampling resampling_of(const ResamplingTuple& tuple, int from, int to, const c
   return {low.data(), high.data(), share.data()};
 }
 
-void call_attend(const Size& size, const py::array& x, const py::array& row,
-                 const py::array& weights, const Size& coarse_size, const Floats& coarse,
-                 const ResamplingTuple& down, const ResamplingTuple& across, py::array& out, int first,
-                 int threads, const Optional<std::string>& isa) {
+}  // namespace
+
+Attend attend_of(const Size& size, const py::array& x, const AttentionTuple& attention,
+                 const Kernels& kernels, bool half) {
+  const auto& [row, first, weights, coarse_size, coarse, down, across] = attention;
   Attend p{};
   const Geometry& g = p.geometry = geometry_of(size);
   p.coarse_geometry = geometry_of(coarse_size);
-  require_threads(threads);
-  const Kernels& kernels = kernels_named(isa);
-  const bool half = are_half(weights, kernels);
+  require(are_half(weights, kernels) == half, "the attention's weights must be of the dtype of x");
   p.k = depth_of(weights, half);
   p.n = padded_channels(weights.shape(0));
   require_weights(weights, {p.n / kLine, p.k, kLine}, half, "weights");
-  require(holds_halves(x, "x") == half && holds_halves(row, "row") == half &&
-              holds_halves(out, "out") == half,
+  require(holds_halves(x, "x") == half && holds_halves(row, "row") == half,
           "x, row and out must be of the dtype of the weights");
-  require(plane_channels(x, g, "x") >= p.n && plane_channels(out, g, "out") >= p.n &&
-              plane_channels(coarse, p.coarse_geometry, "coarse") >= p.n,
+  require(plane_channels(x, g, "x") >= p.n && plane_channels(coarse, p.coarse_geometry, "coarse") >= p.n,
           "a plane has fewer channels than the weights have outputs");
-  require_apart(out, coarse, "coarse");
-  if (x.data() != out.data()) require_apart(out, x, "x");
   p.x = x.data();
   p.x_line = line_of(x);
   p.row = channels_of(row, g, first, p.k, "row");
   p.row_line = line_of(row);
-  // A pixel's row may lie in the last line that is written there, since it is read before.
-  if (row.data() == out.data())
-    require(first >= p.n, "row must lie behind the channels that are written");
-  else
-    require_apart(out, row, "row");
   p.weights = weights.data();
   p.coarse = coarse.data();
   p.coarse_line = line_of(coarse);
   p.down = resampling_of(down, p.coarse_geometry.height, g.height, "down");
   p.across = resampling_of(across, p.coarse_geometry.width, g.width, "across");
+  p.right = g.width;
+  return p;
+}
+
+int64_t attend_floats(const Attend& p) { return int64_t(p.coarse_geometry.width) * p.n; }
+
+namespace {
+
+void call_attend(const Size& size, const py::array& x, const py::array& row,
+                 const py::array& weights, const Size& coarse_size, const Floats& coarse,
+                 const ResamplingTuple& down, const ResamplingTuple& across, py::array& out, int first,
+                 int threads, const Optional<std::string>& isa) {
+  require_threads(threads);
+  const Kernels& kernels = kernels_named(isa);
+  const bool half = are_half(weights, kernels);
+  Attend p = attend_of(size, x, {row, first, weights, coarse_size, coarse, down, across}, kernels, half);
+  require(holds_halves(out, "out") == half, "x, row and out must be of the dtype of the weights");
+  require(plane_channels(out, p.geometry, "out") >= p.n,
+          "a plane has fewer channels than the weights have outputs");
+  require_apart(out, coarse, "coarse");
+  if (x.data() != out.data()) require_apart(out, x, "x");
+  // A pixel's row may lie in the last line that is written there, since it is read before.
+  if (row.data() == out.data())
+    require(first >= p.n, "row must lie behind the channels that are written");
+  else
+    require_apart(out, row, "row");
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, x.data());
-  run(half ? kernels.half->attend : kernels.floats->attend, p, g.height, 1, threads,
-      int64_t(p.coarse_geometry.width) * p.n);
+  run(half ? kernels.half->attend : kernels.floats->attend, p, p.geometry.height, 1, threads,
+      attend_floats(p));
 }
 
 // (plane, channels)
@@ -204,8 +213,8 @@ void call_blend(const Size& size, const Bytes& activity, const SideTuple& active
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, nullptr);
-  run(half ? kernels.half->blend : kernels.floats->blend, p, g.height, 1, threads,
-      2 * (int64_t(g.width) + 1));
+  p.right = g.width;
+  run(half ? kernels.half->blend : kernels.floats->blend, p, g.height, 1, threads, blend_floats(g));
 }
 
 void call_details(const Floats& lq, float levels, Floats& out, int threads,

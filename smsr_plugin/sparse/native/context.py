@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.steps import Blend, Decide, LocalAttention, MaskedConv, Upsample
+from smsr_plugin.sparse.native.active_block import blocks
 from smsr_plugin.sparse.native.active_conv import residuals
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.bands import Layer
@@ -22,6 +23,7 @@ class Context:
         summed: The planes of those sums.
         rests: The constants of planes where they are skipped.
         residuals: What is added to masked planes where they are made; see `active_conv`.
+        blocks: Steps that are computed together; see `active_block`.
         squeezed: The attentions that read blends, by the planes of these: what they squeeze lies in
             the lines behind.
     """
@@ -39,6 +41,7 @@ class Context:
             for step in program.steps
             if isinstance(step, LocalAttention) and step.x in blends
         }
+        self.blocks = blocks(program, self.residuals, set(self.squeezed))
         #: What computes masked convolutions and fuses, by the planes that they make.
         self.layers: dict[str, Layer] = {}
         self.fuses: dict[str, Fuse] = {}

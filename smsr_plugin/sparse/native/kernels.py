@@ -30,6 +30,17 @@ Resampling: TypeAlias = tuple[Indices, Indices, Floats]
 #: Weights, bias where the sum begins, plane, whether it ends with ReLU.
 Chain: TypeAlias = tuple[NDArray[Any], Floats | None, NDArray[Any], bool]
 
+#: Weights, bias, what is read of skipped pixels, ReLU, its slope below zero, or one an output.
+BlockConv: TypeAlias = tuple[
+    NDArray[Any], Floats | None, NDArray[Any] | None, bool, float, Floats | None
+]
+#: Channels of each source, weights, bias.
+BlockProduct: TypeAlias = tuple[Sequence[int], NDArray[Any], Floats]
+#: Plane with the rows of its product, and the first channel of them; weights; size and plane of the
+#: coarse map, and how that is resampled, down and across.
+BlockAttention: TypeAlias = tuple[
+    NDArray[Any], int, NDArray[Any], Size, Floats, Resampling, Resampling
+]
 #: Planes, of each of them how many channels; weights; bias.
 BlendSide: TypeAlias = tuple[Sequence[tuple[NDArray[Any], int]], NDArray[Any], Floats]
 
@@ -184,6 +195,25 @@ class Kernels(Protocol):
         inactive: BlendSide,
         out: NDArray[Any],
         *,
+        threads: int = 1,
+    ) -> None: ...
+
+    def block(
+        self,
+        size: Size,
+        x: NDArray[Any],
+        convs: Sequence[BlockConv],
+        active_tiles: Indices,
+        inactive_tiles: Indices,
+        activity: Bytes,
+        active: BlockProduct,
+        inactive: BlockProduct,
+        out: NDArray[Any],
+        *,
+        adds_x: bool = False,
+        partly: bool = False,
+        narrow: BlockConv | None = None,
+        attention: BlockAttention | None = None,
         threads: int = 1,
     ) -> None: ...
 

@@ -24,7 +24,7 @@ from smsr_plugin.archs.tile_steps import (
 )
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
-from smsr_plugin.sparse.native.kernels import Floats, Resampling, Size
+from smsr_plugin.sparse.native.kernels import BlockAttention, Floats, Resampling, Size
 from smsr_plugin.sparse.native.layers import MapConv
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import Plane, padded_size
@@ -47,21 +47,26 @@ class NativeLocalAttention:
 
     def __call__(self, run: Run, x: Plane, squeezed: Plane, first: int, out: Plane) -> None:
         """Scale the first channels of `x`, given a from channel `first` on; `out` may be `x`."""
-        size, coarse = self._coarse(run, squeezed, first)
-        lines = len(out)
+        row, first, weights, size, coarse, down, across = self.told(run, squeezed, first)
         run.kernels.attend(
             run.size,
-            x[:lines],
-            squeezed,
-            self.mixed,
+            x[: len(out)],
+            row,
+            weights,
             size,
             coarse,
-            resampling(size[0], run.size[0]),
-            resampling(size[1], run.size[1]),
+            down,
+            across,
             out,
             first=first,
             threads=run.threads,
         )
+
+    def told(self, run: Run, squeezed: Plane, first: int) -> BlockAttention:
+        """Return what the kernels take to scale a pixel; see `Kernels.block`."""
+        size, coarse = self._coarse(run, squeezed, first)
+        down, across = (resampling(few, many) for few, many in zip(size, run.size, strict=True))
+        return squeezed, first, self.mixed, size, coarse, down, across
 
     def _coarse(self, run: Run, squeezed: NDArray[Any], first: int) -> tuple[Size, Floats]:
         """Return the excited coarse map and its size."""

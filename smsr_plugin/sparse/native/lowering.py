@@ -78,7 +78,10 @@ def lower(program: Program[Array], arithmetic: Arithmetic) -> Lowered:
             for after, share in shares(context, step):
                 (late[step.out] if after is None else early[after]).append(share)
     operations: list[Operation] = []
+    inside = {name for steps in context.blocks.values() for name in steps.inside}
     for step in program.steps:
+        if step.writes in inside:
+            continue
         if isinstance(step, Conv):
             operations += late[step.out]
         elif not (isinstance(step, Collect) and step.out in context.summed):

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from smsr_plugin.archs.steps import Fuse, MaskedConv
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native import packing
+from smsr_plugin.sparse.native.active_block import ActiveBlock, BlockSteps
 from smsr_plugin.sparse.native.active_conv import ActiveConv
 from smsr_plugin.sparse.native.blend import NativeBlend, with_squeezed
 from smsr_plugin.sparse.native.context import Context
@@ -83,7 +84,13 @@ def active_conv(context: Context, step: MaskedConv[Array]) -> Operation:
 
 
 def blend(context: Context, step: Blend[Array]) -> Operation:
-    """Return the operation of a blend; what an attention squeezes of it is made with it."""
+    """Return the operation of a blend, or of the block that it ends.
+
+    What an attention squeezes of it is made with it.
+    """
+    steps = context.blocks.get(step.out)
+    if steps is not None:
+        return active_block(context, steps)
     # Where a plane was added to another one as that was made, their sum is there.
     xs = step.xs[1:] if step.xs[-1] in context.residuals else step.xs
     attention = context.squeezed.get(step.out)
@@ -107,6 +114,24 @@ def blend(context: Context, step: Blend[Array]) -> Operation:
     wants = [context.wanted(step.out), *([] if narrow is None else [narrow])]
     reads = [*xs, step.x, activity_name(step.mask)]
     return Operation(step.part, step.mask, Access(wants, reads), compute)
+
+
+def active_block(context: Context, steps: BlockSteps) -> Operation:
+    """Return the operation of a block."""
+    step = steps.blend
+    block = ActiveBlock(steps, context.squeezed.get(step.out), context.arithmetic)
+    attention, first = None, 0
+    if steps.attention is not None:
+        attention = NativeLocalAttention(steps.attention, context.arithmetic)
+        first = packing.padded(len(steps.attention.excite))
+
+    def compute(image: Image) -> None:
+        run, x = image.run, image.plane(steps.x)
+        told = None if attention is None else attention.told(run, x, first)
+        block(run, x, image.plane(step.out), image.masks[step.mask], told)
+
+    access = Access([context.wanted(step.out)], [steps.x, activity_name(step.mask)])
+    return Operation(steps.convs[0].part, step.mask, access, compute)
 
 
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:

@@ -18,7 +18,7 @@ from smsr_plugin import _kernels
 
 CALLS = 5000
 #: The kernels of networks with masks at tiles.
-AT_TILES = ["strided", "maximum", "attend", "blend", "details"]
+AT_TILES = ["strided", "maximum", "attend", "blend", "block", "details"]
 #: How often an argument is replaced by an odd one.
 ODD = 0.06
 
@@ -159,6 +159,8 @@ def at_tiles(rng: random.Random, name: str, size: tuple[int, int], n: int) -> di
             "levels": 255.0,
             "out": plane(rng, size),
         }
+    if name in ("blend", "block"):
+        return blended(rng, size, n) if name == "blend" else block(rng, size, n)
     padding = rng.choice([0, 1])
     half = name != "maximum" and rng.random() < 0.5
     dtype = np.uint16 if half else np.float32
@@ -205,6 +207,46 @@ def blended(rng: random.Random, size: tuple[int, int], n: int) -> dict[str, Any]
         "inactive": side(),
         "out": plane(rng, size, dtype),
     }
+
+
+def block(rng: random.Random, size: tuple[int, int], n: int) -> dict[str, Any]:
+    """Return arguments of `block`."""
+    half = rng.random() < 0.5
+    dtype = np.uint16 if half else np.float32
+    total = ((size[0] + 3) // 4) * ((size[1] + 3) // 4)
+
+    def conv(outputs: int) -> Any:
+        rest = rng.choice([None, np.zeros(16, dtype)])
+        return weights(rng, (36, outputs, 16, 16), half), None, rest, True, 0.1, None
+
+    def product(sources: int) -> Any:
+        channels = [rng.choice([2, 16]) for _ in range(sources)]
+        depth = sum(channels)
+        return channels, weights(rng, (n, depth, 16), half), np.zeros(16 * n, np.float32)
+
+    narrow = rng.choice([None, conv(1)])
+    return {
+        "size": size,
+        "x": plane(rng, size, dtype),
+        "convs": [conv(1) for _ in range(rng.randrange(4))],
+        "active_tiles": np.unique(indices(rng, total)),
+        "inactive_tiles": np.unique(indices(rng, total)),
+        "activity": activity(rng, size),
+        "active": product(1),
+        "inactive": product(1 if narrow is None else 2),
+        "out": plane(rng, size, dtype),
+        "adds_x": rng.random() < 0.5,
+        "partly": rng.random() < 0.5,
+        "narrow": narrow,
+        "attention": None if rng.random() < 0.5 else attention(rng, size, n, dtype),
+    }
+
+
+def attention(rng: random.Random, size: tuple[int, int], n: int, dtype: Any) -> Any:
+    """Return the attention of a block."""
+    given = at_tiles(rng, "attend", size, n)
+    names = ("row", "first", "weights", "coarse_size", "coarse", "down", "across")
+    return tuple(given[name] for name in names)
 
 
 def call(rng: random.Random, name: str) -> bool:

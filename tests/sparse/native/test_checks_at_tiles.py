@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kernel_calls import INT_MAX, SIZE, check, plane, resampled, side
+from kernel_calls import (
+    INT_MAX,
+    SIZE,
+    attention,
+    check,
+    conv,
+    index_list,
+    plane,
+    product,
+    resampled,
+    side,
+)
 from native_planes import activity_of
 
-X = plane()
+X, BIAS = plane(), np.zeros(32, np.float32)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +60,46 @@ X = plane()
         ("details", {"lq": np.zeros((8, *SIZE), np.float32)}, "too few channels"),
         ("details", {"lq": np.zeros((0, *SIZE), np.float32)}, "lq must have shape"),
         ("details", {"out": plane(size=(12, 6))}, "out must have shape"),
+        ("block", {"size": (8, 17)}, "x must have shape"),
+        ("block", {"convs": []}, "1 ... 16 convolutions, got 0"),
+        ("block", {"convs": [conv()] * 17}, "1 ... 16 convolutions, got 17"),
+        ("block", {"convs": [conv(np.zeros((36, 1, 32, 16), np.float32))]}, "no more than `in`"),
+        (
+            "block",
+            {"convs": [conv(np.zeros((36, 2, 16, 16), np.float32))], "adds_x": True},
+            "x has fewer channels than are added",
+        ),
+        ("block", {"convs": [conv(bias=np.zeros(15, np.float32))]}, r"bias must have shape \(16\)"),
+        ("block", {"convs": [conv(rest=np.zeros(15, np.float32))]}, r"rest must have shape \(16\)"),
+        ("block", {"convs": [conv(rest=np.zeros(16, np.uint16))]}, "rest must be of the dtype"),
+        ("block", {"convs": [conv(slopes=np.zeros(15, np.float32))]}, "slopes must have shape"),
+        ("block", {"active_tiles": index_list(1, 0)}, "tiles must be in order"),
+        ("block", {"active_tiles": index_list(1, 1)}, "tiles must be in order"),
+        ("block", {"inactive_tiles": index_list(4)}, "tiles must be in 0 ... 3"),
+        ("block", {"activity": activity_of(np.ones((4, 6)))}, "activity must have shape"),
+        ("block", {"active": product(17)}, "must lie within its plane"),
+        ("block", {"active": product(0)}, "must lie within its plane"),
+        ("block", {"active": product(8, 8)}, "must have 1 sources, got 2"),
+        ("block", {"narrow": conv()}, "must have 2 sources, got 1"),
+        ("block", {"inactive": product(bias=np.zeros(15, np.float32))}, "bias must have shape"),
+        (
+            "block",
+            {"active": product(weights=np.zeros((2, 16, 16), np.float32), bias=BIAS)},
+            r"weights must have shape \(2, 16, 16\)",
+        ),
+        (
+            "block",
+            {
+                "active": product(weights=np.zeros((2, 16, 16), np.float32), bias=BIAS),
+                "inactive": product(weights=np.zeros((2, 16, 16), np.float32), bias=BIAS),
+            },
+            "out has fewer channels",
+        ),
+        ("block", {"x": X, "out": X}, "out must not overlap x"),
+        ("block", {"threads": 0}, "threads must be positive"),
+        ("block", {"attention": attention(first=1)}, "fewer channels|beginning of a line"),
+        ("block", {"attention": attention(coarse=plane())}, "coarse must have shape"),
+        ("block", {"attention": attention(row=X), "out": X}, "out must not overlap row"),
         ("tiles", {"rest": np.zeros(15, np.float32)}, r"rest must have shape \(16\)"),
     ],
 )
