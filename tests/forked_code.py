@@ -1,23 +1,42 @@
-"""Code that runs as if in a new interpreter, where such imports as take seconds were done once."""
+"""Code that runs as in a new interpreter, which has done once such imports as take seconds."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-#: Runs each code in a process of its own; what it says goes to files by its number.
-RUN = """
-import json, os, sys
-for number, code in enumerate(json.load(sys.stdin)):
+ROOT = Path(__file__).parents[1]
+#: Runs each code in a fork and says how it ended; what it prints goes to files in its folder. What
+#: is imported before knows neither BasicSR nor the package, nor OpenCV.
+SERVE = """
+import gc, json, os, signal, sys, traceback
+import scipy.stats, torchvision
+gc.freeze()
+for line in sys.stdin:
+    folder, code, arguments = json.loads(line)
     if os.fork() == 0:
-        for descriptor, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
-        sys.exit(exec(code, {"__name__": "__main__"}))
-    print(os.waitstatus_to_exitcode(os.wait()[1]))
+        signal.alarm(240)
+        os.chdir(folder)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for descriptor, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), descriptor)
+        sys.argv = ["-c", *arguments]
+        status = 0
+        try:
+            exec(code, {"__name__": "__main__"})
+        except SystemExit as error:
+            status = error.code or 0
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)  # taking the imported modules down would take seconds again
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
 
@@ -29,25 +48,24 @@ class Done(NamedTuple):
     stderr: str
 
 
-def run_each(folder: Path, imported: str, codes: Mapping[str, str]) -> dict[str, Done]:
-    """Run codes, each in a process of its own with the current folder `folder`.
+class Interpreter:
+    """An interpreter with torch and torchvision; each code runs in a fork of it."""
 
-    Args:
-        folder: An empty one; what they print is kept there.
-        imported: Modules that are imported before, such as "torch, scipy.stats".
-        codes: By name.
+    def __init__(self) -> None:
+        places = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", SERVE],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONPATH": places},
+        )  # fmt: skip
 
-    Returns:
-        By name how they ended.
-    """
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", f"import {imported}\n{RUN}"],
-        input=json.dumps(list(codes.values())),
-        cwd=folder, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = {}
-    for number, (name, status) in enumerate(zip(codes, done.stdout.split(), strict=True)):
-        texts = [(folder / f"{number}.{stream}").read_text() for stream in ("out", "err")]
-        found[name] = Done(int(status), *texts)
-    return found
+    def __call__(self, folder: Path, code: str, *arguments: str) -> Done:
+        """Run code; its current folder is `folder`, where what it prints is kept."""
+        assert self._process.stdin
+        assert self._process.stdout
+        print(json.dumps((str(folder), code, arguments)), file=self._process.stdin, flush=True)
+        status = int(self._process.stdout.readline())
+        return Done(status, *((folder / name).read_text() for name in ("stdout", "stderr")))
+
+    def close(self) -> None:
+        self._process.communicate()

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from forked_code import run_each
 from PIL import Image
 
 from smsr_plugin.lazy import EXTRAS, advice
@@ -86,28 +85,24 @@ def test_a_library_of_the_system_that_opencv_needs_is_named(library):
     assert "opencv-python-headless" in advice(error)
 
 
-def test_an_opencv_that_cannot_be_loaded_is_one_line_whatever_it_lacks(tmp_path):
-    (tmp_path / "damaged").mkdir()
-    (tmp_path / "damaged/cv2.abi3.so").write_bytes(b"")
-    (tmp_path / "lacking").mkdir()
-    lacks = "libGL.so.1: cannot open shared object file: No such file"
-    (tmp_path / "lacking/cv2.py").write_text(f"raise ImportError({lacks!r})")
+LACKS = "libGL.so.1: cannot open shared object file: No such file"
+
+
+@pytest.mark.parametrize("argv", [["train", "-opt", "."], ["benchmark", "EDSR", "--images", "."]])
+@pytest.mark.parametrize("lacks", ["the module", LACKS], ids=["the module", "a library"])
+def test_an_opencv_that_cannot_be_loaded_is_one_line_whatever_it_lacks(
+    argv, lacks, tmp_path, interpreter
+):
+    if lacks == LACKS:
+        (tmp_path / "cv2.py").write_text(f"raise ImportError({LACKS!r})")
+    else:
+        (tmp_path / "cv2.abi3.so").write_bytes(b"")
     Image.new("RGB", (16, 16)).save(tmp_path / "a.png")
-    train, benchmark = ["train", "-opt", "x.yml"], ["benchmark", "EDSR", "--images", "a.png"]
-    codes = {
-        " ".join((folder, argv[0])): f"""
-import sys
-sys.path.insert(0, {folder!r})
-from smsr_plugin.cli.main import main
-sys.exit(main({argv!r}))
-"""
-        for folder, argv in (("damaged", train), ("damaged", benchmark), ("lacking", train))
-    }
-    for name, done in run_each(tmp_path, "torchvision", codes).items():
-        folder, command = name.split()
-        assert done.returncode == 2
-        assert done.stderr.startswith(f"smsr {command}: error: OpenCV cannot be loaded (")
-        assert (f"({lacks}" in done.stderr) == (folder == "lacking")
-        assert "libgl1" in done.stderr
-        assert "opencv-python-headless" in done.stderr
-        assert done.stderr.count("\n") == 1
+    code = f"import sys\nfrom smsr_plugin.cli.main import main\nsys.exit(main({argv!r}))"
+    done = interpreter(tmp_path, code)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"smsr {argv[0]}: error: OpenCV cannot be loaded (")
+    assert (f"({LACKS}" in done.stderr) == (lacks == LACKS)
+    assert "libgl1" in done.stderr
+    assert "opencv-python-headless" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import subprocess
 import sys
 
 import pytest
@@ -100,10 +99,9 @@ print(model.architecture.id, tuple(model(torch.rand(1, 3, 4, 5)).shape), "basics
 """
 
 
-def test_the_main_registry_is_the_default_and_basicsr_is_not_needed(net, tmp_path):
+def test_the_main_registry_is_the_default_and_basicsr_is_not_needed(net, tmp_path, interpreter):
     save(net, tmp_path / "net.safetensors")
-    command = [sys.executable, "-c", MAIN_REGISTRY_SCRIPT, str(tmp_path / "net.safetensors")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = interpreter(tmp_path, MAIN_REGISTRY_SCRIPT, "net.safetensors")
     assert result.stdout == "SMSR (1, 3, 12, 15) False\n", result.stderr
 
 

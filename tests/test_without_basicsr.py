@@ -1,8 +1,5 @@
 """Inference must not need BasicSR, which takes seconds to import and forces its dependencies."""
 
-import subprocess
-import sys
-
 SCRIPT = """
 import sys
 sys.modules["basicsr"] = None  # importing it raises ModuleNotFoundError
@@ -27,12 +24,7 @@ print(sorted(smsr_plugin.__all__))
 """
 
 
-def test_import_load_sparse_inference_and_upscaling(tmp_path):
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "net.safetensors")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def test_import_load_sparse_inference_and_upscaling(tmp_path, interpreter):
+    result = interpreter(tmp_path, SCRIPT, "net.safetensors")
     assert result.returncode == 0, result.stderr
     assert "SparseNetwork" in result.stdout
