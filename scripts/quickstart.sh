@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Set up .venv, then train a small SMSR x2 on a few photographs and compare it with bicubic.
-# Everything lands in quickstart/; a second run keeps the data and trains anew.
+# Everything lands in quickstart/. Stopped, the same command goes on; a run after one that came to its end
+# keeps the data and trains anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup_env.sh
@@ -13,6 +14,11 @@ smsr options x2_demo > $options
 smsr options test_x2_demo > $test_options
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 
+report=$out/report.html go_on=()
+[ -e $report ] || go_on=(--auto_resume)
+rm -f $report
+trap 'say "Stopped; the same command goes on."; exit 130' INT
+
 say "1/6  Photographs and LMDBs"
 python scripts/quickstart_photos.py $out/photos
 prepare=(smsr prepare --root $out/datasets --scales 2
@@ -20,7 +26,7 @@ prepare=(smsr prepare --root $out/datasets --scales 2
 "${prepare[@]}" | grep images
 
 say "2/6  Training to iteration 500, where it stops (full log: $out/experiments/SMSR_x2_demo/)"
-smsr train -opt $options --root $out --quiet --force_yml train:total_iter=500
+smsr train -opt $options --root $out --quiet "${go_on[@]}" --force_yml train:total_iter=500
 
 say "3/6  Training resumed, to iteration 1000"
 smsr train -opt $options --root $out --quiet --auto_resume
@@ -35,7 +41,7 @@ python scripts/quickstart_table.py $out/photos/valid \
 
 say "6/6  A photograph, enlarged by the weights that come with the package"
 smsr upscale $out/photos/valid/astronaut.png -o $out/larger --masks $out/larger/masks
-smsr report $out/photos/valid/astronaut.png -o $out/report.html
+smsr report $out/photos/valid/astronaut.png -o $report
 cat <<'END'
 
 Open quickstart/report.html: where the network computed, what that saved and what it cost. The curves of
