@@ -106,17 +106,22 @@ class SMSRModel(ValidatedModel):
         return build_loss(self.opt["train"][key]).to(self.device)
 
     def setup_optimizers(self) -> None:
-        """Set up the optimizer, with a learning rate of their own for mask predictors if asked."""
+        """Set up the optimizer, with a learning rate of their own for mask predictors if asked.
+
+        Channel masks that a density leaves as they are need none, which BasicSR would warn of.
+        """
         masks, net = self.train_options.masks, self._bare()
-        if masks is None or masks.lr is None or not isinstance(net, DensityNetwork):
+        if masks is None or not isinstance(net, DensityNetwork):
             super().setup_optimizers()
             return
-        predictors = {id(weight) for weight in net.predictor_weights()}
         weights = [weight for weight in net.parameters() if weight.requires_grad]
-        groups = [
-            {"params": [weight for weight in weights if id(weight) not in predictors]},
-            {"params": [w for w in weights if id(w) in predictors], "lr": masks.lr},
-        ]
+        groups: list[dict[str, Any]] = [{"params": weights}]
+        if masks.lr is not None:
+            predictors = {id(weight) for weight in net.predictor_weights()}
+            groups = [
+                {"params": [weight for weight in weights if id(weight) not in predictors]},
+                {"params": [w for w in weights if id(w) in predictors], "lr": masks.lr},
+            ]
         optim = self.opt["train"]["optim_g"]
         self.optimizer_g = self.get_optimizer(optim.pop("type"), groups, **optim)
         self.optimizers.append(self.optimizer_g)

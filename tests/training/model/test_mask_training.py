@@ -72,6 +72,7 @@ def test_the_density_is_a_function_of_the_iteration():
 
 def test_every_pixel_first_then_the_share_that_is_asked_for(pairs, run):
     log, folder = run(pairs, {"train:total_iter": 120, "logger:save_checkpoint_freq": 1000})
+    assert "WARNING: Params" not in log  # of the channel masks, which stay as they are
     density = logged(log, "spa_density")
     assert density[:6] == [1.0] * 6
     assert len(logged(log, "l_detail")) == 114  # none while every pixel is computed
