@@ -118,6 +118,8 @@ def _main(start: _Start) -> None:
     # A process of the fork server would also start the loader's workers through it.
     multiprocessing.set_start_method("fork", force=True)
     torch.set_num_threads(1)
+    # Where the tests run in the background of a shell, Ctrl-C is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for fault in start.faults:
         fault()
     sys.exit(start.action())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import product
 
 import pytest
@@ -62,15 +60,10 @@ for precision in sys.argv[2:]:
 """
 
 
-def test_a_result_is_the_same_in_every_process_whatever_its_clock():
+def test_a_result_is_the_same_in_every_process_whatever_its_clock(tmp_path, interpreter):
     precisions = ["fp32", "bf16"] if kernels.has_half() else ["fp32"]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", INFERS, rate, *precisions], stdout=subprocess.PIPE, text=True
-        )
-        for rate in ("0.001", "1e-6", "2.3")
-    ]
-    printed = [process.communicate(timeout=300)[0].split() for process in processes]
-    assert all(process.returncode == 0 for process in processes)
+    done = [interpreter(tmp_path, INFERS, rate, *precisions) for rate in ("0.001", "1e-6", "2.3")]
+    assert [process.returncode for process in done] == [0] * 3
+    printed = [process.stdout.split() for process in done]
     assert len(printed[0]) == 4 * len(precisions)
     assert printed[1:] == printed[:1] * 2
