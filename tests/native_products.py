@@ -59,13 +59,13 @@ class Products(NamedTuple):
         parts = np.split(weights, np.cumsum(depths)[:-1]) if depths else [weights]
         return self.arithmetic.row_weights(parts)
 
-    def strided(self, kernel):
-        """Pack a (N, K, 3, 3) kernel for a convolution with strides."""
-        return self.arithmetic.strided_weights(kernel)
+    def strided(self, kernel, first=0):
+        """Pack a (N, K, 3, 3) kernel for a convolution with strides, of channels from one on."""
+        return self.arithmetic.strided_weights(kernel, first)
 
-    def attention(self, weights):
-        """Pack the (K, N) weights of an attention's product."""
-        return self.arithmetic.attention_weights(weights)
+    def attention(self, weights, first=0):
+        """Pack the (K, N) weights of an attention's product, of channels from one on."""
+        return self.arithmetic.attention_weights(weights, first)
 
     @property
     def arithmetic(self):

@@ -24,6 +24,32 @@ struct FloatGate {
   SMSR_INLINE Vec scaled(Vec x, Vec t) { return x / (1.0f + power_of_two(t)); }
 };
 
+// The coarse row at column `x`, resampled.
+template <int Panels>
+SMSR_INLINE void coarse_at(const Attend& p, const float* coarse, int x, int panel,
+                           Vec (&v)[Panels * kVecs]) {
+  const float* const low = coarse + int64_t(p.across.low[x]) * p.n + panel * kLine;
+  const float* const high = coarse + int64_t(p.across.high[x]) * p.n + panel * kLine;
+#pragma GCC unroll 16
+  for (int i = 0; i < Panels * kVecs; ++i) {
+    const Vec start = load(low + i * SMSR_LANES);
+    v[i] = start + p.across.share[x] * (load(high + i * SMSR_LANES) - start);
+  }
+}
+
+// Scales and stores the channels of a pixel by what their gates are taken from.
+template <class Features, class Gate, int Panels>
+SMSR_INLINE void scale_pixel(const Attend& p, int64_t pixel, int panel, Vec (&t)[Panels * kVecs]) {
+  using Element = typename Features::Element;
+  const auto* const x = static_cast<const Element*>(p.x) + pixel * kLineOf<Element>;
+#pragma GCC unroll 16
+  for (int v = 0; v < Panels * kVecs; ++v)
+    t[v] = Gate::scaled(
+        Features::in_order(x + channel_at<Element>(panel * kLine + v * SMSR_LANES, p.x_line)), t[v]);
+  put_vectors<Features>(static_cast<Element*>(p.out) + pixel * kLineOf<Element>, p.out_line,
+                        panel * kLine, t, p.streams);
+}
+
 template <class Product, class Gate, int Rows, int Panels>
 SMSR_INLINE void attend_group(const Attend& p, const float* coarse, int64_t at, int x, int count,
                               int panel) {
@@ -36,13 +62,7 @@ SMSR_INLINE void attend_group(const Attend& p, const float* coarse, int64_t at, 
   for (int r = 0; r < Rows; ++r) {
     const int i = r < count ? r : count - 1;
     a[r] = static_cast<const Element*>(p.row) + (at + i) * line_length;
-    const float* const low = coarse + int64_t(p.across.low[x + i]) * p.n + panel * kLine;
-    const float* const high = coarse + int64_t(p.across.high[x + i]) * p.n + panel * kLine;
-#pragma GCC unroll 16
-    for (int v = 0; v < Panels * kVecs; ++v) {
-      const Vec start = load(low + v * SMSR_LANES);
-      acc[r][v] = start + p.across.share[x + i] * (load(high + v * SMSR_LANES) - start);
-    }
+    coarse_at<Panels>(p, coarse, x + i, panel, acc[r]);
   }
   const int64_t depth = int64_t(Product::whole(p.k)) * kLine;
   const Element* w = static_cast<const Element*>(p.weights) + panel * depth;
@@ -52,19 +72,9 @@ SMSR_INLINE void attend_group(const Attend& p, const float* coarse, int64_t at, 
     Product::template multiply<Rows, Panels>(acc, a, w, depth, k, line);
     w += int64_t(Product::whole(k)) * kLine;
   }
-  const auto* const plane = static_cast<const Element*>(p.x) + at * line_length;
-  auto* const out = static_cast<Element*>(p.out) + at * line_length;
 #pragma GCC unroll 16
-  for (int r = 0; r < Rows; ++r) {
-    if (r >= count) continue;
-#pragma GCC unroll 16
-    for (int v = 0; v < Panels * kVecs; ++v) {
-      const int c = panel * kLine + v * SMSR_LANES;
-      acc[r][v] = Gate::scaled(
-          Features::in_order(plane + r * line_length + channel_at<Element>(c, p.x_line)), acc[r][v]);
-    }
-    put_vectors<Features>(out + r * line_length, p.out_line, panel * kLine, acc[r], p.streams);
-  }
+  for (int r = 0; r < Rows; ++r)
+    if (r < count) scale_pixel<Features, Gate, Panels>(p, at + r, panel, acc[r]);
 }
 
 // The row of the coarse plane, resampled, for row `y`: what the columns that are computed lie between.

@@ -16,21 +16,17 @@ SMSR_INLINE void blend_group(const Blend& p, const BlendSide& side, int64_t row,
   }
   const int64_t depth = int64_t(side.depth) * kLine;
   const auto* w = static_cast<const Element*>(side.weights) + panel * depth;
-  if constexpr (Product::kMatrix) {
-    Product::template add_side<Panels>(side, row, at, w, depth, reinterpret_cast<float*>(acc));
-  } else {
-    for (int s = 0; s < side.num_sources; ++s) {
-      const Source& source = side.sources[s];
-      const Element* a[Rows];
+  for (int s = 0; s < side.num_sources; ++s) {
+    const Source& source = side.sources[s];
+    const Element* a[Rows];
 #pragma GCC unroll 16
-      for (int r = 0; r < Rows; ++r)
-        a[r] = static_cast<const Element*>(source.base) + (row + at[r]) * line_length;
-      int64_t line = 0;
-      for (int left = source.k; left > 0; left -= line_length, line += source.line) {
-        const int k = left < line_length ? left : line_length;
-        Product::template multiply<Rows, Panels>(acc, a, w, depth, k, line);
-        w += int64_t(Product::whole(k)) * kLine;
-      }
+    for (int r = 0; r < Rows; ++r)
+      a[r] = static_cast<const Element*>(source.base) + (row + at[r]) * line_length;
+    int64_t line = 0;
+    for (int left = source.k; left > 0; left -= line_length, line += source.line) {
+      const int k = left < line_length ? left : line_length;
+      Product::template multiply<Rows, Panels>(acc, a, w, depth, k, line);
+      w += int64_t(Product::whole(k)) * kLine;
     }
   }
   auto* const out = static_cast<Element*>(p.out) + row * line_length;
@@ -68,14 +64,12 @@ SMSR_INLINE void blend_row(const Blend& p, const BlendSide& side, int64_t row, c
       });
     }
   };
-  if constexpr (Product::kMatrix)
-    groups(Int<Product::kRows>{});
-  else
-    with_rows(p.n / kLine, groups);
+  with_rows(p.n / kLine, groups);
 }
 
-template <class Product>
-void blend(const Blend& p, int first, int last, float* scratch) {
+// Calls f(side, index of column 0, columns, how many) for both sides of each row.
+template <class F>
+SMSR_INLINE void for_sides(const Blend& p, int first, int last, float* scratch, F f) {
   const int width = p.geometry.width;
   auto* const active = reinterpret_cast<int32_t*>(scratch);
   int32_t* const inactive = active + width + 1;  // one more is written, and then not counted
@@ -88,8 +82,15 @@ void blend(const Blend& p, int first, int last, float* scratch) {
       actives += activity[x] == kActive;
       inactives += activity[x] != kActive;
     }
-    blend_row<Product>(p, p.active, row, active, actives);
-    blend_row<Product>(p, p.inactive, row, inactive, inactives);
+    f(p.active, row, active, actives);
+    f(p.inactive, row, inactive, inactives);
   }
   if (p.streams) streamed();
+}
+
+template <class Product>
+void blend(const Blend& p, int first, int last, float* scratch) {
+  for_sides(p, first, last, scratch, [&](const BlendSide& side, int64_t row, const int32_t* list, int count) {
+    blend_row<Product>(p, side, row, list, count);
+  });
 }

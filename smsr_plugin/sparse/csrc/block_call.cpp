@@ -97,7 +97,6 @@ void call_block(const Size& size, const py::array& x, const std::vector<ConvTupl
   int channels = plane_channels(x, g, "x");
   block.x = x.data();
   block.x_line = line_of(x);
-  block.kernel_floats = blend_floats(g);
   const auto lines = [&](int n) { return int(rounded_up(n, half ? kHalfLine : kLine)); };
   if (attention) {
     block.attends = true;
@@ -158,6 +157,7 @@ void call_block(const Size& size, const py::array& x, const std::vector<ConvTupl
   block.blend_kernel = half ? kernels.half->blend : kernels.floats->blend;
   block.attend_kernel = half ? kernels.half->attend : kernels.floats->attend;
   block.step_tiles = half && kernels.half->matrix ? 32 : 96;
+  block.kernel_floats = std::max(block.kernel_floats, blend_floats(blend));
   block.kernel_floats = rounded_up(block.kernel_floats, kLine);  // rings begin with a cache line
   cut(block, threads);
   run(compute, block, block.stripes * block.segments, 1, threads, block_floats(block));

@@ -22,22 +22,17 @@ namespace amx {
 #include "winograd.inl"
 #include "rows.inl"
 #include "matrix.inl"
-#include "strided.inl"
 #include "put_vectors.inl"
 #include "image.inl"
 #include "attend.inl"
 #include "blend.inl"
 #include "half_gate.inl"
-
-void matrix_blend(const Blend& p, int first, int last, float* scratch) {
-  const TileRegisters registers;
-  blend<MatrixProduct>(p, first, last, scratch);
-}
+#include "matrix_maps.inl"
 
 extern const HalfKernels half = {
     direct<HalfFeatures>,      direct<FloatFeatures>,      winograd<WideProduct, FloatFeatures>,
     matrix_rows<HalfFeatures>, matrix_rows<FloatFeatures>, image_conv<HalfFeatures>,
-    strided<HalfProduct>,      attend<HalfProduct, HalfGate>, matrix_blend, true,
+    matrix_strided,            matrix_attend<HalfGate>,    matrix_blend, true,
 };
 
 }  // namespace amx

@@ -23,6 +23,7 @@ constexpr int kRun = 16;              // pixels of a row to a matrix tile; width
 constexpr int kTileBlock = 12;        // tiles of one work item: transforms and weights stay in L2
 constexpr int kRowBlock = 48;         // pixels of one work item
 constexpr int kMatrixBlock = 96;      // the same where products are of matrix tiles
+constexpr int kBlendPixels = 64;      // pixels of one side of a blend that matrix tiles multiply in turn
 constexpr int kMaxRows = 32;          // pixels that are multiplied together
 constexpr int kMaxChannels = 1024;    // so that what a thread works on stays small
 
@@ -159,7 +160,8 @@ struct Strided {
   const void* in;              // floats or bfloat16, from the first channel that is seen
   int64_t in_line;             // elements from one line to the next
   int k;                       // input channels
-  const void* weights;         // [n / 16][9 k][16] floats, or [n / 16][9 k / 2][16][2] bfloat16
+  const void* weights;         // [n / 16][9 k][16] floats, or [n / 16][9 k / 2][16][2] bfloat16; with
+                               // matrix tiles k is whole lines, from the beginning of one
   int n;                       // output channels, multiple of kLine
   int padding;                 // 0 or 1
   const float* bias;           // or null
@@ -274,7 +276,8 @@ struct HalfKernels {
   Kernel<Attend> attend;
   Kernel<Blend> blend;
   // Whether products are of matrix tiles: of the weights in bfloat16 inputs come in whole lines, and
-  // those of tiles are taps, [n / 16][9][k / 32][16 pairs][16][2].
+  // those of tiles are taps, [n / 16][9][k / 32][16 pairs][16][2]. Channels of a line that are not seen
+  // have weights of zero, and must be finite.
   bool matrix;
 };
 

@@ -152,21 +152,6 @@ struct MatrixProduct : HalfProduct {
     MatrixSums<Panels>::store(sums, p.n);
   }
 
-  // The same of one side of a blend, added to the bias that is in `sums`, rows of `Panels` panels.
-  template <int Panels>
-  SMSR_INLINE void add_side(const BlendSide& side, int64_t row, const int32_t (&at)[kMatrixRows],
-                            const Half* w, int64_t panel, float* sums) {
-    const bool first = are_one_run(at), second = are_one_run(at + kRun);
-    MatrixSums<Panels>::load(sums, Panels * kLine);
-    for (int s = 0; s < side.num_sources; ++s) {
-      Source source = side.sources[s];
-      source.offset = row;
-      source.activity = nullptr;
-      w = add_rows<Panels>(source, at, first, second, w, panel);
-    }
-    MatrixSums<Panels>::store(sums, Panels * kLine);
-  }
-
   // Adds the products of the residual, if it is in the chain, and of the rows in `kept` to the chain's
   // sums.
   template <int Panels>

@@ -16,11 +16,16 @@
 namespace smsr {
 namespace {
 
-// What is seen of a plane from a channel on: of one line, or of whole lines.
-const void* channels_of(const py::array& plane, const Geometry& g, int first, int k,
+// What is seen of a plane from a channel on: of one line, or of whole lines. With matrix tiles it is
+// seen from the beginning of the line in which that channel lies.
+const void* channels_of(const py::array& plane, const Geometry& g, int first, int k, bool matrix,
                         const char* name) {
   const int channels = plane_channels(plane, g, name);
   const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
+  if (matrix) {
+    require(k % kHalfLine == 0, "weights for matrix tiles must have whole lines of inputs");
+    first -= first % kHalfLine;  // what is negative stays so
+  }
   require(first >= 0 && first <= channels - k,
           std::string(name) + " has fewer channels than the weights have inputs");
   require(first % line == 0 || first % line <= line - k,
@@ -62,7 +67,7 @@ void call_strided(const Size& size, const py::array& in, const py::array& weight
   require_weights(weights, {p.n / kLine, depth, kLine}, half, "weights");
   p.weights = weights.data();
   require(holds_halves(in, "x") == half, "weights must be of the dtype of x");
-  p.in = channels_of(in, i, first, p.k, "in");
+  p.in = channels_of(in, i, first, p.k, half && kernels.half->matrix, "in");
   p.in_line = line_of(in);
   require(plane_channels(out, o, "out") >= p.n,
           "out has fewer channels than the weights have outputs");
@@ -71,7 +76,8 @@ void call_strided(const Size& size, const py::array& in, const py::array& weight
   p.out_line = line_of(out);
   p.bias = vector_of(bias, p.n, "bias");
   p.relu = relu;
-  run(half ? kernels.half->strided : kernels.floats->strided, p, o.height, 1, threads, 0);
+  run(half ? kernels.half->strided : kernels.floats->strided, p, o.height, 1, threads,
+      int64_t(kRun) * p.n);
 }
 
 void call_maximum(const Size& size, const Floats& in, int side, int step, const Size& out_size,
@@ -124,7 +130,7 @@ Attend attend_of(const Size& size, const py::array& x, const AttentionTuple& att
           "a plane has fewer channels than the weights have outputs");
   p.x = x.data();
   p.x_line = line_of(x);
-  p.row = channels_of(row, g, first, p.k, "row");
+  p.row = channels_of(row, g, first, p.k, half && kernels.half->matrix, "row");
   p.row_line = line_of(row);
   p.weights = weights.data();
   p.coarse = coarse.data();
@@ -135,7 +141,7 @@ Attend attend_of(const Size& size, const py::array& x, const AttentionTuple& att
   return p;
 }
 
-int64_t attend_floats(const Attend& p) { return int64_t(p.coarse_geometry.width) * p.n; }
+int64_t attend_floats(const Attend& p) { return (int64_t(p.coarse_geometry.width) + kRun) * p.n; }
 
 namespace {
 
@@ -214,7 +220,8 @@ void call_blend(const Size& size, const Bytes& activity, const SideTuple& active
   p.out_line = line_of(out);
   p.streams = worth_streaming(out, nullptr);
   p.right = g.width;
-  run(half ? kernels.half->blend : kernels.floats->blend, p, g.height, 1, threads, blend_floats(g));
+  run(half ? kernels.half->blend : kernels.floats->blend, p, g.height, 1, threads,
+      blend_floats(p));
 }
 
 void call_details(const Floats& lq, float levels, Floats& out, int threads,

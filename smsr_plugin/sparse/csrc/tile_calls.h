@@ -3,6 +3,7 @@
 
 #include <pybind11/numpy.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "checks.h"
@@ -27,6 +28,9 @@ Attend attend_of(const Size& size, const py::array& x, const AttentionTuple& att
 
 // Scratch memory of the kernels.
 int64_t attend_floats(const Attend& p);
-inline int64_t blend_floats(const Geometry& g) { return 2 * (int64_t(g.width) + 1); }
+inline int64_t blend_floats(const Blend& p) {
+  const int depth = std::max(p.active.depth, p.inactive.depth);
+  return 2 * (int64_t(p.geometry.width) + 1) + kBlendPixels * (int64_t(p.n) + (depth + 1) / 2);
+}
 
 }  // namespace smsr

@@ -68,12 +68,12 @@ class Arithmetic:
         """Pack a (N, K, 3, 3) kernel as a product over the rows of the nine taps."""
         return self.row_weights(list(kernel.transpose(2, 3, 1, 0).reshape(9, -1, len(kernel))))
 
-    def strided_weights(self, kernel: Array) -> NDArray[Any]:
-        """Pack a (N, K, 3, 3) kernel for a convolution with strides, K even."""
+    def strided_weights(self, kernel: Array, first: int = 0) -> NDArray[Any]:
+        """Pack a (N, K, 3, 3) kernel, K even, for strides; it sees channels from `first` on."""
         return self.taps(kernel)
 
-    def attention_weights(self, weights: Array) -> NDArray[Any]:
-        """Pack the (K, N) weights of an attention's product, K even."""
+    def attention_weights(self, weights: Array, first: int = 0) -> NDArray[Any]:
+        """Pack an attention's (K, N) weights, K even; it sees channels from `first` on."""
         return self.row_weights([weights])
 
     def constants(self, values: Array) -> NDArray[Any]:
@@ -126,16 +126,21 @@ class BFloat16Matrix(BFloat16):
         """Pack as others: direct products lose less than Winograd's, and need no float32."""
         return self.tile_weights(kernel)
 
-    def strided_weights(self, kernel: Array) -> NDArray[Any]:
-        """Pack for no matrix tiles: there are few products."""
-        return BFLOAT16.strided_weights(kernel)
+    def strided_weights(self, kernel: Array, first: int = 0) -> NDArray[Any]:
+        return self.taps(_from_line(kernel, 1, first))
 
-    def attention_weights(self, weights: Array) -> NDArray[Any]:
-        """Pack for no matrix tiles: there are few products."""
-        return BFLOAT16.attention_weights(weights)
+    def attention_weights(self, weights: Array, first: int = 0) -> NDArray[Any]:
+        return self.row_weights([_from_line(weights, 0, first)])
 
     def constants(self, values: Array) -> NDArray[Any]:
         return packing.half(packing.pad(values, 0, padded(len(values), HALF_LINE)))
+
+
+def _from_line(weights: Array, axis: int, first: int) -> Array:
+    """Put zeros before the inputs, for the channels before the first one in its line."""
+    widths = [(0, 0)] * weights.ndim
+    widths[axis] = (first % HALF_LINE, 0)
+    return np.pad(weights, widths)
 
 
 FLOAT32, BFLOAT16, BFLOAT16_MATRIX = Arithmetic(), BFloat16(), BFloat16Matrix()

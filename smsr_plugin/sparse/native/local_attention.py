@@ -34,20 +34,22 @@ from smsr_plugin.sparse.native.run import Run, all_pixels
 class NativeLocalAttention:
     """The step `LocalAttention`, given a = squeeze · x. Small maps are in float32."""
 
-    def __init__(self, step: LocalAttention[Array], arithmetic: Arithmetic) -> None:
+    def __init__(self, step: LocalAttention[Array], first: int, arithmetic: Arithmetic) -> None:
+        """Pack the weights; a lies in its plane from channel `first` on."""
+        self.first = first
         self.middle, self.channels = len(step.squeeze), len(step.excite)
-        self.reduce = arithmetic.strided_weights(step.reduce)
+        self.reduce = arithmetic.strided_weights(step.reduce, first)
         self.reduce_bias = packing.vector(step.reduce_bias)
         self.refine = MapConv(packing.winograd(step.refine), step.refine_bias)
         excite = -np.log2(np.e) * step.excite
         bias = excite @ step.mix_bias - np.log2(np.e) * step.excite_bias
         self.excite = packing.product(packing.pad(excite.T, 0, packing.padded(self.middle)))
         self.excite_bias = packing.vector(bias)
-        self.mixed = arithmetic.attention_weights((excite @ step.mix).T)
+        self.mixed = arithmetic.attention_weights((excite @ step.mix).T, first)
 
-    def __call__(self, run: Run, x: Plane, squeezed: Plane, first: int, out: Plane) -> None:
-        """Scale the first channels of `x`, given a from channel `first` on; `out` may be `x`."""
-        row, first, weights, size, coarse, down, across = self.told(run, squeezed, first)
+    def __call__(self, run: Run, x: Plane, squeezed: Plane, out: Plane) -> None:
+        """Scale the first channels of `x`, given a plane with a; `out` may be `x`."""
+        row, first, weights, size, coarse, down, across = self.told(run, squeezed)
         run.kernels.attend(
             run.size,
             x[: len(out)],
@@ -62,13 +64,13 @@ class NativeLocalAttention:
             threads=run.threads,
         )
 
-    def told(self, run: Run, squeezed: Plane, first: int) -> BlockAttention:
+    def told(self, run: Run, squeezed: Plane) -> BlockAttention:
         """Return what the kernels take to scale a pixel; see `Kernels.block`."""
-        size, coarse = self._coarse(run, squeezed, first)
+        size, coarse = self._coarse(run, squeezed)
         down, across = (resampling(few, many) for few, many in zip(size, run.size, strict=True))
-        return squeezed, first, self.mixed, size, coarse, down, across
+        return squeezed, self.first, self.mixed, size, coarse, down, across
 
-    def _coarse(self, run: Run, squeezed: NDArray[Any], first: int) -> tuple[Size, Floats]:
+    def _coarse(self, run: Run, squeezed: NDArray[Any]) -> tuple[Size, Floats]:
         """Return the excited coarse map and its size."""
         seen = max(run.size[0], MIN_SIDE), max(run.size[1], MIN_SIDE)
         reduced = _steps(seen, CONV_SIZE, CONV_STRIDE)
@@ -91,7 +93,7 @@ class NativeLocalAttention:
             reduced,
             small,
             padding=0,
-            first=first,
+            first=self.first,
             bias=self.reduce_bias,
             threads=threads,
         )

@@ -120,14 +120,14 @@ def active_block(context: Context, steps: BlockSteps) -> Operation:
     """Return the operation of a block."""
     step = steps.blend
     block = ActiveBlock(steps, context.squeezed.get(step.out), context.arithmetic)
-    attention, first = None, 0
+    attention = None
     if steps.attention is not None:
-        attention = NativeLocalAttention(steps.attention, context.arithmetic)
         first = packing.padded(len(steps.attention.excite))
+        attention = NativeLocalAttention(steps.attention, first, context.arithmetic)
 
     def compute(image: Image) -> None:
         run, x = image.run, image.plane(steps.x)
-        told = None if attention is None else attention.told(run, x, first)
+        told = None if attention is None else attention.told(run, x)
         block(run, x, image.plane(step.out), image.masks[step.mask], told)
 
     access = Access([context.wanted(step.out)], [steps.x, activity_name(step.mask)])
@@ -136,19 +136,20 @@ def active_block(context: Context, steps: BlockSteps) -> Operation:
 
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
     """Return the operation of an attention."""
-    attention = NativeLocalAttention(step, context.arithmetic)
     squeeze, squeezed = None, Wanted(f"/squeezed {step.out}", len(step.squeeze), FEATURES)
+    first = packing.padded(len(step.excite))
     if step.x not in context.squeezed:
+        first = 0
         squeeze = MapProduct(context.arithmetic, [step.squeeze.T], step.squeeze_bias)
 
+    attention = NativeLocalAttention(step, first, context.arithmetic)
+
     def compute(image: Image) -> None:
-        run, x = image.run, image.plane(step.x)
-        if squeeze is None:
-            a, first = x, packing.padded(len(step.excite))
-        else:
-            a, first = image.plane(squeezed.name), 0
+        run, x, a = image.run, image.plane(step.x), image.plane(step.x)
+        if squeeze is not None:
+            a = image.plane(squeezed.name)
             squeeze(run, [x], a)
-        attention(run, x, a, first, image.plane(step.out))
+        attention(run, x, a, image.plane(step.out))
 
     out = context.wanted(step.out)
     in_place = step.x if context.wanted(step.x).kind == out.kind else None

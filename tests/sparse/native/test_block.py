@@ -43,7 +43,7 @@ class Block:
             view = self.rng.normal(size=(channels, *coarse)).astype(np.float32)
             first = -(-channels // 16) * 16
             self.attention = (
-                self.x, first, products.attention(self.normal(16, channels)), coarse,
+                self.x, first, products.attention(self.normal(16, channels), first), coarse,
                 plane_of(view), *map(resampling, coarse, size),
             )  # fmt: skip
 
