@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kPieceBytes = 4 << 20;            // that the rings of a piece may take
 constexpr int kLeastColumns = 16, kLeastRows = 12;  // tiles of a piece, so that its margins are small
-constexpr int kPiecesPerThread = 4;                 // masks make some pieces heavier than others
+constexpr int kPiecesPerThread = 2;                 // masks make some pieces heavier than others
 constexpr int kMostDeep = 4;                        // rows of tiles of a step
 
 int lines_of(const Block& block, int channels) {
