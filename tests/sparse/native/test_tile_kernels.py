@@ -80,8 +80,8 @@ def test_a_convolution_of_stride_2(
     before = np.full((first, *size), 1e6 if products.isa == "amx" else np.nan, np.float32)
     kernels.strided(
         size, plane_of(np.concatenate([before, x]), dtype=products.dtype),
-        products.strided(kernel, first), value.shape[1:], out, padding=padding, first=first, bias=packing.vector(bias), relu=relu,
-        threads=threads, isa=products.isa,
+        products.strided(kernel, first), value.shape[1:], out, padding=padding, first=first,
+        bias=packing.vector(bias), relu=relu, threads=threads, isa=products.isa,
     )  # fmt: skip
     assert_planes_equal(out, with_values(value.shape[1:], count, value), 3 * CLOSE)
 
