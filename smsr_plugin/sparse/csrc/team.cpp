@@ -81,7 +81,7 @@ void Team::help(int helpers, Work work, void* context, Scratch& own) {
 
 void Team::start(int helpers) {
   try {
-    const WithoutSignals quiet;
+    [[maybe_unused]] const WithoutSignals quiet;
     for (; size_ < helpers; ++size_) std::thread(&Team::serve, this, calls_.load()).detach();
   } catch (const std::system_error&) {
     // The system has no more threads: those that there are help.
