@@ -14,9 +14,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import Any, TextIO
 
 from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
 from smsr_plugin.cli.upscale_network import load_enlarger
@@ -106,26 +104,35 @@ def _work(
     processes: Processes,
 ) -> None:
     """Do the jobs, adding what became of each to `outcomes`, and tell about them on the way."""
-    # None: a bar on a terminal only; that of the first process stands for all.
-    hidden = None if processes.rank == 0 else True
     with ExitStack() as stack:
-        options = {"unit": "image", "disable": hidden, "leave": False}
-        bar = stack.enter_context(tqdm(total=len(jobs), **options))
+        # On a terminal only; that of the first process stands for all.
+        bar, say = None, _say
+        if processes.rank == 0 and sys.stderr.isatty():
+            from tqdm import tqdm  # its import takes as long as a small image
+
+            bar = stack.enter_context(tqdm(total=len(jobs), unit="image", leave=False))
+            say = tqdm.write
 
         def progress(source: Path, done: int, tiles: int) -> None:
             tile = f", tile {done + 1}/{tiles}" if tiles > 1 else ""
-            bar.set_postfix_str(printable(source.name) + tile)
+            if bar is not None:
+                bar.set_postfix_str(printable(source.name) + tile)
 
         # Closed here and now when interrupted: then all that was begun is written.
         for outcome in stack.enter_context(closing(batch.run(jobs, progress, outcomes))):
-            bar.update()
+            if bar is not None:
+                bar.update()
             for line in complaints(outcome):
-                tqdm.write(f"smsr upscale: {printable(line)}", file=sys.stderr)
+                say(f"smsr upscale: {printable(line)}", file=sys.stderr)
             line = describe(outcome)
             if line and not args.json:
-                tqdm.write(printable(line), file=sys.stdout)
+                say(printable(line), file=sys.stdout)
     if processes.launched:  # from here on this process waits for others, which Ctrl-C stops too
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _say(line: str, file: TextIO) -> None:
+    print(line, file=file)
 
 
 def describe(outcome: Outcome) -> str | None:
