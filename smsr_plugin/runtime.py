@@ -153,7 +153,7 @@ class Runtime:
 
     def bytes_needed(self, height: int, width: int) -> int:
         """Return what a run of an lq image takes if every pixel is important."""
-        return self._engine.bytes_needed(height, width)
+        return self._engine.bytes_needed(height, width, self.threads)
 
     @property
     def has_bands(self) -> bool:

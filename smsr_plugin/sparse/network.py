@@ -181,7 +181,7 @@ class SparseNetwork(nn.Module):
         Raises:
             RuntimeError: If they cannot run this network.
         """
-        return self._engine().bytes_needed(height, width)
+        return self._engine().bytes_needed(height, width, torch.get_num_threads())
 
     @property
     def has_bands(self) -> bool:

@@ -14,22 +14,29 @@ MEASURE = """
 import sys
 import torch
 from smsr_plugin import SMSR, to_sparse
+from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.machine import MIB, peak_mib, reset_peak, resident_mib
 from smsr_plugin.upscaling.pytorch import torch_bytes_per_pixel
 
-torch.set_num_threads(1)
-side, precision = 256, sys.argv[1]
-net = SMSR(num_feat=32, num_layer=3, num_block=4).eval()
+precision, kind = sys.argv[1], sys.argv[3]
+torch.set_num_threads(2 if kind == "wide" else 1)
+# Each of the two holds some rows of a block, in the wide image a good part of the whole.
+height, width = (32, 8192) if kind == "wide" else (256, 256)
+if kind == "wide":
+    net = MaskedRLFN(num_feat=16, upscale=2, num_narrow=4).eval()
+else:
+    net = SMSR(num_feat=32, num_layer=3, num_block=4).eval()
 config, dense = net.config, precision == "dense"
 if not dense:
     net = to_sparse(net, precision, backend=sys.argv[2])
-x, masks = torch.rand(1, 3, side, side), torch.ones(1, 4, side, side)
+x, masks = torch.rand(1, 3, height, width), torch.ones(1, config.num_block, height, width)
 with torch.inference_mode():
     net(x[..., :16, :16], spa_mask=masks[..., :16, :16])
     assert reset_peak()
     before = resident_mib()
     net(x, spa_mask=masks)
-said = side**2 * torch_bytes_per_pixel(config) if dense else net.bytes_needed(side, side)
+pixels = height * width
+said = pixels * torch_bytes_per_pixel(config) if dense else net.bytes_needed(height, width)
 print((peak_mib() - before) * MIB / said)
 """
 
@@ -37,16 +44,21 @@ print((peak_mib() - before) * MIB / said)
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells the peak of a process's memory")
 @pytest.mark.parametrize(
-    ("precision", "backend"), [("fp32", "native"), ("bf16", "native"), ("dense", "")]
+    ("precision", "backend", "kind"),
+    [
+        *(("fp32", "native", kind) for kind in ("square", "wide")),
+        *(("bf16", "native", kind) for kind in ("square", "wide")),
+        ("dense", "", "square"),
+    ],
 )
 def test_a_run_takes_no_more_than_is_said_and_not_much_less(
-    precision, backend, tmp_path, interpreter
+    precision, backend, kind, tmp_path, interpreter
 ):
     if backend:
         kernels = pytest.importorskip("smsr_plugin._kernels", reason="the kernels were not built")
         if precision == "bf16" and not kernels.has_half():
             pytest.skip("this processor has no bfloat16 instructions")
-    done = interpreter(tmp_path, MEASURE, precision, backend)
+    done = interpreter(tmp_path, MEASURE, precision, backend, kind)
     assert done.returncode == 0, done.stderr
     assert 0.4 < float(done.stdout) < 1.1
 

@@ -20,7 +20,7 @@ from smsr_plugin.sparse.native.blend import with_squeezed
 from smsr_plugin.sparse.native.kernels import BlockAttention, BlockConv, BlockProduct
 from smsr_plugin.sparse.native.limits import is_at_tiles
 from smsr_plugin.sparse.native.packing import Array
-from smsr_plugin.sparse.native.planes import Plane
+from smsr_plugin.sparse.native.planes import TILE, Plane
 from smsr_plugin.sparse.native.run import MaskLists, Run
 
 #: The kernel takes no more convolutions in a row.
@@ -134,6 +134,7 @@ class ActiveBlock:
             bias = packing.vector(narrow.bias)
             self.narrow = _packed(arithmetic, narrow.conv, bias, None, narrow.slope)
             elsewhere.append(narrow.widen.T)
+        self.rows = _ring_rows(steps, arithmetic)
         self.active = _product(arithmetic, [blend.weight.T], blend.bias)
         self.inactive = _product(arithmetic, elsewhere, blend.substitute_bias)
 
@@ -157,6 +158,18 @@ class ActiveBlock:
             attention=attention,
             threads=run.threads,
         )
+
+
+def _ring_rows(steps: BlockSteps, arithmetic: Arithmetic) -> int:
+    """Return how many rows of lines a thread holds: in rings, with two for the seam of each."""
+    lag = len(steps.convs) - 1
+    rings = [(3 if n < lag else 1, len(conv.weight)) for n, conv in enumerate(steps.convs)]
+    if steps.attention is not None:
+        rings.append((max(lag, 1) + 3, len(steps.attention.excite)))
+    if steps.blend.narrow is not None:
+        rings.append((1, len(steps.blend.narrow.conv)))
+    line = arithmetic.line
+    return sum(-(-channels // line) * (count * TILE + 2) for count, channels in rings)
 
 
 def _packed(

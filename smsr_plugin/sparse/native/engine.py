@@ -71,7 +71,7 @@ class NativeEngine:
     def _schedule_for(self, height: int, width: int) -> Schedule:
         return self.banded if height * width > WHOLE else self.whole
 
-    def bytes_needed(self, height: int, width: int) -> int:
+    def bytes_needed(self, height: int, width: int, threads: int) -> int:
         """Return what a run of an image takes if every pixel is important."""
         schedule = self._schedule_for(height, width)
         slots = {id(place.slot): place.slot for place in schedule.places.values()}.values()
@@ -80,7 +80,9 @@ class NativeEngine:
         for block in schedule.blocks:
             channels = sum(_lines(count, self.arithmetic.itemsize) for count in block.channels)
             rings[block.rows(height)] = max(rings.get(block.rows(height), 0), channels)
-        return height * width * each + width * sum(rows * n for rows, n in rings.items())
+        held = max(operation.rows for operation in schedule.operations) * CACHE_LINE * threads
+        banded = sum(rows * channels for rows, channels in rings.items())
+        return height * width * each + width * (banded + held)
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:

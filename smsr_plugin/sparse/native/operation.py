@@ -113,6 +113,7 @@ class Operation:
         access: What it does with planes.
         compute: Does it.
         makes: The plane of a step that is this operation and no other.
+        rows: Rows of lines, of the image's width, that each thread holds beside the planes.
     """
 
     part: str
@@ -120,3 +121,4 @@ class Operation:
     access: Access
     compute: Callable[[Image], None]
     makes: str = ""
+    rows: int = 0

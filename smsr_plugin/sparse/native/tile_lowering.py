@@ -131,7 +131,7 @@ def active_block(context: Context, steps: BlockSteps) -> Operation:
         block(run, x, image.plane(step.out), image.masks[step.mask], told)
 
     access = Access([context.wanted(step.out)], [steps.x, activity_name(step.mask)])
-    return Operation(steps.convs[0].part, step.mask, access, compute)
+    return Operation(steps.convs[0].part, step.mask, access, compute, rows=block.rows)
 
 
 def local_attention(context: Context, step: LocalAttention[Array]) -> Operation:
