@@ -161,7 +161,11 @@ class ActiveBlock:
 
 
 def _ring_rows(steps: BlockSteps, arithmetic: Arithmetic) -> int:
-    """Return how many rows of lines a thread holds: in rings, with two for the seam of each."""
+    """Return how many rows of lines a thread holds: in rings, with two for the seam of each.
+
+    As `ring_sizes` of csrc/block.cpp has them; narrow images, of several rows of tiles a step, hold
+    up to four times as many, of which little comes.
+    """
     lag = len(steps.convs) - 1
     rings = [(3 if n < lag else 1, len(conv.weight)) for n, conv in enumerate(steps.convs)]
     if steps.attention is not None:
