@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytest.importorskip("zensical")
 ROOT = Path(__file__).parents[1]
@@ -57,3 +58,22 @@ def test_a_broken_link_is_an_error(project):
     page = project / "docs/network.md"
     page.write_text(page.read_text("utf-8") + "\n[nowhere](glossary.md#nothing)\n", "utf-8")
     assert build(project).returncode != 0
+
+
+def named(entry: object) -> set[str]:
+    """Return the pages that a part of the navigation names."""
+    if isinstance(entry, str):
+        return {entry}
+    parts = entry.values() if isinstance(entry, dict) else entry
+    return set().union(*map(named, parts))
+
+
+def test_every_page_is_found_from_the_navigation_or_left_out_by_name():
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    left_out = {
+        str(path.relative_to(ROOT / "docs"))
+        for pattern in config["not_in_nav"].split()
+        for path in (ROOT / "docs").glob(pattern)
+    }
+    assert pages - left_out == named(config["nav"])
