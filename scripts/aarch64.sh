@@ -10,7 +10,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 here=$root/build/aarch64
-cpu=${CPU:-cortex-a76} # without SVE, whose emulation takes PyTorch many times as long
+cpu=${CPU:-max,sve=off} # with BF16; emulating SVE takes PyTorch many times as long
 python=$(command -v "${PYTHON:-$root/.venv/bin/python}" || command -v python3)
 
 fail() { echo "error: $1" >&2; exit 1; }
@@ -37,7 +37,7 @@ if [ ! -e "$site/complete" ]; then
   for glibc in 17 24 26 27 28; do fetch+=("--platform=manylinux_2_${glibc}_aarch64"); done
   "${fetch[@]}" numpy scipy pillow safetensors tifffile tqdm argcomplete pytest hypothesis pybind11 \
     setuptools filelock typing-extensions sympy networkx jinja2 fsspec
-  "${fetch[@]}" --no-deps torch==2.9.1
+  "${fetch[@]}" --no-deps torch==2.9.1 torchvision==0.24.1
   touch "$site/complete"
 fi
 
@@ -68,14 +68,18 @@ export PYTHONPATH=$PWD:$site PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1
 if [ "${1:-}" = count ]; then
   gcc -shared -fPIC -O2 -o "$here/count.so" "$root/scripts/instructions/plugin.c"
   script=$root/scripts/instructions/kernels.py
-  QEMU_PLUGIN=$here/count.so "$emulated" "$script" run baseline >"$here/aarch64.txt" 2>&1
-  packages=$("$python" -c 'import numpy; print(numpy.__path__[0].removesuffix("/numpy"))')
+  for isa in baseline neon_bf16; do
+    counts="$here/Arm $isa.txt"
+    QEMU_PLUGIN=$here/count.so "$emulated" "$script" run $isa >"$counts" 2>&1 || fail "see $counts"
+  done
+  packages=$(PYTHONPATH= "$python" -c 'import numpy; print(numpy.__path__[0].removesuffix("/numpy"))')
   for isa in baseline avx2; do # of the kernels that were built for this machine
+    counts="$here/x86-64 $isa.txt"
     PYTHONPATH=$root:$packages qemu-x86_64 -cpu max -plugin "$here/count.so" \
       "$("$python" -c 'import os, sys; print(os.path.realpath(sys.executable))')" \
-      "$script" run $isa >"$here/x86-64 $isa.txt" 2>&1
+      "$script" run $isa >"$counts" 2>&1 || fail "see $counts"
   done
-  "$python" "$script" table "$here/aarch64.txt" "$here/x86-64 baseline.txt" "$here/x86-64 avx2.txt"
+  PYTHONPATH= "$python" "$script" table "$here/"{Arm\ baseline,Arm\ neon_bf16,x86-64\ baseline,x86-64\ avx2}.txt
   exit
 fi
 [ $# -gt 0 ] || set -- tests/sparse/native

@@ -52,7 +52,8 @@ class Interpreter:
     """An interpreter with torch and torchvision; each code runs in a fork of it."""
 
     def __init__(self) -> None:
-        places = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+        # What is given comes first: kernels built for another processor lie elsewhere.
+        places = os.pathsep.join((*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)))
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", SERVE],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
