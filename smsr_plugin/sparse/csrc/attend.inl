@@ -1,16 +1,16 @@
 // An attention that scales every value by a coarse view of its surroundings. A work item is a row.
 
-typedef int32_t IntVec __attribute__((vector_size(SMSR_LANES * 4)));
+typedef int32_t IntVec __attribute__((vector_size(sizeof(Register))));
 
 // x / (1 + 2^t), to a few units in the last place.
 struct FloatGate {
   // 2^v for |v| <= 126; beyond that, that of the nearest.
-  SMSR_INLINE Vec power_of_two(Vec v) {
-    v = v < -126.0f ? Vec{} - 126.0f : v;
-    v = v > 126.0f ? Vec{} + 126.0f : v;
+  SMSR_INLINE Register power_of_two(Register v) {
+    v = v < -126.0f ? Register{} - 126.0f : v;
+    v = v > 126.0f ? Register{} + 126.0f : v;
     constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to whole numbers
-    const Vec whole = (v + kMagic) - kMagic, f = v - whole;
-    Vec e = f * 1.52527338e-5f + 1.54035304e-4f;  // Taylor's series
+    const Register whole = (v + kMagic) - kMagic, f = v - whole;
+    Register e = f * 1.52527338e-5f + 1.54035304e-4f;  // Taylor's series
     e = e * f + 1.33335581e-3f;
     e = e * f + 9.61812911e-3f;
     e = e * f + 5.55041087e-2f;
@@ -18,10 +18,12 @@ struct FloatGate {
     e = e * f + 0.693147181f;
     e = e * f + 1.0f;
     const IntVec power = (__builtin_convertvector(whole, IntVec) + 127) << 23;
-    return e * (Vec)power;
+    return e * (Register)power;
   }
 
-  SMSR_INLINE Vec scaled(Vec x, Vec t) { return x / (1.0f + power_of_two(t)); }
+  SMSR_INLINE Vec scaled(Vec x, Vec t) {
+    return x / (1.0f + each([&](Register v) { return power_of_two(v); }, t));
+  }
 };
 
 // The coarse row at column `x`, resampled.

@@ -1,5 +1,5 @@
-// Features and products in bfloat16, summed in float32: what AVX-512 BF16 multiplies, pairs of channels
-// at a time.
+// Features and products in bfloat16, summed in float32: what AVX-512 BF16 and NEON with BF16 multiply, pairs
+// of channels at a time. A vector has the channels of half a line.
 
 struct HalfFeatures {
   using Element = Half;
@@ -11,26 +11,23 @@ struct HalfFeatures {
   template <int Groups>
   SMSR_INLINE void read(const Half* at, Vec (&v)[Groups]) {
     if constexpr (Groups == 2) {
-      const __m512i line = load_line(at);
-      v[0] = Vec(_mm512_castsi512_ps(_mm512_slli_epi32(line, 16)));
-      v[1] = Vec(_mm512_castsi512_ps(_mm512_and_si512(line, _mm512_set1_epi32(int(0xffff0000)))));
+      const Line line = load_line(at);
+      v[0] = even_channels(line);
+      v[1] = odd_channels(line);
     } else {
       v[0] = in_order(at);
     }
   }
 
-  SMSR_INLINE Vec in_order(const Half* at) {
-    SMSR_WATCH_READ(at, kLine * 2);
-    return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)));
-  }
+  SMSR_INLINE Vec in_order(const Half* at) { return load_half_line(at); }
 
   // Stores a whole line, which is zero beyond one group.
   template <int Groups>
   SMSR_INLINE void put_line(Half* at, const Vec (&v)[Groups], bool streams) {
     if constexpr (Groups == 2)
-      store_line(at, __m512i(_mm512_cvtne2ps_pbh(__m512(v[1]), __m512(v[0]))), streams);
+      store_line(at, rounded(v[0], v[1]), streams);
     else
-      store_line(at, _mm512_zextsi256_si512(__m256i(_mm512_cvtneps_pbh(__m512(v[0])))), streams);
+      store_line(at, rounded(v[0]), streams);
   }
 };
 
@@ -43,29 +40,23 @@ struct HalfProduct {
 
   template <int Groups>
   SMSR_INLINE void keep(Half* at, const Vec (&v)[Groups]) {
-    SMSR_WATCH_WRITE(at, Groups * kLine * 2);
     if constexpr (Groups == 2)
-      _mm512_storeu_si512(at, __m512i(_mm512_cvtne2ps_pbh(__m512(v[1]), __m512(v[0]))));
+      store_line(at, rounded(v[0], v[1]), false);
     else
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
-                          __m256i(_mm512_cvtneps_pbh(__m512(v[0]))));
+      store_half_line(at, v[0]);
   }
 
   // acc[m] += the pair `x(m)` of each row by the pairs of weights at `w`.
   template <int Rows, int Panels, class Pair>
   SMSR_INLINE void multiply_pair(Vec (&acc)[Rows][Panels], const Half* w, int64_t panel, Pair x) {
-    __m512bh b[Panels];
+    Pairs b[Panels];
 #pragma GCC unroll 4
-    for (int p = 0; p < Panels; ++p) {
-      SMSR_WATCH_READ(w + p * panel, kLine * 4);
-      b[p] = __m512bh(_mm512_loadu_si512(w + p * panel));
-    }
+    for (int p = 0; p < Panels; ++p) b[p] = load_pairs(w + p * panel);
 #pragma GCC unroll 16
     for (int m = 0; m < Rows; ++m) {
-      const __m512bh both = __m512bh(_mm512_set1_epi32(x(m)));
+      const auto both = everywhere(x(m));
 #pragma GCC unroll 4
-      for (int p = 0; p < Panels; ++p)
-        acc[m][p] = Vec(_mm512_dpbf16_ps(__m512(acc[m][p]), both, b[p]));
+      for (int p = 0; p < Panels; ++p) acc[m][p] = dot(acc[m][p], both, b[p]);
     }
   }
 

@@ -3,9 +3,14 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "target.h"
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <immintrin.h>
+#endif
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 #if defined(__x86_64__) && defined(__linux__)
 #include <sys/syscall.h>
@@ -20,6 +25,9 @@ namespace avx2 { extern const FloatKernels kernels; }
 namespace avx512 { extern const FloatKernels kernels; }
 namespace avx512_bf16 { extern const HalfKernels half; }
 namespace amx { extern const HalfKernels half; }
+#endif
+#if defined(SMSR_NEON_BF16)
+namespace neon_bf16 { extern const HalfKernels half; }
 #endif
 
 namespace {
@@ -77,6 +85,19 @@ bool has_amx() {
 }
 #endif
 
+#if defined(SMSR_NEON_BF16)
+constexpr Kernels kNeonBf16 = {"neon_bf16", &baseline::kernels, &neon_bf16::half};
+
+bool has_neon_bf16() {
+#if defined(__linux__)
+  constexpr unsigned long kBf16 = 1ul << 14;  // HWCAP2_BF16, which older headers do not have
+  return getauxval(AT_HWCAP2) & kBf16;
+#else
+  return false;
+#endif
+}
+#endif
+
 std::vector<const Kernels*> found_on_this_processor() {
   std::vector<const Kernels*> found = {&kBaseline};
 #if defined(__x86_64__)
@@ -87,6 +108,9 @@ std::vector<const Kernels*> found_on_this_processor() {
   if (!has_avx512_bf16()) return found;
   found.push_back(&kAvx512Bf16);
   if (has_amx()) found.push_back(&kAmx);
+#endif
+#if defined(SMSR_NEON_BF16)
+  if (has_neon_bf16()) found.push_back(&kNeonBf16);
 #endif
   return found;
 }

@@ -1,13 +1,20 @@
 // The vector type of one instruction set. SMSR_LANES floats; included inside its namespace.
 
+#if defined(SMSR_REGISTERS)
+#include "registers.inl"
+#else
 typedef float Vec __attribute__((vector_size(SMSR_LANES * 4)));
 // A vector among floats in memory. No variable has this type: Clang, which forgets in templates and
 // references that it is not aligned, would store it as if it were.
 typedef float VecInMemory __attribute__((vector_size(SMSR_LANES * 4), aligned(4), may_alias));
+using Register = Vec;
 
-constexpr int kVecs = kLine / SMSR_LANES;  // vectors of a line
-constexpr int kRows = SMSR_ROWS;           // rows and panels of accumulators that fill the registers
-constexpr int kWidePanels = SMSR_PANELS;
+// f of the registers of vectors, one of each. A lambda is told to capture, though it need not: another is also
+// a pointer to a function, which GCC compiles for no instruction set.
+template <class F, class... Vecs>
+SMSR_INLINE Vec each(F f, Vecs... v) {
+  return f(v...);
+}
 
 SMSR_INLINE Vec load(const float* p) {
   SMSR_WATCH_READ(p, sizeof(Vec));
@@ -18,10 +25,15 @@ SMSR_INLINE void store(float* p, Vec v) {
   SMSR_WATCH_WRITE(p, sizeof(Vec));
   *reinterpret_cast<VecInMemory*>(p) = v;
 }
+#endif
+
+constexpr int kVecs = kLine / SMSR_LANES;  // vectors of a line
+constexpr int kRows = SMSR_ROWS;           // rows and panels of accumulators that fill the registers
+constexpr int kWidePanels = SMSR_PANELS;
 
 // Stores, past the cache if that is wanted and a vector fills a cache line.
 SMSR_INLINE void put(float* p, Vec v, bool streams) {
-#if SMSR_LANES == 16
+#if SMSR_LANES == 16 && !defined(SMSR_REGISTERS)
   if (streams) {
     SMSR_WATCH_WRITE(p, sizeof(Vec));
     __asm__ volatile("vmovntps %1, %0" : "=m"(*reinterpret_cast<VecInMemory*>(p)) : "v"(v));
@@ -34,12 +46,14 @@ SMSR_INLINE void put(float* p, Vec v, bool streams) {
 
 // Until then what was streamed may not be seen by other threads.
 SMSR_INLINE void streamed() {
-#if SMSR_LANES == 16
+#if SMSR_LANES == 16 && !defined(SMSR_REGISTERS)
   __asm__ volatile("sfence" ::: "memory");
 #endif
 }
 
-SMSR_INLINE Vec relu(Vec v) { return v < 0 ? Vec{} : v; }  // NaN stays
+SMSR_INLINE Vec relu(Vec v) {  // NaN stays
+  return each([&](Register x) { return x < 0 ? Register{} : x; }, v);
+}
 
 template <bool B>
 struct Bool {
@@ -58,7 +72,7 @@ template <bool Leaky>
 SMSR_INLINE Vec activated(const Store& s, Vec v, Vec slope) {
   if (!s.relu) return v;
   if constexpr (Leaky)
-    return v < 0 ? slope * v : v;
+    return each([&](Register x, Register by) { return x < 0 ? by * x : x; }, v, slope);
   else
     return relu(v);
 }

@@ -18,7 +18,7 @@ from kernel_calls import (
 from native_planes import copy_at
 
 #: Its weights are in pairs of channels; with matrix tiles they are in lines of 32.
-DOTS = "avx512_bf16"
+DOTS = "neon_bf16" if "neon_bf16" in kernels.available() else "avx512_bf16"
 
 
 def test_an_instruction_set_without_bfloat16():

@@ -33,7 +33,7 @@ WINOGRAD_ERROR = 1e-5
 HALF_ERROR = 0.05
 
 #: By the instruction set that their weights are packed for.
-HALVES = {"avx512_bf16": BFLOAT16, "amx": BFLOAT16_MATRIX}
+HALVES = {"avx512_bf16": BFLOAT16, "amx": BFLOAT16_MATRIX, "neon_bf16": BFLOAT16}
 ARITHMETICS = {"": FLOAT32} | {isa: HALVES[isa] for isa in kernels.available() if isa in HALVES}
 PLANS = [(isa, place) for isa in ARITHMETICS for place in ("tiles", "pixels")]
 per_plan = pytest.mark.parametrize("plan", PLANS, ids=" ".join)

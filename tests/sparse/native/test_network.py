@@ -194,4 +194,4 @@ def test_the_arithmetic_of_each_precision_and_processor():
 
     assert chosen("amx", "fp32") is chosen("avx2", "fp32") is FLOAT32
     assert chosen("amx", "bf16") is BFLOAT16_MATRIX
-    assert chosen("avx512_bf16", "bf16") is BFLOAT16
+    assert chosen("avx512_bf16", "bf16") is chosen("neon_bf16", "bf16") is BFLOAT16

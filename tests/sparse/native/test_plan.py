@@ -24,7 +24,8 @@ def test_the_lesser_sum_of_costs_is_chosen(monkeypatch):
 
 
 @pytest.mark.parametrize(("isa", "half"), [*((isa, False) for isa in kernels.available()),
-                         ("avx512_bf16", True), ("amx", False), ("amx", True)])  # fmt: skip
+                         ("avx512_bf16", True), ("amx", False), ("amx", True),
+                         ("neon_bf16", False), ("neon_bf16", True)])  # fmt: skip
 def test_whole_tiles_run_at_tiles_and_single_pixels_at_pixels(isa, half):
     for depth, width in product([16, 48, 64, 128], [16, 48, 64, 128]):
         assert tiles_are_cheaper(100, 1600, isa, half, depth, width)
