@@ -128,7 +128,7 @@ class SparseOnCPU:
         devices, dtypes = {image.device.type, weight.device.type}, {image.dtype, weight.dtype}
         if devices != {"cpu"} or len(dtypes) > 1 or image.dtype not in PRECISIONS:
             return model(image)
-        state = weights_state(model)
+        state = weights_state([*model.parameters(), *model.buffers()])
         if self._sparse is None or self._made_from != state:
             self._sparse, self._made_from = to_sparse(model, PRECISIONS[image.dtype]), state
         return self._sparse(image)

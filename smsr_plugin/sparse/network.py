@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -231,7 +232,7 @@ class SparseNetwork(nn.Module):
 
     def _made_ready(self, kind: str, kernels: Kernels | None) -> Backend:
         """Prepare the weights, or return what was prepared since they last changed."""
-        state = weights_state(self)
+        state = weights_state(self._parameters.values())
         if kind not in self._ready or self._ready[kind][0] != state:
             program = self.program
             if kernels is None:
@@ -260,10 +261,13 @@ class SparseNetwork(nn.Module):
         )
 
 
-def weights_state(net: nn.Module) -> object:
-    """Return something that compares unequal after the weights of `net` have changed.
+def weights_state(weights: Iterable[Tensor | None]) -> object:
+    """Return something that compares unequal after one of the weights has changed.
 
     Tensors made in inference mode do not count their changes: only their replacement is seen.
     """
-    weights = [*net.parameters(), *net.buffers()]
-    return [(w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version) for w in weights]
+    return [
+        (w.data_ptr(), w.dtype, 0 if w.is_inference() else w._version)
+        for w in weights
+        if w is not None
+    ]

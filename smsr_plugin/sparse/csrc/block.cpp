@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace smsr {
 
@@ -9,7 +10,6 @@ namespace {
 
 constexpr int64_t kPieceBytes = 4 << 20;            // that the rings of a piece may take
 constexpr int kLeastColumns = 16, kLeastRows = 12;  // tiles of a piece, so that its margins are small
-constexpr int kPiecesPerThread = 2;                 // masks make some pieces heavier than others
 constexpr int kMostDeep = 4;                        // rows of tiles of a step
 
 int lines_of(const Block& block, int channels) {
@@ -63,21 +63,15 @@ struct Ring {
   }
 };
 
-// Tiles [top, bottom) x [left, right) of the image.
-struct Piece {
-  int top, bottom, left, right;
+// With so many tiles around it that lie in the image.
+Piece with_margin(const Piece& p, const Geometry& g, int margin) {
+  return {std::max(0, p.top - margin), std::min(g.tile_rows(), p.bottom + margin),
+          std::max(0, p.left - margin), std::min(g.tile_cols(), p.right + margin)};
+}
 
-  // With so many tiles around it that lie in the image.
-  Piece with_margin(const Geometry& g, int margin) const {
-    return {std::max(0, top - margin), std::min(g.tile_rows(), bottom + margin),
-            std::max(0, left - margin), std::min(g.tile_cols(), right + margin)};
-  }
-  // Pixels of a padded row, with one on either side.
-  int64_t first() const { return int64_t(left) * kTile; }
-  int64_t last() const { return int64_t(right) * kTile + 2; }
-};
-
-int part(int count, int parts, int number) { return int(int64_t(count) * number / parts); }
+// Pixels of a padded row, with one on either side.
+int64_t first_of(const Piece& p) { return int64_t(p.left) * kTile; }
+int64_t last_of(const Piece& p) { return int64_t(p.right) * kTile + 2; }
 
 // The rings of a block: of x, if that is computed on the way, of each convolution, and the narrow one.
 std::vector<RingSize> ring_sizes(const Block& block) {
@@ -91,11 +85,58 @@ std::vector<RingSize> ring_sizes(const Block& block) {
   return sizes;
 }
 
-int64_t ring_bytes(const Block& block) {
+int64_t ring_bytes(const Block& block, int deep) {
   int64_t rows = 0;
   for (const RingSize& size : ring_sizes(block))
-    rows += size.lines * (int64_t(size.slots) * block.deep * kTile + 2);
+    rows += size.lines * (int64_t(size.slots) * deep * kTile + 2);
   return rows * block.geometry.stride() * kCacheLine;
+}
+
+// What rows and columns of tiles cost, in multiply-adds of a pixel.
+class Costs {
+ public:
+  explicit Costs(const Block& block)
+      : columns_(block.geometry.tile_cols()), rows_(block.geometry.tile_rows()) {
+    const float besides = float(block.besides) * float(block.blend.n);
+    float active = besides, inactive = besides;
+    for (const Tiles& conv : block.convs) active += 9.0f * float(conv.k) * float(conv.n);
+    if (block.has_narrow) inactive += 9.0f * float(block.narrow.k) * float(block.narrow.n);
+    of_tiles_.assign(int64_t(rows_) * columns_, inactive);
+    const TileList& list = block.active;
+    for (int i = 0; i < list.begin.back(); ++i) of_tiles_[list.tiles[i]] = active;
+  }
+
+  double column(int x) const {
+    double cost = 0;
+    for (int y = 0; y < rows_; ++y) cost += of_tiles_[int64_t(y) * columns_ + x];
+    return cost;
+  }
+  double row(int y, int left, int right) const {
+    const float* const tiles = &of_tiles_[int64_t(y) * columns_];
+    return std::accumulate(tiles + left, tiles + right, 0.0);
+  }
+
+ private:
+  int columns_, rows_;
+  std::vector<float> of_tiles_;
+};
+
+// Cuts rows or columns into parts that cost about as much, and returns where they begin, and the end. No part
+// is half as small as the others, or its margins would be what it costs.
+template <class F>
+std::vector<int> even_parts(int count, int parts, F cost) {
+  std::vector<double> sums{0};
+  for (int i = 0; i < count; ++i) sums.push_back(sums.back() + cost(i));
+  const int least = count / parts / 2;
+  std::vector<int> cuts{0};
+  for (int part = 1; part < parts; ++part) {
+    const double wanted = sums.back() * part / parts;
+    int cut = int(std::lower_bound(sums.begin(), sums.end(), wanted) - sums.begin());
+    cut -= cut > 0 && wanted - sums[cut - 1] < sums[cut] - wanted;
+    cuts.push_back(std::clamp(cut, cuts.back() + least, count - (parts - part) * least));
+  }
+  cuts.push_back(count);
+  return cuts;
 }
 
 // One piece on its way down.
@@ -104,18 +145,18 @@ class Descent {
   Descent(const Block& block, const Piece& piece, float* scratch)
       : block_(block), piece_(piece), scratch_(scratch), lag_(int(block.convs.size()) - 1) {
     char* memory = reinterpret_cast<char*>(scratch + block.kernel_floats);
-    const Piece wide = piece.with_margin(block.geometry, lag_ + 1);
+    const Piece wide = with_margin(piece, block.geometry, lag_ + 1);
     for (const RingSize& size : ring_sizes(block)) {
       const Ring ring{memory, size.slots, size.lines, block.deep * kTile,
                       block.geometry.stride() * kCacheLine};
-      ring.zero(0, ring.rows(), wide.first(), wide.last());
+      ring.zero(0, ring.rows(), first_of(wide), last_of(wide));
       memory += size.lines * ring.line();
       rings_.push_back(ring);
     }
   }
 
   void operator()() {
-    const int start = piece_.with_margin(block_.geometry, lag_ + 1).top / block_.deep;
+    const int start = with_margin(piece_, block_.geometry, lag_ + 1).top / block_.deep;
     const int steps = (piece_.bottom + block_.deep - 1) / block_.deep;
     for (int t = start - 1; t < steps + lag_; ++t) {
       if (block_.attends) attend(t + 1);
@@ -143,11 +184,11 @@ class Descent {
   template <class F>
   void fill(const Ring& ring, int margin, int t, F body) {
     const Geometry& g = block_.geometry;
-    const Piece piece = rows_of(piece_.with_margin(g, margin), t);
+    const Piece piece = rows_of(with_margin(piece_, g, margin), t);
     if (piece.top >= piece.bottom) return;
-    if (piece.bottom == g.tile_rows()) ring.close(t, g.height, piece.first(), piece.last());
+    if (piece.bottom == g.tile_rows()) ring.close(t, g.height, first_of(piece), last_of(piece));
     body(piece);
-    ring.written(t, piece.first(), piece.last());
+    ring.written(t, first_of(piece), last_of(piece));
   }
 
   void attend(int t) {
@@ -223,29 +264,27 @@ class Descent {
 }  // namespace
 
 void cut(Block& block, int threads) {
-  block.deep = 1;
   const int columns = block.geometry.tile_cols(), rows = block.geometry.tile_rows();
-  const int wide = int(kPieceBytes * columns / ring_bytes(block));
-  block.stripes = (columns - 1) / std::max(kLeastColumns, wide) + 1;
-  if (block.stripes == 1) block.deep = std::clamp(block.step_tiles / columns, 1, kMostDeep);
-  const int wanted = threads > 1 ? (kPiecesPerThread * threads - 1) / block.stripes + 1 : 1;
-  block.segments = std::clamp(rows / kLeastRows, 1, wanted);
+  const int wide = int(kPieceBytes * columns / ring_bytes(block, 1));
+  const int stripes = (columns - 1) / std::max(kLeastColumns, wide) + 1;
+  block.deep = stripes > 1 ? 1 : std::clamp(block.step_tiles / columns, 1, kMostDeep);
+  // As few as give every thread as many.
+  const int segments = std::clamp(rows / kLeastRows, 1, threads / std::gcd(stripes, threads));
+  const Costs costs(block);
+  const auto across = even_parts(columns, stripes, [&](int x) { return costs.column(x); });
+  for (int s = 0; s < stripes; ++s) {
+    const int left = across[s], right = across[s + 1];
+    const auto down = even_parts(rows, segments, [&](int y) { return costs.row(y, left, right); });
+    for (int i = 0; i < segments; ++i) block.pieces.push_back({down[i], down[i + 1], left, right});
+  }
 }
 
 int64_t block_floats(const Block& block) {
-  return block.kernel_floats + ring_bytes(block) / int64_t(sizeof(float));
+  return block.kernel_floats + ring_bytes(block, block.deep) / int64_t(sizeof(float));
 }
 
 void compute(const Block& block, int first, int last, float* scratch) {
-  const int columns = block.geometry.tile_cols(), rows = block.geometry.tile_rows();
-  for (int item = first; item < last; ++item) {
-    const int stripe = item % block.stripes, segment = item / block.stripes;
-    Descent descent(block,
-                    {part(rows, block.segments, segment), part(rows, block.segments, segment + 1),
-                     part(columns, block.stripes, stripe), part(columns, block.stripes, stripe + 1)},
-                    scratch);
-    descent();
-  }
+  for (int item = first; item < last; ++item) Descent(block, block.pieces[item], scratch)();
 }
 
 }  // namespace smsr

@@ -19,6 +19,11 @@ struct TileList {
   std::vector<int> begin;      // one for each row, and the end
 };
 
+// Tiles [top, bottom) x [left, right) of the image.
+struct Piece {
+  int top, bottom, left, right;
+};
+
 struct Block {
   Geometry geometry;
   int itemsize;                // of a feature
@@ -39,11 +44,12 @@ struct Block {
   Kernel<Attend> attend_kernel;
   int64_t kernel_floats;       // scratch memory of the kernels
   int step_tiles;              // with fewer tiles of a row their kernel is slow
-  int stripes, segments;       // pieces across and down
-  int deep;                    // rows of tiles of a step; 1 where there are several stripes
+  int besides;                 // what is no convolution takes as long as so many multiply-adds an output
+  std::vector<Piece> pieces;
+  int deep;                    // rows of tiles of a step; 1 where there are several pieces across
 };
 
-// Chooses the pieces of a block for so many threads.
+// Cuts a block into pieces for so many threads, each of which takes about as long as the others.
 void cut(Block& block, int threads);
 
 // Scratch memory of a thread, in floats.

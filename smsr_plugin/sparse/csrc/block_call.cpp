@@ -156,11 +156,13 @@ void call_block(const Size& size, const py::array& x, const std::vector<ConvTupl
   block.tiles = half ? kernels.half->tiles : kernels.floats->tiles;
   block.blend_kernel = half ? kernels.half->blend : kernels.floats->blend;
   block.attend_kernel = half ? kernels.half->attend : kernels.floats->attend;
-  block.step_tiles = half && kernels.half->matrix ? 32 : 96;
+  const bool matrix = half && kernels.half->matrix;
+  block.step_tiles = matrix ? 32 : 96;
+  block.besides = matrix ? 800 : 400;
   block.kernel_floats = std::max(block.kernel_floats, blend_floats(blend));
   block.kernel_floats = rounded_up(block.kernel_floats, kLine);  // rings begin with a cache line
   cut(block, threads);
-  run(compute, block, block.stripes * block.segments, 1, threads, block_floats(block));
+  run(compute, block, int(block.pieces.size()), 1, threads, block_floats(block));
 }
 
 }  // namespace

@@ -20,13 +20,22 @@ SMSR_INLINE Vec logarithm(Vec v) {
   return v < __builtin_inff() ? result : v;
 }
 
-// Values of a row to one channel of a plane, as logarithms; `values` has room for whole vectors.
-SMSR_INLINE void put_details(const Details& p, int y, int channel, float* values) {
-  const int width = p.geometry.width;
-  for (int x = 0; x < width; x += SMSR_LANES)
-    store(values + x, logarithm(1.0f + p.levels * load(values + x)));
-  float* const out = p.out + p.geometry.index(y, 0) * kLine + channel_at(channel, p.out_line);
-  for (int x = 0; x < width; ++x) out[int64_t(x) * kLine] = values[x];
+// Values of a row, one channel `room` floats behind the other, to the plane, as logarithms; each channel has
+// room for whole vectors.
+SMSR_INLINE void put_details(const Details& p, int y, float* values, int64_t room) {
+  const int64_t width = p.geometry.width;
+  const int channels = 2 * p.channels + 1;
+  for (int c = 0; c < channels; ++c)
+    for (int64_t x = 0; x < width; x += SMSR_LANES) {
+      float* const at = values + c * room + x;
+      store(at, logarithm(1.0f + p.levels * load(at)));
+    }
+  for (int first = 0; first < channels; first += kLine) {  // a line of the plane is written once
+    const int last = channels - first < kLine ? channels : first + kLine;
+    float* __restrict out = p.out + p.geometry.index(y, 0) * kLine + channel_at(first, p.out_line);
+    for (int64_t x = 0; x < width; ++x, out += kLine)
+      for (int c = first; c < last; ++c) out[c - first] = values[c * room + x];
+  }
 }
 
 // |x - its mean over the pixels of a window that lie in the image|; `sums` has zeros on both sides.
@@ -66,41 +75,34 @@ SMSR_INLINE void gradient_row(const Details& p, int y, float* grey, float* below
   }
 }
 
-template <int Reach>
-SMSR_INLINE int put_means(const Details& p, int y, int channel, float* sums, float* values) {
-  const int64_t image = int64_t(p.geometry.height) * p.geometry.width;
-  for (int c = 0; c < p.channels; ++c) {
-    from_mean<Reach>(p, p.lq + c * image, y, sums, values);
-    put_details(p, y, channel++, values);
-  }
-  return channel;
-}
-
 void details(const Details& p, int first, int last, float* scratch) {
   const int width = p.geometry.width, height = p.geometry.height;
-  const int64_t room = details_room(width);
-  for (int64_t x = 0; x < kDetailRows * room; ++x) scratch[x] = 0;  // what lies around a row
+  const int64_t room = details_room(width), image = int64_t(height) * width;
+  for (int64_t x = 0; x < details_floats(p); ++x) scratch[x] = 0;  // what lies around a row
   float* const a = scratch + kLine;
   float* const b = a + room;
-  float* const values = b + room;
-  float* const most = values + room;
   constexpr int kReach = 2, kSeen = 2 * kReach + 1;
-  float* const gradients = most + room;  // those of `kSeen` rows, each at its number modulo that
+  float* const gradients = b + room;  // those of `kSeen` rows, each at its number modulo that
+  float* const values = gradients + kSeen * room;
+  float* const most = values + 2 * p.channels * room;
   int ready = first - kReach < 0 ? 0 : first - kReach;
   for (int y = first; y < last; ++y) {
-    const int channel = put_means<3>(p, y, put_means<1>(p, y, 0, a, values), a, values);
+    for (int c = 0; c < p.channels; ++c) {
+      from_mean<1>(p, p.lq + c * image, y, a, values + c * room);
+      from_mean<3>(p, p.lq + c * image, y, a, values + (p.channels + c) * room);
+    }
     for (; ready <= y + kReach && ready < height; ++ready)
       gradient_row(p, ready, a, b, gradients + ready % kSeen * room);
-    for (int x = 0; x < width; ++x) most[x] = 0;
+    for (int x = 0; x < width; ++x) b[x] = 0;
     for (int row = y < kReach ? 0 : y - kReach; row <= y + kReach && row < height; ++row) {
       const float* const gradient = gradients + row % kSeen * room;
-      for (int x = 0; x < width; ++x) most[x] = gradient[x] > most[x] ? gradient[x] : most[x];
+      for (int x = 0; x < width; ++x) b[x] = gradient[x] > b[x] ? gradient[x] : b[x];
     }
     for (int x = 0; x < width; ++x) {
       float largest = 0;
-      for (int i = -kReach; i <= kReach; ++i) largest = most[x + i] > largest ? most[x + i] : largest;
-      values[x] = largest;
+      for (int i = -kReach; i <= kReach; ++i) largest = b[x + i] > largest ? b[x + i] : largest;
+      most[x] = largest;
     }
-    put_details(p, y, channel, values);
+    put_details(p, y, values, room);
   }
 }

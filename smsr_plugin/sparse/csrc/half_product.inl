@@ -34,7 +34,6 @@ struct HalfFeatures {
 struct HalfProduct {
   using Features = HalfFeatures;
   using Element = Half;
-  static constexpr bool kMatrix = false;
 
   SMSR_INLINE int whole(int k) { return (k + 1) / 2 * 2; }
 

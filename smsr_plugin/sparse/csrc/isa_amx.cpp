@@ -22,6 +22,7 @@ namespace amx {
 #include "winograd.inl"
 #include "rows.inl"
 #include "matrix.inl"
+#include "matrix_rows.inl"
 #include "put_vectors.inl"
 #include "image.inl"
 #include "attend.inl"

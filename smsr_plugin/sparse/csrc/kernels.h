@@ -240,8 +240,11 @@ struct Details {
   int64_t out_line;
 };
 
-constexpr int kDetailRows = 9;        // rows that are worked on at once, whole lines with one around them
+// Rows that are worked on at once, whole lines with one around them: seven, and one for each output.
 inline int64_t details_room(int width) { return (int64_t(width) + kLine - 1) / kLine * kLine + 2 * kLine; }
+inline int64_t details_floats(const Details& p) {
+  return (7 + 2 * int64_t(p.channels) + 1) * details_room(p.geometry.width);
+}
 
 // Elements from one frequency of a work item to the next, with `channels` channels to a tile. The line
 // more makes the 36 lines that a transform writes fall into different sets of the cache.

@@ -243,14 +243,17 @@ py::object call_rows(int height, int width, const Indices& pixels,
     p.chain_relu = chain_relu;
     p.chain_streams = chain_bias && worth_streaming(chain_out, nullptr);  // else it is read first
   }
-  p.block = half && kernels.half->matrix ? kMatrixBlock : kRowBlock;
+  const bool matrix = half && kernels.half->matrix;
+  p.block = matrix ? kMatrixBlock : kRowBlock;
   const int items = (p.count + p.block - 1) / p.block;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  // Sums, and a group's rows: finished ones, the chain's, and rounded ones that it multiplies.
+  // Sums, and rows of a group, with matrix tiles of an item: finished ones, the chain's, rounded ones that it
+  // multiplies, and copies.
   const int64_t rounded = half ? rounded_up(p.n, unit) / 2 : 0;
+  const int64_t copies = matrix ? std::max(k / 2, rounded) : 0;
   run(kernel, p, items, 1, threads,
-      p.n + rounded_up(p.block, kMaxRows) * p.n + kMaxRows * (p.chain_n + rounded));
+      p.n + (matrix ? kMatrixBlock : kMaxRows) * (p.n + p.chain_n + rounded + copies));
   return reduced(partial, items, p.n, sums);
 }
 
@@ -306,7 +309,7 @@ void call_compose(const Floats& lq, const Floats& residual, const Optional<Float
   p.residual = residual.data();
   p.taps = taps ? taps->data() : nullptr;
   run(kernels_named(isa).floats->compose, p, p.geometry.height, 1, threads,
-      (p.scale + 1) * int64_t(p.geometry.width) + 4);
+      int64_t(p.geometry.width) + 4);
 }
 
 void call_decide(int height, int width, const Floats& products, float bias, float threshold,

@@ -140,19 +140,6 @@ SMSR_INLINE void chain_rows(const smsr::Rows& p, const typename Product::Element
     return p.chain_bias ? load(p.chain_bias + at)
                         : Out::in_order(channels_at<Out>(p.chain_out, p.chain_line, pixel[r], at));
   };
-  if constexpr (Product::kMatrix) {
-    for (int r = 0; r < Rows; ++r)
-      for (int i = 0; i < Panels; ++i)
-        store(chained + int64_t(r) * p.chain_n + c + i * kLine, begin(r, c + i * kLine));
-    Product::template add_chain<Panels>(p, w, panel, kept, pixel, chained + c);
-    if (p.chain_relu)
-      for (int r = 0; r < Rows; ++r)
-        for (int i = 0; i < Panels; ++i) {
-          float* const sum = chained + int64_t(r) * p.chain_n + c + i * kLine;
-          store(sum, relu(load(sum)));
-        }
-    return;
-  }
   Vec acc[Rows][Panels * kVecs];
 #pragma GCC unroll 16
   for (int r = 0; r < Rows; ++r)
@@ -203,20 +190,25 @@ SMSR_INLINE void prefetch(const void* plane, int64_t pixel, int64_t line, int ch
   for (int c = 0; c < channels; c += kLineOf<Element>, first += line) __builtin_prefetch(first);
 }
 
-// Asks for the rows of the pixels [begin, end): lists of pixels are no pattern that the processor
-// could foresee. Of neighbouring sources only the last is new.
-template <class In, class Out>
-SMSR_INLINE void prefetch_rows(const smsr::Rows& p, int begin, int end) {
-  for (int i = begin; i < end; ++i) {
-    const int64_t pixel = p.pixels[i];
+// Ask for what is read at the pixels [begin, end), as far as they are listed: lists of pixels are no pattern
+// that the processor could foresee. Of neighbouring sources only the last is new.
+template <class In>
+SMSR_INLINE void prefetch_sources(const smsr::Rows& p, int begin, int end) {
+  for (int i = begin; i < end && i < p.count; ++i)
     for (int s = 0; s < p.num_sources; ++s) {
       const Source& source = p.sources[s];
       if (s + 1 < p.num_sources && source.base == p.sources[s + 1].base) continue;
-      prefetch<In>(source.base, pixel + source.offset, source.line, source.k);
+      prefetch<In>(source.base, p.pixels[i] + source.offset, source.line, source.k);
     }
-    if (p.store.residual) prefetch<Out>(p.store.residual, pixel, p.store.residual_line, p.n);
+}
+
+// The same of the planes that are added to.
+template <class Out>
+SMSR_INLINE void prefetch_added(const smsr::Rows& p, int begin, int end) {
+  for (int i = begin; i < end && i < p.count; ++i) {
+    if (p.store.residual) prefetch<Out>(p.store.residual, p.pixels[i], p.store.residual_line, p.n);
     if (p.chain_weights && !p.chain_bias)
-      prefetch<Out>(p.chain_out, pixel, p.chain_line, p.chain_n);
+      prefetch<Out>(p.chain_out, p.pixels[i], p.chain_line, p.chain_n);
   }
 }
 
@@ -238,21 +230,6 @@ SMSR_INLINE const Element* weights_of(const smsr::Rows& p, int panel, int64_t de
   return static_cast<const Element*>(p.weights) + panel * depth * kLine;
 }
 
-// Products of matrix tiles, of a whole work item: the weights of a few outputs stay in the cache.
-template <class Product>
-SMSR_INLINE void sum_item(const smsr::Rows& p, int begin, int end, int64_t depth, float* value) {
-  constexpr int R = Product::kRows;
-  for_panels<R>(p.n / kLine, [&](int panel, auto panels) {
-    for (int i = begin; i < end; i += R) {
-      int64_t pixel[R];
-      group_of_pixels(p, i, end - i < R ? end - i : R, pixel);
-      Product::template sum_rows<decltype(panels)::value>(
-          p, weights_of<typename Product::Element>(p, panel, depth), depth * kLine, pixel,
-          value + (i - begin) * int64_t(p.n) + panel * kLine);
-    }
-  });
-}
-
 template <class Product, class Out, int Rows>
 SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t depth,
                             const RowMemory<typename Product::Element>& memory, float* sums) {
@@ -263,9 +240,8 @@ SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t de
     constexpr int P = decltype(panels)::value;
     // The sums have left their registers before they are finished: where that is done in several ways,
     // with slopes or without, sixteen registers do not hold both, and the products would spill.
-    if constexpr (!Product::kMatrix)
-      sum_rows<Product, Rows, P>(p, weights_of<Element>(p, panel, depth), depth * kLine, pixel,
-                                 memory.value + panel * kLine);
+    sum_rows<Product, Rows, P>(p, weights_of<Element>(p, panel, depth), depth * kLine, pixel,
+                               memory.value + panel * kLine);
     finish_rows<Out, Rows, P>(p, panel * kLine, pixel, rows, memory.value, sums);
   });
   if (p.chain_weights) {
@@ -292,7 +268,7 @@ void rows(const smsr::Rows& given, int first, int last, float* scratch) {
   float* const sums = scratch;
   RowMemory<typename Product::Element> memory;
   memory.value = sums + p.n;
-  memory.chained = memory.value + rounded_up(p.block, kMaxRows) * p.n;
+  memory.chained = memory.value + int64_t(kMaxRows) * p.n;
   memory.rounded = reinterpret_cast<typename Product::Element*>(memory.chained +
                                                                 int64_t(kMaxRows) * p.chain_n);
   for (int item = first; item < last; ++item) {
@@ -303,20 +279,13 @@ void rows(const smsr::Rows& given, int first, int last, float* scratch) {
       constexpr int R = decltype(rows)::value;
       static_assert(R <= kMaxRows);
       for (int i = begin; i < end; i += R) {
-        prefetch_rows<typename Product::Features::Element, typename Out::Element>(
-            p, i + R, i + 2 * R < p.count ? i + 2 * R : p.count);
-        RowMemory<typename Product::Element> of_group = memory;
-        if (Product::kMatrix) of_group.value += (i - begin) * int64_t(p.n);
-        rows_group<Product, Out, R>(p, i, end - i < R ? end - i : R, depth, of_group,
+        prefetch_sources<typename Product::Features::Element>(p, i + R, i + 2 * R);
+        prefetch_added<typename Out::Element>(p, i + R, i + 2 * R);
+        rows_group<Product, Out, R>(p, i, end - i < R ? end - i : R, depth, memory,
                                     p.store.sums ? sums : nullptr);
       }
     };
-    if constexpr (Product::kMatrix) {
-      sum_item<Product>(p, begin, end, depth, memory.value);
-      groups(Int<Product::kRows>{});
-    } else {
-      with_rows(p.n / kLine, groups);
-    }
+    with_rows(p.n / kLine, groups);
     if (p.store.sums)
       for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(item) * p.n + c] = sums[c];
   }

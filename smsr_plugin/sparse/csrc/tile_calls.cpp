@@ -240,7 +240,7 @@ void call_details(const Floats& lq, float levels, Floats& out, int threads,
   p.out = out.mutable_data();
   p.out_line = line_of(out);
   run(kernels_named(isa).floats->details, p, p.geometry.height, 16, threads,
-      kDetailRows * details_room(p.geometry.width));
+      details_floats(p));
 }
 
 }  // namespace

@@ -122,7 +122,6 @@ struct FloatFeatures {
 struct FloatProduct {
   using Features = FloatFeatures;
   using Element = float;
-  static constexpr bool kMatrix = false;  // see MatrixProduct
 
   SMSR_INLINE int whole(int k) { return k; }
 
