@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Cross-build the native kernels for 64-bit Arm under build/aarch64 and run their tests there, under
-# QEMU's user-mode emulation; nothing outside that folder is touched. A quarter of an hour, half a
-# gigabyte; Debian or Ubuntu on x86-64.
+# QEMU's user-mode emulation; nothing outside that folder is touched. An hour or two, a gigabyte; Debian or
+# Ubuntu on x86-64.
 #
 #   bash scripts/aarch64.sh          the tests of tests/sparse/native
 #   bash scripts/aarch64.sh count    instructions of each kernel, beside those on x86-64
