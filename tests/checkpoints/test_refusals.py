@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from checkpoint_files import error_of, released_form
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import tiny_smsr
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.masked_networks import load
@@ -26,6 +27,21 @@ class Touch:
 
     def __reduce__(self):
         return Path.touch, (self.path,)
+
+
+def content_of(net, form):
+    """The weights as a file: safetensors, or PyTorch's, as a zip or in its legacy form."""
+    if form == "safetensors":
+        return save(net.state_dict())
+    stream = io.BytesIO()
+    torch.save(net.state_dict(), stream, _use_new_zipfile_serialization=form == "zip")
+    return stream.getvalue()
+
+
+@cache
+def small_content(form):
+    """That of a small network, written once: legacy files hold addresses, and differ in length."""
+    return content_of(tiny_smsr(num_feat=1, num_layer=1, num_block=1).float(), form)
 
 
 class TestRefusals:
@@ -103,13 +119,8 @@ class TestRefusals:
             assert "have changed since it was written" in error_of(write(bytes(changed), "b.pth"))
 
     @pytest.mark.parametrize("form", ["zip", "legacy", "safetensors"])
-    def test_files_cut_short_are_refused(self, form, net, tmp_path, write):
-        path = tmp_path / "whole"
-        if form == "safetensors":
-            save_file(net.state_dict(), path)
-        else:
-            torch.save(net.state_dict(), path, _use_new_zipfile_serialization=form == "zip")
-        content = path.read_bytes()
+    def test_files_cut_short_are_refused(self, form, net, write):
+        content = content_of(net, form)
         for end in [1, 9, 100, len(content) // 3, len(content) // 2, len(content) - 1]:
             error_of(write(content[:end], "cut"))
 
@@ -119,12 +130,7 @@ class TestRefusals:
     )
     @given(data=st.data(), form=st.sampled_from(["zip", "legacy", "safetensors"]))
     def test_damaged_files_never_crash(self, data, form, tmp_path):
-        net, path = tiny_smsr(num_feat=1, num_layer=1, num_block=1).float(), tmp_path / "net"
-        if form == "safetensors":
-            save_file(net.state_dict(), path)
-        else:
-            torch.save(net.state_dict(), path, _use_new_zipfile_serialization=form == "zip")
-        content = bytearray(path.read_bytes())
+        content, path = bytearray(small_content(form)), tmp_path / "net"
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
         path.write_bytes(content)
