@@ -20,7 +20,7 @@ import smsr_plugin
 from smsr_plugin import machine, to_sparse
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.smsr_program import CURVE, curve_shape, entry_shapes
+from smsr_plugin.archs.smsr_program import CURVE, PEAKS, entry_shapes, optional_shapes
 from smsr_plugin.checkpoints.converted import CONFIG, read_converted
 from smsr_plugin.checkpoints.masked_networks import save as save_checkpoint
 from smsr_plugin.config import SMSRConfig
@@ -46,6 +46,7 @@ def net_of(seed: int = 0, **options) -> SMSR:
     with torch.no_grad():
         _, _, _, logits = net(torch.rand(2, 3, 12, 12), return_masks=True)
         net.density_curve = density_curve(logits)
+    net.feature_peaks = torch.ones(2, 4)
     return net
 
 
@@ -158,7 +159,11 @@ def spoiled(tmp_path, change, metadata=None):
 def test_a_file_that_is_in_order_is_taken(tmp_path):
     found = read_converted(spoiled(tmp_path, lambda state: None))
     assert found is not None
-    assert found.state[CURVE].shape == curve_shape(found.config)
+    for name, shape in optional_shapes(found.config, {CURVE, PEAKS}).items():
+        assert found.state[name].shape == shape
+    without = read_converted(spoiled(tmp_path, lambda state: [state.pop(CURVE), state.pop(PEAKS)]))
+    assert without is not None
+    assert not {CURVE, PEAKS} & without.state.keys()
 
 
 @pytest.mark.parametrize(
@@ -167,6 +172,10 @@ def test_a_file_that_is_in_order_is_taken(tmp_path):
         (lambda state: state.pop("tail.0.bias"), {}),
         (lambda state: state.update(extra=torch.ones(1)), {}),
         (lambda state: state.update({CURVE: torch.ones(2, 3)}), {}),
+        (lambda state: state.update({PEAKS: torch.ones(2, 3)}), {}),
+        (lambda state: state[PEAKS][1].fill_(torch.inf), {}),
+        (lambda state: state[PEAKS][1].fill_(0), {}),
+        (lambda state: state[PEAKS][1].fill_(-1), {}),
         (lambda state: state["head.0.bias"].fill_(torch.nan), {}),
         (lambda state: state["rgb_mean"].mul_(2), {}),
         (lambda state: state["img_range"].mul_(255), {}),

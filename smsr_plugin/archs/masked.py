@@ -76,13 +76,17 @@ class MaskedNetwork(nn.Module, ABC):
         """The shape of `density_curve`, where there is one."""
         return self.config.num_block, POINTS
 
+    @property
+    def optional_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the buffers that come with the weights or not."""
+        return {"density_curve": self.curve_shape}
+
     def _load_from_state_dict(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, state_dict: Any, prefix: str, *args: Any
     ) -> None:
-        # Weights come with a curve or without.
-        has_curve = prefix + "density_curve" in state_dict
         like = next(self.parameters())
-        self.density_curve = like.new_zeros(self.curve_shape) if has_curve else None
+        for name, shape in self.optional_shapes.items():
+            setattr(self, name, like.new_zeros(shape) if prefix + name in state_dict else None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     @abstractmethod

@@ -38,7 +38,7 @@ from smsr_plugin.archs.masked import (
 )
 from smsr_plugin.archs.program import Program
 from smsr_plugin.archs.smsr_block import SparseMaskModule
-from smsr_plugin.archs.smsr_program import smsr_program
+from smsr_plugin.archs.smsr_program import PEAKS, peaks_shape, smsr_program
 from smsr_plugin.config import DIV2K_RGB_MEAN, SMSRConfig
 
 #: Of the first weights, against Kaiming's: hundreds of iterations have no time to shrink them.
@@ -60,12 +60,17 @@ class SMSR(DensityNetwork):
         num_in_ch, num_out_ch, num_feat, num_layer, num_block, upscale, img_range, rgb_mean:
             see `smsr_plugin.config.SMSRConfig`.
 
+    Attributes:
+        feature_peaks: See `smsr_plugin.archs.smsr_program.PEAKS`, (K, 1 + L). It belongs to the
+            weights and comes with them, or not: where they change, it is to be None.
+
     Raises:
         ValueError: If an option is out of range.
     """
 
     rgb_mean: Tensor
     img_range: Tensor
+    feature_peaks: Tensor | None
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class SMSR(DensityNetwork):
         # Saved with the weights, because weights are of use only with the range they were made for.
         self.register_buffer("rgb_mean", torch.tensor(config.rgb_mean).view(1, -1, 1, 1))
         self.register_buffer("img_range", torch.tensor(config.img_range))
+        self.register_buffer(PEAKS, None)
         self.head = nn.Sequential(
             nn.Conv2d(num_in_ch, num_feat, 3, padding=1),
             nn.ReLU(),
@@ -107,6 +113,10 @@ class SMSR(DensityNetwork):
     def from_config(cls, config: SMSRConfig) -> SMSR:
         """Build the network that `config` describes, with fresh weights."""
         return cls(**config.to_dict())
+
+    @property
+    def optional_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {**super().optional_shapes, PEAKS: peaks_shape(self.config)}
 
     def program(self) -> Program[Tensor]:
         return program_of(self, partial(smsr_program, self.config), _every_channel_sparse)

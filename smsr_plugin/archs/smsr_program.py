@@ -8,7 +8,7 @@ layer and the fuse see them in that order, so that no index is needed when it ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -25,13 +25,17 @@ from smsr_plugin.archs.steps import (
     Hourglass,
     ImageConv,
     MaskedConv,
+    Peaks,
     Step,
     Upsample,
 )
 from smsr_plugin.config import SMSRConfig
 
-#: The one entry that an SMSR may have or not, (K, POINTS); see `density`.
+#: Entries that an SMSR may have or not: the curves of `density`, (K, POINTS), …
 CURVE = "density_curve"
+#: … and what the largest level stands for where planes are held in 8 bits, (K, 1 + L): of each
+#: block's input, then of the outputs of its layers; finite and above 0.
+PEAKS = "feature_peaks"
 
 Array: TypeAlias = NDArray[np.float64]
 #: An SMSR's state dict, by our names.
@@ -39,7 +43,7 @@ State: TypeAlias = Mapping[str, Array]
 
 
 def entry_shapes(config: SMSRConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the entries, in order, but for `CURVE`."""
+    """Return the shapes of the entries, in order, but for `optional_shapes`."""
     channels, masked, squeezed = config.num_feat, config.mask_feat, config.attention_feat
     shapes: dict[str, tuple[int, ...]] = {"rgb_mean": (1, config.num_in_ch, 1, 1), "img_range": ()}
 
@@ -72,10 +76,22 @@ def curve_shape(config: SMSRConfig) -> tuple[int, int]:
     return config.num_block, POINTS
 
 
+def peaks_shape(config: SMSRConfig) -> tuple[int, int]:
+    """Return the shape of `PEAKS`."""
+    return config.num_block, 1 + config.num_layer
+
+
+def optional_shapes(config: SMSRConfig, names: Container[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of those entries of `names` that an SMSR may have or not."""
+    shapes = {CURVE: curve_shape(config), PEAKS: peaks_shape(config)}
+    return {name: shape for name, shape in shapes.items() if name in names}
+
+
 def with_density(state: State, density: float) -> dict[str, Array]:
     """Return a state dict in which threshold 0 computes a share of the pixels.
 
     As `SMSR.set_density`, but for the curve, which stays that of the network as it was trained.
+    The peaks stay too: they were chosen where the network as it was trained computes.
 
     Raises:
         ValueError: If there are no curves, or `density` is outside 0…1.
@@ -130,12 +146,14 @@ def _block_steps(config: SMSRConfig, state: State, k: int, x: str) -> list[Step[
     inputs, value = np.arange(channels), x
     outputs: list[str] = []
     fuse: list[Array] = []
+    peaks = [float(peak) for peak in state[PEAKS][k]] if PEAKS in state else None
     for layer in range(layers):
         order = np.argsort(sparse[:, layer], kind="stable")
         dense = channels - int(sparse[:, layer].sum())
         weight = state[f"blocks.{k}.convs.{layer}.weight"]
         out = f"block{k}.layer{layer}"
-        steps.append(MaskedConv(value, out, k, weight[order][:, inputs], dense))
+        of_layer = None if peaks is None else Peaks(*peaks[layer : layer + 2])
+        steps.append(MaskedConv(value, out, k, weight[order][:, inputs], dense, peaks=of_layer))
         fuse.append(columns[:, layer * channels : (layer + 1) * channels][:, order])
         outputs.append(out)
         inputs, value = order, out

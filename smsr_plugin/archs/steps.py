@@ -12,7 +12,7 @@ an `ImageConv` and a `MaskedConv` also by a slope of each output's own, (N,), wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from smsr_plugin.archs.step import A, Part, Shaped, StepBase
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
@@ -116,6 +116,17 @@ class Decide(StepBase[A]):
     part: str = "masks"
 
 
+class Peaks(NamedTuple):
+    """The values that the largest level of x and of the outputs stands for, in 8 bits.
+
+    Both are finite and above 0. They are plain numbers, not weights: an engine that holds planes in
+    8 bits reads them, and all others leave them.
+    """
+
+    x: float
+    out: float
+
+
 @dataclass(frozen=True)
 class MaskedConv(StepBase[A]):
     """A 3×3 convolution with a mask: act(weight ∗ x + bias).
@@ -132,6 +143,7 @@ class MaskedConv(StepBase[A]):
         bias: (N,); None for zeros.
         rest: (N − dense,), the constants; None for zeros. Where it is given, only a `MaskedConv`
             or a `Blend` can read the plane.
+        peaks: For engines that hold x and the outputs in 8 bits; None where no peaks were chosen.
     """
 
     x: str
@@ -143,6 +155,7 @@ class MaskedConv(StepBase[A]):
     slope: Slope[A] = RELU
     rest: A | None = None
     part: str = "sparse layers"
+    peaks: Peaks | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from smsr_plugin import staging
 from smsr_plugin.archs.density import POINTS
-from smsr_plugin.archs.smsr_program import CURVE, Array, curve_shape, entry_shapes
+from smsr_plugin.archs.smsr_program import PEAKS, Array, entry_shapes, optional_shapes
 from smsr_plugin.archs.tile_networks import TileNetwork, network_of
 from smsr_plugin.archs.tile_program import CURVE as TILES_CURVE
 from smsr_plugin.config import SMSRConfig
@@ -118,10 +118,7 @@ def _fits(file: Any, config: SMSRConfig) -> bool:
     # Each block and layer has entries: few keys must not describe a network of millions of them.
     if config.num_block * config.num_layer > len(keys):
         return False
-    shapes = entry_shapes(config)
-    if CURVE in keys:
-        shapes[CURVE] = curve_shape(config)
-    return _are(file, shapes)
+    return _are(file, entry_shapes(config) | optional_shapes(config, keys))
 
 
 def _are(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -134,12 +131,13 @@ def _are(file: Any, shapes: Mapping[str, tuple[int, ...]]) -> bool:
 
 
 def _in_order(state: dict[str, NDArray[Any]], config: SMSRConfig) -> bool:
-    """Widen the entries in place; tell whether they are finite and what the header says."""
+    """Widen the entries in place; tell whether they are in range and what the header says."""
     for key, value in state.items():
         state[key] = value.astype(np.float64)
     mean = np.array(config.rgb_mean, np.float32)
     return (
         all(np.isfinite(value).all() for value in state.values())
+        and (PEAKS not in state or bool((state[PEAKS] > 0).all()))
         and float(state["img_range"]) == config.img_range
         and np.array_equal(state["rgb_mean"].ravel(), mean)
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Size, Tensor
 
-from smsr_plugin.archs.smsr_program import CURVE, curve_shape, entry_shapes
+from smsr_plugin.archs.smsr_program import PEAKS, entry_shapes, optional_shapes
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.keys import shortened
 from smsr_plugin.config import SMSRConfig
@@ -41,16 +41,21 @@ def infer_config(state: Mapping[str, Tensor]) -> SMSRConfig:
 
     Raises:
         CheckpointError: If `state` is not exactly such a network: what is missing, unexpected or
-            of another shape, and the likely cause.
+            of another shape, and the likely cause; or if its peaks are out of range.
     """
     config = _guess(state)
     shapes = entry_shapes(config or SMSRConfig())
-    if CURVE in state and config is not None:
-        shapes[CURVE] = curve_shape(config)
+    if config is not None:
+        shapes |= optional_shapes(config, state)
     expected = {key: Size(shape) for key, shape in shapes.items()}
     found = find_mismatches(state, expected)
     if config is None or any(found):
         raise CheckpointError(f"{_likely_cause(found)} ({found})")
+    if PEAKS in state and not (state[PEAKS] > 0).all():
+        raise CheckpointError(
+            f"{PEAKS} must be finite and above 0, got {state[PEAKS].min():g}: the largest level of "
+            "8 bits stands for it; leave the entry out"
+        )
     return config
 
 

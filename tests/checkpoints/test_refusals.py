@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from networks import tiny_smsr
 from safetensors.torch import save
 
+from smsr_plugin.archs.smsr_program import PEAKS
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.checkpoints.network import save_smsr
 
 
 class Touch:
@@ -203,6 +205,22 @@ class TestRefusals:
         state = net.state_dict()
         state["tail.0.weight"][0, 0, 0, 0] = float("inf")
         assert "NaN or infinity in tail.0.weight" in error_of(write(state))
+
+    @pytest.mark.parametrize(
+        ("peaks", "message"),
+        [
+            (torch.ones(2, 3), r"feature_peaks is (2, 3), expected (2, 4)"),
+            (torch.full((2, 4), torch.nan), "NaN or infinity in feature_peaks"),
+            (torch.eye(2, 4), "feature_peaks must be finite and above 0, got 0: "),
+            (torch.full((2, 4), -0.5), "feature_peaks must be finite and above 0, got -0.5: "),
+        ],
+    )
+    def test_peaks_out_of_range_are_refused(self, peaks, message, net, write, tmp_path):
+        assert message in error_of(write(net.state_dict() | {PEAKS: peaks}))
+        net.feature_peaks = peaks
+        with pytest.raises(CheckpointError) as caught:
+            save_smsr(net, tmp_path / "out.safetensors")
+        assert message in str(caught.value)
 
     def test_other_mean_shifts_are_refused(self, net, write):
         state = released_form(net)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.archs.smsr_program import CURVE
+from smsr_plugin.archs.smsr_program import PEAKS
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import load_weights, read_tensors
 from smsr_plugin.checkpoints.keys import fold_img_range
@@ -26,7 +26,7 @@ SAME = ("upscale", "num_feat", "num_layer", "num_block", "num_in_ch")
 
 
 def pretrained_state(
-    net: MaskedNetwork, path: str | Path, *, strict: bool, param_key: str | None
+    net: MaskedNetwork, path: str | Path, *, strict: bool, param_key: str | None, is_train: bool
 ) -> dict[str, torch.Tensor]:
     """Return a checkpoint's tensors for `net`; the log says which.
 
@@ -36,17 +36,21 @@ def pretrained_state(
         strict: Whether the file must fit; else every tensor of the network's shape is taken, of
             another scale's network say.
         param_key: The key of the weights, with BasicSR's way back to `params`.
+        is_train: Whether the weights are to change. The peaks that were chosen for them would then
+            be those of others, and are left.
 
     Raises:
         ValueError: If the file must fit and does not.
     """
     logger, name = get_root_logger(), type(net).__name__
     state_dict, key = _read(net, path, strict, param_key)
+    if is_train:
+        state_dict = {key: value for key, value in state_dict.items() if key != PEAKS}
     if strict:
         logger.info(f"Loading {name} from {path} [{key}].")
         return state_dict
     fitting = _what_fits(net, state_dict)
-    own = net.state_dict().keys() - {CURVE}
+    own = net.state_dict().keys() - net.optional_shapes.keys()
     rest = sorted((own | state_dict.keys()) - fitting.keys())
     logger.info(
         f"Loading {len(fitting)} tensors of {name} from {path}; "
@@ -98,13 +102,9 @@ def _(
 
 
 def _what_fits(net: MaskedNetwork, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors of the network's shapes; its curve is new, with a row for each block."""
-    own = {key: value.shape for key, value in net.state_dict().items() if key != CURVE}
-    fitting = {key: value for key, value in state_dict.items() if own.get(key) == value.shape}
-    curve = state_dict.get(CURVE)
-    if curve is not None and len(curve) == net.config.num_block:
-        fitting[CURVE] = curve
-    return fitting
+    """Return the tensors of the network's shapes, those too that it can have and has not yet."""
+    own = {key: value.shape for key, value in net.state_dict().items()} | net.optional_shapes
+    return {key: value for key, value in state_dict.items() if own.get(key) == value.shape}
 
 
 class LargerTeacher(nn.Module):

@@ -15,7 +15,6 @@ from torch import nn
 from smsr_plugin.archs.gumbel import MaskSeeds
 from smsr_plugin.archs.mask_losses import kept_computation
 from smsr_plugin.archs.masked import DensityNetwork, MaskedNetwork, MaskedOutput
-from smsr_plugin.archs.smsr_program import CURVE
 from smsr_plugin.training.data.data_order import MASK_SEED, Draw, seed_of
 from smsr_plugin.training.model.mask_training import MaskTraining, QuantileMasks, SoftMasks
 from smsr_plugin.training.model.pretrained import build_teacher, pretrained_state
@@ -152,12 +151,13 @@ class SMSRModel(ValidatedModel):
         says what was loaded.
         """
         bare = cast(MaskedNetwork, self.get_bare_model(net))  # see __init__
-        state_dict = pretrained_state(bare, load_path, strict=strict, param_key=param_key)
+        state_dict = pretrained_state(
+            bare, load_path, strict=strict, param_key=param_key, is_train=self.is_train
+        )
         if strict:
-            # A curve comes with the file: a network without one is not another network.
-            told = {
-                k: v for k, v in state_dict.items() if k != CURVE or bare.density_curve is not None
-            }
+            # Some entries come with a file or not: a network without them is not another network.
+            lacking = bare.optional_shapes.keys() - bare.state_dict().keys()
+            told = {key: value for key, value in state_dict.items() if key not in lacking}
             self._print_different_keys_loading(bare, told, strict)
         bare.load_state_dict(state_dict, strict=strict)
 

@@ -7,14 +7,17 @@ from functools import partial
 
 import pytest
 import torch
+from networks import tiny_smsr
 from option_files import train_options, validation, write_options, write_pairs
 
 from smsr_plugin.archs.density import POINTS
 from smsr_plugin.archs.smsr_arch import SMSR
-from smsr_plugin.checkpoints.masked_networks import load
+from smsr_plugin.archs.smsr_program import PEAKS
+from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.checkpoints.network import read
 from smsr_plugin.cli.main import main
 from smsr_plugin.training.model.mask_training import follow_density
+from smsr_plugin.training.model.pretrained import pretrained_state
 from smsr_plugin.training.options.train import MaskOptions
 from smsr_plugin.training.registration import build_architecture
 
@@ -135,8 +138,13 @@ def test_a_teacher_is_loaded_frozen_and_resumed(pairs, tmp_path, run):
     assert len(logged(log, "l_teacher")) == 10
 
 
-def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, run, whole):
-    weights = str(whole / "models/net_g_latest.pth")
+def test_weights_with_their_curve_load_without_a_word_on_differing_keys(
+    pairs, run, whole, tmp_path
+):
+    given = load(whole / "models/net_g_latest.pth")
+    given.feature_peaks = torch.ones(2, 3)
+    weights = str(tmp_path / "given.safetensors")
+    save(given, weights)
     changes = {
         "name": "second",
         "path:pretrain_network_g": weights,
@@ -147,7 +155,22 @@ def test_weights_with_their_curve_load_without_a_word_on_differing_keys(pairs, r
     assert "Loading SMSR from" in log
     assert "Loaded net - current net" not in log
     assert "Current net - loaded net" not in log
-    assert load(folder / "models/net_g_latest.pth").density_curve is not None
+    trained = load(folder / "models/net_g_latest.pth")
+    assert trained.density_curve is not None
+    assert trained.feature_peaks is None  # they were chosen for the weights as they came
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_peaks_of_weights_are_left_only_where_the_weights_will_change(tmp_path, strict):
+    given, net = (tiny_smsr(num_feat=4).float() for _ in range(2))
+    given.feature_peaks = torch.ones(2, 4)
+    save(given, tmp_path / "given.safetensors")
+    for is_train in (True, False):
+        state = pretrained_state(
+            net, tmp_path / "given.safetensors", strict=strict, param_key=None, is_train=is_train
+        )
+        assert (PEAKS in state) != is_train
+        assert state.keys() - {PEAKS} == net.state_dict().keys()
 
 
 def test_weights_of_another_scale_give_every_tensor_that_fits(tmp_path, run, whole):
