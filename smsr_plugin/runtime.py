@@ -45,7 +45,7 @@ class Runtime:
 
     Args:
         program: What the network computes, its weights in float64.
-        precision: "fp32" or "bf16"; see `to_sparse`.
+        precision: "fp32", "bf16" or "int8"; see `to_sparse`.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         threads: How many the kernels use; None: see `machine.default_threads`.
 
@@ -71,16 +71,15 @@ class Runtime:
         kernels = load_kernels()
         if kernels is None:
             raise UnsuitedError("the native kernels were not built")
-        if precision == "bf16" and not kernels.has_half():
-            raise UnsuitedError(f"this processor ({kernels.isa()}) has no bfloat16 instructions")
-        obstacle = obstacle_to(program, kernels)
+        obstacle = obstacle_to(program, kernels, precision)
         if obstacle:
             raise UnsuitedError(obstacle)
         self.num_in_ch, self.num_out_ch = program.num_in_ch, program.num_out_ch
         self.upscale, self.num_masks = program.upscale, program.num_masks
         self.threshold, self.threads = check_threshold(threshold), threads or default_threads()
         self.cost = masked_cost(program)
-        round_ = packing.to_float32 if precision == "fp32" else packing.to_bfloat16
+        # What becomes levels is not rounded twice.
+        round_ = packing.to_bfloat16 if precision == "bf16" else packing.to_float32
         self._engine = NativeEngine(
             program.map(lambda _, weight: round_(weight)),
             kernels,

@@ -11,7 +11,13 @@ from smsr_plugin.archs.masked import as_masked
 from smsr_plugin.sparse.backend import check_threads
 from smsr_plugin.sparse.network import SparseNetwork
 
-PRECISIONS = {"fp32": torch.float32, "fp64": torch.float64, "bf16": torch.bfloat16}
+#: And the dtypes of the weights as they are kept.
+PRECISIONS = {
+    "fp32": torch.float32,
+    "fp64": torch.float64,
+    "bf16": torch.bfloat16,
+    "int8": torch.float32,
+}
 BACKENDS = ("auto", "native", "reference")
 
 
@@ -30,8 +36,10 @@ def to_sparse(
     Args:
         net: A `MaskedNetwork` such as `SMSR`, on any device, in any mode.
         precision: "fp32", "fp64" or "bf16": the dtype of weights and features; the native
-            kernels sum up in float32. The bicubic upsample is computed in the dtype of the input,
-            by the native kernels in float32.
+            kernels sum up in float32. "int8": as "bf16", but that within a block features and
+            weights are held in 8 bits; for networks that keep the peaks of their features, by
+            native kernels with matrix tiles (AMX) alone. The bicubic upsample is computed in the
+            dtype of the input, by the native kernels in float32.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this. 0 is what the
             network was trained for; above it fewer pixels are computed, below it more.
         backend: "native" runs on the native kernels, "reference" in plain PyTorch on any device;
@@ -53,6 +61,8 @@ def to_sparse(
         raise ValueError(f"precision must be one of {sorted(PRECISIONS)}, got {precision!r}")
     if backend not in BACKENDS:
         raise ValueError(f"backend must be one of {list(BACKENDS)}, got {backend!r}")
+    if precision == "int8" and backend == "reference":
+        raise ValueError('precision="int8" is for the native kernels, got backend="reference"')
     check_threads()
     bad = [name for name, value in masked.state_dict().items() if not value.isfinite().all()]
     if bad:

@@ -43,7 +43,7 @@ class SparseNetwork(nn.Module):
 
     Attributes:
         config: The configuration of the network it was made from.
-        precision: "fp32", "fp64" or "bf16".
+        precision: "fp32", "fp64", "bf16" or "int8".
         backend: "native", "reference" (plain PyTorch), or "auto": native where that can be.
         cost: What it costs, as a function of the masks' densities.
     """
@@ -63,7 +63,7 @@ class SparseNetwork(nn.Module):
         held = [self._hold(name, weight) for name, weight in program.weights()]
         self._structure: Program[Held] = program.with_weights(held)
         self._ready: dict[str, tuple[object, Backend]] = {}
-        self._limits: dict[Kernels, str] = {}
+        self._limits: dict[tuple[Kernels, str], str] = {}
         self._handle = operator.register(self)
         self.register_load_state_dict_post_hook(SparseNetwork._forget)
         self.eval()
@@ -212,6 +212,8 @@ class SparseNetwork(nn.Module):
                 return self._made_ready("native", kernels)
         if self.backend == "native":
             raise RuntimeError(f'backend="native" cannot be used: {obstacle}')
+        if self._native_precision == "int8":
+            raise RuntimeError(f'precision="int8" cannot be used: {obstacle}')
         if self.backend != "reference" and kernels is not None:  # else that has been said
             say_slow(obstacle)
         return self._made_ready("reference", None)
@@ -224,11 +226,15 @@ class SparseNetwork(nn.Module):
             return f"there are no kernels for weights in {self.dtype} and an input in {x.dtype}"
         if kernels is None:
             return "they were not built when smsr_plugin was installed"
-        if self.dtype == torch.bfloat16 and not kernels.has_half():
-            return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
-        if kernels not in self._limits:  # which is known from the structure alone
-            self._limits[kernels] = obstacle_to(self._structure, kernels)
-        return self._limits[kernels]
+        precision = self._native_precision
+        if (kernels, precision) not in self._limits:  # which is known from the structure alone
+            self._limits[kernels, precision] = obstacle_to(self._structure, kernels, precision)
+        return self._limits[kernels, precision]
+
+    @property
+    def _native_precision(self) -> str:
+        """What the kernels compute in, by the dtype of the weights, where they have one for it."""
+        return "int8" if self.precision == "int8" else NATIVE_DTYPES.get(self.dtype, "")
 
     def _made_ready(self, kind: str, kernels: Kernels | None) -> Backend:
         """Prepare the weights, or return what was prepared since they last changed."""
@@ -239,7 +245,7 @@ class SparseNetwork(nn.Module):
                 backend: Backend = ReferenceEngine(program)
             else:
                 packed = program.map(lambda _, weight: weight.detach().double().numpy())
-                arithmetic = arithmetic_for(NATIVE_DTYPES[self.dtype], kernels)
+                arithmetic = arithmetic_for(self._native_precision, kernels)
                 backend = NativeBackend(program, NativeEngine(packed, kernels, arithmetic))
             self._ready[kind] = state, backend
         return self._ready[kind][1]

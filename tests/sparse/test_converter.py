@@ -141,7 +141,7 @@ def test_a_data_parallel_network_is_unwrapped():
 
 @pytest.mark.parametrize(
     ("options", "error"),
-    [({"precision": "int8"}, "precision"), ({"backend": "cuda"}, "backend")],
+    [({"precision": "int4"}, "precision"), ({"backend": "cuda"}, "backend")],
 )
 def test_unknown_options_are_named(options, error):
     with pytest.raises(ValueError, match=error):

@@ -34,7 +34,7 @@ Tiles conv_of(const ConvTuple& tuple, const Geometry& g, const Kernels& kernels,
   Tiles p{};
   p.geometry = g;
   require(are_half(weights, kernels) == half, "weights must be of the dtype of x");
-  take_weights(p, weights, kernels, half, channels);
+  take_weights(p, weights, kernels, kind_of_products(half), channels);
   p.rest = kZeros;
   if (rest) {
     require(holds_halves(*rest, "rest") == half, "rest must be of the dtype of x");
@@ -72,10 +72,10 @@ BlendSide side_of(const ProductTuple& tuple, const std::vector<int>& available,
   for (size_t i = 0; i < channels.size(); ++i) {
     require(channels[i] > 0 && channels[i] <= available[i],
             "a source's channels must lie within its plane");
-    side.depth += int(rounded_up(channels[i], depth_unit(kernels, half)));
+    side.depth += int(rounded_up(channels[i], depth_unit(kernels, kind_of_products(half))));
   }
   require(are_half(weights, kernels) == half, "weights must be of the dtype of x");
-  require_weights(weights, {n / kLine, side.depth, kLine}, half, "weights");
+  require_weights(weights, {n / kLine, side.depth, kLine}, kind_of_products(half), "weights");
   side.weights = weights.data();
   side.bias = vector_of(bias, n, "bias");
   return side;

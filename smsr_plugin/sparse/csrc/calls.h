@@ -30,27 +30,40 @@ inline bool are_half(const py::array& weights, const Kernels& kernels) {
   return half;
 }
 
+inline Kind kind_of_products(bool half) { return half ? Kind::halves : Kind::floats; }
+
+// The same, or weights for products in bytes.
+inline Kind weights_kind(const py::array& weights, const Kernels& kernels) {
+  if (!py::isinstance<py::array_t<int8_t, py::array::c_style>>(weights))
+    return are_half(weights, kernels) ? Kind::halves : Kind::floats;
+  require(kernels.bytes, std::string("there are no products in bytes for ") + kernels.name);
+  return Kind::bytes;
+}
+
 // To a multiple of what each source's inputs are rounded up in the weights of `rows` and `blend`.
-inline int depth_unit(const Kernels& kernels, bool half) {
-  return !half ? 1 : kernels.half->matrix ? kHalfLine : 2;
+inline int depth_unit(const Kernels& kernels, Kind kind) {
+  if (kind == Kind::floats) return 1;
+  return kind == Kind::bytes ? kCacheLine : kernels.half->matrix ? kHalfLine : 2;
 }
 
 // The weights of a 3x3 convolution at tiles of a plane of so many channels.
-inline void take_weights(Tiles& p, const py::array& weights, const Kernels& kernels, bool half,
+inline void take_weights(Tiles& p, const py::array& weights, const Kernels& kernels, Kind kind,
                          int channels) {
-  require(weights.ndim() == (half ? 5 : 4),
-          half ? "weights of pairs must have five dimensions" : "weights must have four dimensions");
-  if (half && kernels.half->matrix) {
-    require(weights.shape(1) <= 9 * kMaxChannels / kHalfLine, "weights have too many inputs");
+  const bool grouped = kind != Kind::floats;
+  require(weights.ndim() == (grouped ? 5 : 4), grouped ? "weights of pairs or fours must have five dimensions"
+                                                       : "weights must have four dimensions");
+  if (kind == Kind::bytes || (kind == Kind::halves && kernels.half->matrix)) {
+    const int line = together(kind) * kLine;
+    require(weights.shape(1) <= 9 * kMaxChannels / line, "weights have too many inputs");
     const int lines = int(weights.shape(1)) / 9;
-    p.k = lines * kHalfLine;
+    p.k = lines * line;
     p.n = padded_channels(weights.shape(0));
-    require_shape(weights, {p.n / kLine, 9 * lines, kHalfLine / 2, kLine, 2}, "weights");
+    require_shape(weights, {p.n / kLine, 9 * lines, kLine, kLine, together(kind)}, "weights");
   } else {
     require(weights.shape(2) <= kMaxChannels, "weights have too many inputs");
-    p.k = int(weights.shape(2)) * (half ? 2 : 1);
+    p.k = int(weights.shape(2)) * together(kind);
     p.n = padded_channels(weights.shape(1));
-    require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, half, "weights");
+    require_weights(weights, {kFrequencies, p.n / kLine, p.k, kLine}, kind, "weights");
   }
   require(p.k > 0 && p.k % kLine == 0 && p.k <= channels,
           "weights must take a multiple of 16 channels, and no more than `in` has");

@@ -52,6 +52,16 @@ inline bool holds_halves(const py::array& array, const char* name) {
   return half;
 }
 
+// What an array holds: floats, the bits of bfloat16, or bytes.
+enum class Kind { floats, halves, bytes };
+
+inline Kind kind_of(const py::array& array, const char* name) {
+  if (!py::isinstance<py::array_t<Byte, 0>>(array))
+    return holds_halves(array, name) ? Kind::halves : Kind::floats;
+  require(lies_in_lines(array), std::string(name) + " must be C-contiguous");
+  return Kind::bytes;
+}
+
 // C-contiguous is not enough: an array may begin at any byte of a buffer.
 inline void require_aligned(const py::array& array, const char* name) {
   require(array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_,
@@ -69,12 +79,15 @@ inline void require_shape(const py::array& array, const std::vector<int64_t>& sh
   require_aligned(array, name);
 }
 
-// `shape` of float32 weights, (..., depth, 16), as it is with pairs: (..., depth / 2, 16, 2).
-inline void require_weights(const py::array& weights, std::vector<int64_t> shape, bool half,
+// Inputs whose weights lie together.
+inline int together(Kind kind) { return kind == Kind::bytes ? 4 : kind == Kind::halves ? 2 : 1; }
+
+// `shape` of float32 weights, (..., depth, 16), as it is with pairs: (..., depth / 2, 16, 2), or with fours.
+inline void require_weights(const py::array& weights, std::vector<int64_t> shape, Kind kind,
                             const char* name) {
-  if (half) {
-    shape[shape.size() - 2] /= 2;
-    shape.push_back(2);
+  if (kind != Kind::floats) {
+    shape[shape.size() - 2] /= together(kind);
+    shape.push_back(together(kind));
   }
   require_shape(weights, shape, name);
 }
@@ -90,7 +103,7 @@ inline Geometry geometry_of(int height, int width) {
 
 // Channels of a plane of the geometry: (lines, rows, stride, channels of a line).
 inline int plane_channels(const py::array& plane, const Geometry& g, const char* name) {
-  const int line = plane.itemsize() == sizeof(float) ? kLine : kHalfLine;
+  const int line = kCacheLine / int(plane.itemsize());
   require(plane.ndim() == 4 && plane.shape(0) > 0,
           std::string(name) + " must be a plane (lines, rows, stride, channels of a line)");
   require_shape(plane, {plane.shape(0), g.pixels() / g.stride(), g.stride(), line}, name);
@@ -110,7 +123,6 @@ inline const uint8_t* activity_of(const Optional<Bytes>& activity, const Geometr
 // Whether to store past the cache: in whole cache lines of planes that would not stay in it.
 inline bool worth_streaming(const py::array& out, const void* residual) {
   constexpr int64_t kLarge = 4 << 20;  // bytes
-  constexpr int kCacheLine = 64;
   return residual != out.data() && out.nbytes() >= kLarge &&
          reinterpret_cast<uintptr_t>(out.data()) % kCacheLine == 0;
 }

@@ -24,7 +24,7 @@ namespace baseline { extern const FloatKernels kernels; }
 namespace avx2 { extern const FloatKernels kernels; }
 namespace avx512 { extern const FloatKernels kernels; }
 namespace avx512_bf16 { extern const HalfKernels half; }
-namespace amx { extern const HalfKernels half; }
+namespace amx { extern const HalfKernels half; extern const ByteKernels bytes; }
 #endif
 #if defined(SMSR_NEON_BF16)
 namespace neon_bf16 { extern const HalfKernels half; }
@@ -32,13 +32,13 @@ namespace neon_bf16 { extern const HalfKernels half; }
 
 namespace {
 
-constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr};
+constexpr Kernels kBaseline = {"baseline", &baseline::kernels, nullptr, nullptr};
 
 #if defined(__x86_64__)
-constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr};
-constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr};
-constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::half};
-constexpr Kernels kAmx = {"amx", &avx512::kernels, &amx::half};
+constexpr Kernels kAvx2 = {"avx2", &avx2::kernels, nullptr, nullptr};
+constexpr Kernels kAvx512 = {"avx512", &avx512::kernels, nullptr, nullptr};
+constexpr Kernels kAvx512Bf16 = {"avx512_bf16", &avx512::kernels, &avx512_bf16::half, nullptr};
+constexpr Kernels kAmx = {"amx", &avx512::kernels, &amx::half, &amx::bytes};
 
 // What cpuid tells. __builtin_cpu_supports would do, but not every Clang comes with what it asks.
 struct Leaf {
@@ -73,9 +73,9 @@ bool has_avx512() {
 
 bool has_avx512_bf16() { return all_of(Leaf(7, 1).a, bit(5)); }
 
-// The processor has AMX with bfloat16, the system saves its registers and lets this process use them.
+// The processor has AMX with bfloat16 and bytes, the system saves its registers and lets this process use them.
 bool has_amx() {
-  if (!all_of(Leaf(7, 0).d, bit(22) | bit(24)) || !all_of(saved_registers(), 0x60000)) return false;
+  if (!all_of(Leaf(7, 0).d, bit(22) | bit(24) | bit(25)) || !all_of(saved_registers(), 0x60000)) return false;
 #if defined(__linux__)
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -86,7 +86,7 @@ bool has_amx() {
 #endif
 
 #if defined(SMSR_NEON_BF16)
-constexpr Kernels kNeonBf16 = {"neon_bf16", &baseline::kernels, &neon_bf16::half};
+constexpr Kernels kNeonBf16 = {"neon_bf16", &baseline::kernels, &neon_bf16::half, nullptr};
 
 bool has_neon_bf16() {
 #if defined(__linux__)

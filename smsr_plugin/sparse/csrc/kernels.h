@@ -3,7 +3,7 @@
 // A plane holds the features of one image. Its channels are cut into lines, each of which fills a
 // cache line and is an image of its own: (lines, rows, stride, channels of a line), so that the
 // channels that exist everywhere lie close together, whatever becomes of the others. A line holds 16
-// channels of float32 or 32 of bfloat16. The image lies inside a border of zeros: height is rounded up
+// channels of float32, 32 of bfloat16 or 64 of bytes. The image lies inside a border of zeros: height is rounded up
 // to whole tiles and width to whole runs, then one pixel is added on every side.
 // A pixel is named by its index in that padded plane, so that its neighbours are at fixed offsets.
 // Lists of pixels and tiles name each of them once: several threads may write at the same time.
@@ -41,7 +41,7 @@ struct Geometry {
 };
 
 using Half = uint16_t;  // the bits of a bfloat16
-
+using Byte = uint8_t;   // a level of a feature: so many of a unit of its plane
 
 // Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
 inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
@@ -57,10 +57,11 @@ inline int64_t channel_at(int c, int64_t line) {
 }
 
 // What becomes of an output row: act(value + bias + residual), or act(value + bias) + residual. In
-// bfloat16 whole lines are stored: beyond the outputs the last one is zero.
+// bfloat16 and in bytes whole lines are stored: beyond the outputs the last one is zero.
 struct Store {
-  void* out;                   // floats or bfloat16
+  void* out;                   // floats, bfloat16, or bytes: to the nearest level in 0 ... 255
   int64_t line;                // elements from one line to the next
+  const float* unit;           // of each output, what a sum of levels counts; or null
   const float* bias;           // or null
   const void* residual;        // plane to add, of the kind of `out`, or null
   int64_t residual_line;
@@ -77,7 +78,7 @@ struct Tiles {
   Geometry geometry;
   const int32_t* tiles;
   int count;
-  const void* in;              // floats or bfloat16
+  const void* in;              // floats, bfloat16 or bytes
   int64_t in_line;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
@@ -96,7 +97,7 @@ struct Tiles {
 
 // One term of a sum of products over the rows of a list of pixels.
 struct Source {
-  const void* base;            // floats or bfloat16, as the weights
+  const void* base;            // floats, bfloat16 or bytes, as the weights
   int64_t line;                // elements from one line to the next
   int64_t offset;              // pixels from the output pixel to the input pixel
   int k;                       // input channels
@@ -284,11 +285,23 @@ struct HalfKernels {
   bool matrix;
 };
 
+// Of features in bytes, whose products are those of matrix tiles, with weights in -127 ... 127, summed in
+// integers. Weights are as those of matrix tiles in bfloat16, but of four inputs: of rows
+// [n / 16][quads][16][4], of tiles taps, [n / 16][9][k / 64][16 quads][16][4]. Inputs come in whole lines.
+struct ByteKernels {
+  Kernel<Tiles> tiles;
+  Kernel<Tiles> tiles_from_half;  // products in bfloat16, stored in bytes
+  Kernel<Rows> rows;
+  Kernel<Rows> rows_from_half;
+  Kernel<Rows> rows_to_half;
+};
+
 // The kernels that one instruction set runs.
 struct Kernels {
   const char* name;
   const FloatKernels* floats;
   const HalfKernels* half;     // or null
+  const ByteKernels* bytes;    // or null
 };
 
 }  // namespace smsr

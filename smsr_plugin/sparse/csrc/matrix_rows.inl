@@ -14,38 +14,43 @@ struct MatrixItem {
   }
 
   // The rows of a tile in a source: where the first of them lies, if they can be multiplied there.
-  const Half* in_place(const Source& source, int tile) const {
-    return run[tile] && !source.activity ? source_row<Half>(source, pixel[tile * kRun]) : nullptr;
+  template <class Element>
+  const Element* in_place(const Source& source, int tile) const {
+    return run[tile] && !source.activity ? source_row<Element>(source, pixel[tile * kRun]) : nullptr;
   }
 };
 
 // Inputs of a source among the weights: whole lines.
-SMSR_INLINE int64_t whole_lines(int k) { return rounded_up(k, kHalfLine); }
+template <class Element>
+SMSR_INLINE int64_t whole_lines(int k) {
+  return rounded_up(k, kLineOf<Element>);
+}
 
 // Copies the rows of a source, a line of a tile after the other, that are not multiplied where they lie.
 // A tile's copies begin `room` elements behind those of the tile before.
-SMSR_INLINE void copy_rows(const MatrixItem& item, const Source& source, Half* copies, int64_t room) {
+template <class Element>
+SMSR_INLINE void copy_rows(const MatrixItem& item, const Source& source, Element* copies, int64_t room) {
   for (int t = 0; t < item.tiles; ++t, copies += room) {
-    if (item.in_place(source, t)) continue;
-    const Half* row[kRun];
-    for (int r = 0; r < kRun; ++r) row[r] = source_row<Half>(source, item.pixel[t * kRun + r]);
-    Half* to = copies;
-    for (int64_t k = 0, line = 0; k < source.k; k += kHalfLine, line += source.line, to += kTileElements)
+    if (item.in_place<Element>(source, t)) continue;
+    const Element* row[kRun];
+    for (int r = 0; r < kRun; ++r) row[r] = source_row<Element>(source, item.pixel[t * kRun + r]);
+    Element* to = copies;
+    for (int64_t k = 0, line = 0; k < source.k; k += kLineOf<Element>, line += source.line, to += kTileOf<Element>)
 #pragma GCC unroll 16
-      for (int r = 0; r < kRun; ++r) _mm512_store_si512(to + r * kHalfLine, load_line(row[r] + line));
+      for (int r = 0; r < kRun; ++r) _mm512_store_si512(to + r * kLineOf<Element>, load_line(row[r] + line));
   }
 }
 
 // Adds the products of a source's rows in tiles `t` and `t` + 1 to the sums.
-template <int Panels>
-SMSR_INLINE void add_source(const MatrixItem& item, int t, const Source& source, const Half* copies,
-                            int64_t room, const Half* w, int64_t panel) {
-  const Half *a = item.in_place(source, t), *b = item.in_place(source, t + 1);
-  const int64_t a_step = a ? source.line : kTileElements, b_step = b ? source.line : kTileElements;
+template <int Panels, class Element>
+SMSR_INLINE void add_source(const MatrixItem& item, int t, const Source& source, const Element* copies,
+                            int64_t room, const Element* w, int64_t panel) {
+  const Element *a = item.in_place<Element>(source, t), *b = item.in_place<Element>(source, t + 1);
+  const int64_t a_step = a ? source.line : kTileOf<Element>, b_step = b ? source.line : kTileOf<Element>;
   if (!a) a = copies + t * room;
   if (!b) b = copies + (t + 1) * room;
-  for (int k = 0; k < source.k; k += kHalfLine, a += a_step, b += b_step, w += kTileElements)
-    MatrixSums<Panels>::add(a, b, kHalfLine, w, panel);
+  for (int k = 0; k < source.k; k += kLineOf<Element>, a += a_step, b += b_step, w += kTileOf<Element>)
+    MatrixSums<Panels>::add(a, b, kLineOf<Element>, w, panel);
 }
 
 // Calls f(panel, Int<panels>, tile) for one or two panels and two tiles at a time: the weights of a few outputs
@@ -68,20 +73,22 @@ struct MatrixMemory {
 };
 
 // Sums up the products of the sources in `value`.
+template <class Element>
 SMSR_INLINE void sum_item(const smsr::Rows& p, const MatrixItem& item, int64_t depth,
                           const MatrixMemory& memory) {
   const int64_t room = depth * kRun;
   int64_t before = 0;
-  for (int s = 0; s < p.num_sources; before += whole_lines(p.sources[s++].k))
-    copy_rows(item, p.sources[s], memory.copies + before * kRun, room);
+  auto* const room_for_all = reinterpret_cast<Element*>(memory.copies);
+  for (int s = 0; s < p.num_sources; before += whole_lines<Element>(p.sources[s++].k))
+    copy_rows(item, p.sources[s], room_for_all + before * kRun, room);
   tiles_see_memory();
   for_matrix_sums(item, p.n / kLine, [&](int panel, auto panels, int t) {
     constexpr int P = decltype(panels)::value;
-    const auto* w = static_cast<const Half*>(p.weights) + panel * depth * kLine;
-    const Half* copies = memory.copies;
+    const auto* w = static_cast<const Element*>(p.weights) + panel * depth * kLine;
+    const Element* copies = room_for_all;
     MatrixSums<P>::zero();
     for (int s = 0; s < p.num_sources; ++s) {
-      const int64_t lines = whole_lines(p.sources[s].k);
+      const int64_t lines = whole_lines<Element>(p.sources[s].k);
       add_source<P>(item, t, p.sources[s], copies, room, w, depth * kLine);
       w += lines * kLine;
       copies += lines * kRun;
@@ -93,7 +100,7 @@ SMSR_INLINE void sum_item(const smsr::Rows& p, const MatrixItem& item, int64_t d
 // The share of the finished rows in the chain's sums, and of the residual where it lies.
 template <class Out>
 SMSR_INLINE void chain_item(const smsr::Rows& p, const MatrixItem& item, const MatrixMemory& memory) {
-  const int64_t width = whole_lines(p.n), room = width * kRun;
+  const int64_t width = whole_lines<Half>(p.n), room = width * kRun;
   const Source residual{p.store.residual, p.store.residual_line, 0, p.n, nullptr};
   if (p.chain_residual) copy_rows(item, residual, memory.copies, room);
   for (int i = 0; i < item.tiles * kRun; ++i) {
@@ -129,35 +136,35 @@ SMSR_INLINE void chain_item(const smsr::Rows& p, const MatrixItem& item, const M
       store(memory.chained + i, relu(load(memory.chained + i)));
 }
 
-template <class Out>
+template <class Element, class Out>
 void matrix_rows(const smsr::Rows& given, int first, int last, float* scratch) {
   const TileRegisters registers;
   const smsr::Rows p = given;  // else read again after whatever is stored
   int64_t depth = 0;
-  for (int s = 0; s < p.num_sources; ++s) depth += whole_lines(p.sources[s].k);
+  for (int s = 0; s < p.num_sources; ++s) depth += whole_lines<Element>(p.sources[s].k);
   float* const sums = scratch;
   MatrixMemory memory;
   memory.rounded = reinterpret_cast<Half*>(sums + rounded_up(p.n, kLine));
-  memory.copies = memory.rounded + kMatrixBlock * whole_lines(p.n);
-  memory.value = reinterpret_cast<float*>(memory.copies +
-                                          kMatrixBlock * (depth > whole_lines(p.n) ? depth : whole_lines(p.n)));
+  const int64_t width = whole_lines<Half>(p.n);
+  const int64_t copied = depth * int64_t(sizeof(Element)) / int64_t(sizeof(Half));
+  memory.copies = memory.rounded + kMatrixBlock * width;
+  memory.value = reinterpret_cast<float*>(memory.copies + kMatrixBlock * (copied > width ? copied : width));
   memory.chained = memory.value + int64_t(kMatrixBlock) * p.n;
   for (int at = first; at < last; ++at) {
     const int begin = at * kMatrixBlock;
     const MatrixItem item(p, begin, p.count - begin < kMatrixBlock ? p.count : begin + kMatrixBlock);
     for (int c = 0; c < p.n; ++c) sums[c] = 0;
-    sum_item(p, item, depth, memory);
+    sum_item<Element>(p, item, depth, memory);
     for (int i = 0; i < item.count; i += kRows) {
       prefetch_added<typename Out::Element>(p, begin + i + 2 * kRows, begin + i + 3 * kRows);
       if (at + 1 < last)
-        prefetch_sources<Half>(p, begin + kMatrixBlock + i, begin + kMatrixBlock + i + kRows);
+        prefetch_sources<Element>(p, begin + kMatrixBlock + i, begin + kMatrixBlock + i + kRows);
       const int rows = item.count - i < kRows ? item.count - i : kRows;
       int64_t pixel[kRows];
       for (int r = 0; r < kRows; ++r) pixel[r] = item.pixel[i + (r < rows ? r : rows - 1)];
       for_panels<kRows>(p.n / kLine, [&](int panel, auto panels) {
-        finish_rows<Out, kRows, decltype(panels)::value>(p, panel * kLine, pixel, rows,
-                                                         memory.value + i * int64_t(p.n),
-                                                         p.store.sums ? sums : nullptr);
+        finish_rows<typename SumsOf<Element>::Type, Out, kRows, decltype(panels)::value>(
+            p, panel * kLine, pixel, rows, memory.value + i * int64_t(p.n), p.store.sums ? sums : nullptr);
       });
     }
     if (p.chain_weights) {

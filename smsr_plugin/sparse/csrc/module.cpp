@@ -29,22 +29,23 @@ py::object reduced(const std::vector<double>& partial, int items, int n, bool wa
   return std::move(sums);
 }
 
-void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optional<Floats>& bias,
-                 int biases, const Optional<py::array>& residual, bool relu, float slope,
+void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optional<Floats>& unit,
+                 const Optional<Floats>& bias, int biases, const Optional<py::array>& residual, bool relu, float slope,
                  const Optional<Floats>& slopes, bool residual_last) {
   const int channels = plane_channels(out, g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
   s.out = out.mutable_data();
   s.line = line_of(out);
   s.streams = worth_streaming(out, residual ? residual->data() : nullptr);
+  s.unit = vector_of(unit, biases, "unit");
   s.bias = vector_of(bias, biases, "bias");
   s.relu = relu;
   s.slope = slope;
   s.slopes = vector_of(slopes, n, "slopes");
   s.residual_last = residual_last;
   if (residual) {
-    require(holds_halves(*residual, "residual") == holds_halves(out, "out"),
-            "residual must be of the dtype of out");
+    require(kind_of(*residual, "residual") == kind_of(out, "out"), "residual must be of the dtype of out");
+    require(kind_of(out, "out") != Kind::bytes, "nothing can be added to bytes");
     require(plane_channels(*residual, g, "residual") >= n,
             "residual has fewer channels than the weights have outputs");
     if (residual->data() != out.data()) require_apart(out, *residual, "residual");
@@ -76,8 +77,24 @@ void check_pooled(Tiles& p, const Indices& tiles, Floats& plane, int outputs) {
   p.pooled_line = line_of(plane);
 }
 
-// The kernel for features and weights in bfloat16 or not, and for what it stores.
-Kernel<Tiles> tiles_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+// Whether a sum of levels comes with what they count, and no other does.
+void check_unit(const Optional<Floats>& unit, Kind product) {
+  require(unit.has_value() == (product == Kind::bytes), "unit is for weights in bytes, which need it");
+}
+
+// The kernel for what features and products are in, and for what it stores.
+Kernel<Tiles> tiles_of(const Kernels& kernels, Kind in, Kind product, Kind out) {
+  if (product == Kind::bytes) {
+    require(in == Kind::bytes && out == Kind::bytes, "with weights in bytes x and out must hold uint8");
+    return kernels.bytes->tiles;
+  }
+  require(in != Kind::bytes, "weights must hold int8, as x holds uint8");
+  if (out == Kind::bytes) {
+    require(in == Kind::halves && product == Kind::halves && kernels.bytes,
+            "out may hold uint8 where x and the weights are bfloat16 and there are kernels for bytes");
+    return kernels.bytes->tiles_from_half;
+  }
+  const bool half_in = in == Kind::halves, half = product == Kind::halves, half_out = out == Kind::halves;
   require(half_in || !half, "weights must hold float32, as x does");
   require((half_in && half) || !half_out, "out must hold float32, as the features or the weights do");
   if (!half_in) return kernels.floats->tiles;
@@ -89,7 +106,7 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
                          const py::array& weights, py::array& out, const Optional<Floats>& bias,
                          const Optional<py::array>& residual, bool relu, bool pool,
                          Optional<PooledTuple> pooled, const Optional<Bytes>& activity_in,
-                         int k_dense, const Optional<py::array>& rest,
+                         int k_dense, const Optional<py::array>& rest, const Optional<Floats>& unit,
                          const Optional<Bytes>& activity_out, int stored, bool sums, float slope,
                          const Optional<Floats>& slopes, bool residual_last, int threads,
                          const Optional<std::string>& isa) {
@@ -97,10 +114,11 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   p.geometry = geometry_of(height, width);
   const Geometry& g = p.geometry;
   const Kernels& kernels = kernels_named(isa);
-  const bool half = are_half(weights, kernels);
-  const bool half_in = holds_halves(in, "x"), half_out = holds_halves(out, "out");
-  require(!half_in || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
-  const Kernel<Tiles> kernel = tiles_of(kernels, half_in, half, half_out);
+  const Kind product = weights_kind(weights, kernels);
+  const Kind kind_in = kind_of(in, "x"), kind_out = kind_of(out, "out");
+  require(kind_in != Kind::halves || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
+  const Kernel<Tiles> kernel = tiles_of(kernels, kind_in, product, kind_out);
+  check_unit(unit, product);
   require_threads(threads);
   require_range(tiles, 0, int64_t(g.tile_rows()) * g.tile_cols(), "tiles");
   p.tiles = tiles.data();
@@ -108,21 +126,21 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   const int channels = plane_channels(in, g, "in");
   p.in = in.data();
   p.in_line = line_of(in);
-  take_weights(p, weights, kernels, half, channels);
-  const int line = half_in ? kHalfLine : kLine;
+  take_weights(p, weights, kernels, product, channels);
+  const int line = kCacheLine / int(in.itemsize());
   require(k_dense >= 0 && (k_dense <= p.k || k_dense - p.k < line) && k_dense % line == 0,
           "k_dense must be whole lines of the k channels");
   p.k_dense = k_dense;
   p.activity_in = activity_of(activity_in, g);
   if (rest) {
-    require(holds_halves(*rest, "rest") == half_in, "rest must be of the dtype of x");
+    require(kind_of(*rest, "rest") == kind_in, "rest must be of the dtype of x");
     require_shape(*rest, {p.k}, "rest");
     p.rest = rest->data();
   }
   if (pool) {
     require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
     require(!activity_out && !sums, "pooling takes neither a mask nor sums");
-    require(!half_out, "pooled outputs are float32");
+    require(kind_out == Kind::floats, "pooled outputs are float32");
     require(out.flags() & py::array::c_style, "pooled outputs must be C-contiguous");
     Floats floats = out;
     check_pooled(p, tiles, floats, p.n);
@@ -138,9 +156,10 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
       require_apart(plane, in, "x");
       require_apart(plane, out, "out");
       require(p.n_pooled < p.n, "pooled outputs must leave some for out");
+      require(!unit, "pooled outputs are those of other products than of bytes");
     }
     require(!pooled || !slopes, "slopes are for outputs of one kind");
-    check_store(p.store, g, out, p.n - p.n_pooled, bias, p.n, residual, relu, slope, slopes,
+    check_store(p.store, g, out, p.n - p.n_pooled, unit, bias, p.n, residual, relu, slope, slopes,
                 residual_last);
   }
   require_apart(out, in, "x");
@@ -152,7 +171,7 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   const int summed = p.n - p.n_pooled;
   std::vector<double> partial(sums ? size_t(items) * summed : 0);
   p.store.sums = sums ? partial.data() : nullptr;
-  run(kernel, p, items, 1, threads, tiles_floats(p, half));
+  run(kernel, p, items, 1, threads, tiles_floats(p, product != Kind::floats));
   return reduced(partial, items, summed, sums);
 }
 
@@ -162,12 +181,23 @@ using SourceTuple = std::tuple<py::array, int, int, int, int, Optional<Bytes>>;
 using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
 
 // As `tiles_of`.
-Kernel<Rows> rows_of(const Kernels& kernels, bool half_in, bool half, bool half_out) {
+Kernel<Rows> rows_of(const Kernels& kernels, Kind in, Kind product, Kind out) {
+  if (product == Kind::bytes) {
+    require(in == Kind::bytes, "weights must hold float32 or uint16, as the sources do");
+    require(out != Kind::floats, "with weights in bytes out must hold uint8 or uint16");
+    return out == Kind::bytes ? kernels.bytes->rows : kernels.bytes->rows_to_half;
+  }
+  require(in != Kind::bytes, "weights must hold int8, as the sources hold uint8");
+  const bool half_in = in == Kind::halves, half = product == Kind::halves;
   require(half || !half_in, "weights must hold uint16, as the sources do");
   require(half_in || !half, "weights must hold float32, as the sources do");
-  require(half_in || !half_out, "out must hold float32, as the sources do");
+  require(half_in || out == Kind::floats, "out must hold float32, as the sources do");
   if (!half_in) return kernels.floats->rows;
-  return half_out ? kernels.half->rows : kernels.half->rows_to_floats;
+  if (out == Kind::bytes) {
+    require(kernels.bytes, std::string("there are no kernels for bytes for ") + kernels.name);
+    return kernels.bytes->rows_from_half;
+  }
+  return out == Kind::halves ? kernels.half->rows : kernels.half->rows_to_floats;
 }
 
 py::object call_rows(int height, int width, const Indices& pixels,
@@ -175,16 +205,17 @@ py::object call_rows(int height, int width, const Indices& pixels,
                      py::array& out, const Optional<Floats>& bias,
                      const Optional<py::array>& residual, bool relu, bool sums,
                      Optional<ChainTuple> chain, float slope, const Optional<Floats>& slopes,
-                     bool residual_last, const Optional<Floats>& scale, int threads,
-                     const Optional<std::string>& isa) {
+                     bool residual_last, const Optional<Floats>& scale, const Optional<Floats>& unit,
+                     int threads, const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
-  const bool half = are_half(weights, kernels), half_out = holds_halves(out, "out");
-  const bool half_in = sources.empty() ? half && half_out
-                                       : holds_halves(std::get<0>(sources[0]), "source");
-  require(!(half_in || half_out) || kernels.half,
-          std::string("there is no bfloat16 for ") + kernels.name);
-  const Kernel<Rows> kernel = rows_of(kernels, half_in, half, half_out);
+  const Kind product = weights_kind(weights, kernels), kind_out = kind_of(out, "out");
+  const Kind kind_in = sources.empty() ? (kind_out == Kind::floats ? kind_out : product)
+                                       : kind_of(std::get<0>(sources[0]), "source");
+  const bool half = kind_in == Kind::halves || kind_out == Kind::halves;
+  require(!half || kernels.half, std::string("there is no bfloat16 for ") + kernels.name);
+  const Kernel<Rows> kernel = rows_of(kernels, kind_in, product, kind_out);
+  check_unit(unit, product);
   require_threads(threads);
   // Neighbours of every pixel named here lie within the plane.
   require_range(pixels, g.index(0, 0), g.index(height - 1, width - 1) + 1, "pixels");
@@ -192,48 +223,49 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.pixels = pixels.data();
   p.count = int(pixels.size());
   std::vector<Source> terms;
-  const int unit = depth_unit(kernels, half);
+  const int whole_inputs = depth_unit(kernels, product);
   int64_t k = 0;
   for (const auto& [plane, dy, dx, first, channels, activity] : sources) {
-    require(holds_halves(plane, "source") == half_in, "sources must be of one dtype");
+    require(kind_of(plane, "source") == kind_in, "sources must be of one dtype");
     const int available = plane_channels(plane, g, "source");
     require(dy >= -1 && dy <= 1 && dx >= -1 && dx <= 1, "a source lies at most one pixel away");
     require(first >= 0 && channels > 0 && channels <= available - first,
             "a source's channels must lie within its plane");
-    const int line = half_in ? kHalfLine : kLine;
+    const int line = kCacheLine / int(plane.itemsize());
     require(first % line == 0,
             "a source must begin with a line of " + std::to_string(line) + " channels");
     const int64_t begin = first / line * line_of(plane) * plane.itemsize();
     terms.push_back({static_cast<const char*>(plane.data()) + begin, line_of(plane),
                      dy * g.stride() + dx, channels, activity_of(activity, g)});
-    k += rounded_up(channels, unit);
+    k += rounded_up(channels, whole_inputs);
   }
   p.sources = terms.data();
   p.num_sources = int(terms.size());
   require(weights.ndim() > 0, "weights must have dimensions");
   p.n = padded_channels(weights.shape(0));
-  require_weights(weights, {p.n / kLine, k, kLine}, half, "weights");
+  require_weights(weights, {p.n / kLine, k, kLine}, product, "weights");
   p.weights = weights.data();
   p.scale = vector_of(scale, p.n, "scale");
-  check_store(p.store, g, out, p.n, bias, p.n, residual, relu, slope, slopes, residual_last);
+  check_store(p.store, g, out, p.n, unit, bias, p.n, residual, relu, slope, slopes, residual_last);
   require_apart(out, pixels, "pixels");
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
-    require(holds_halves(chain_out, "the chain's out") == half_out && half_in == half_out,
-            "sources, out and the chain's out must be of one dtype");
+    require(kind_of(chain_out, "the chain's out") == kind_out && kind_out != Kind::bytes &&
+                (kind_in == kind_out || kind_in == Kind::bytes),
+            "sources, out and the chain's out must be of one dtype, or the sources of uint8");
     require_apart(out, chain_out, "the chain's out");
     if (residual) require_apart(chain_out, *residual, "residual");
     require_apart(chain_out, pixels, "pixels");
     for (const SourceTuple& source : sources)
       require_apart(chain_out, std::get<0>(source), "sources");
-    require(are_half(chain_weights, kernels) == half, "chain weights must be of the weights' dtype");
+    require(weights_kind(chain_weights, kernels) == kind_out, "chain weights must be of the dtype of out");
     require(chain_weights.ndim() >= 2, "chain weights must have dimensions");
     p.chain_n = padded_channels(chain_weights.shape(0));
-    const int64_t whole = rounded_up(p.n, unit);
-    p.chain_residual = chain_weights.shape(1) * (half ? 2 : 1) == 2 * whole && residual;
+    const int64_t whole = rounded_up(p.n, depth_unit(kernels, kind_out));
+    p.chain_residual = chain_weights.shape(1) * together(kind_out) == 2 * whole && residual;
     require_weights(chain_weights, {p.chain_n / kLine, (p.chain_residual ? 2 : 1) * whole, kLine},
-                    half, "chain weights");
+                    kind_out, "chain weights");
     p.chain_weights = chain_weights.data();
     p.chain_bias = vector_of(chain_bias, p.chain_n, "chain bias");
     require(plane_channels(chain_out, g, "chain out") >= p.chain_n,
@@ -243,15 +275,15 @@ py::object call_rows(int height, int width, const Indices& pixels,
     p.chain_relu = chain_relu;
     p.chain_streams = chain_bias && worth_streaming(chain_out, nullptr);  // else it is read first
   }
-  const bool matrix = half && kernels.half->matrix;
+  const bool matrix = product == Kind::bytes || (product == Kind::halves && kernels.half->matrix);
   p.block = matrix ? kMatrixBlock : kRowBlock;
   const int items = (p.count + p.block - 1) / p.block;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
   p.store.sums = sums ? partial.data() : nullptr;
   // Sums, and rows of a group, with matrix tiles of an item: finished ones, the chain's, rounded ones that it
   // multiplies, and copies.
-  const int64_t rounded = half ? rounded_up(p.n, unit) / 2 : 0;
-  const int64_t copies = matrix ? std::max(k / 2, rounded) : 0;
+  const int64_t rounded = half ? rounded_up(p.n, depth_unit(kernels, Kind::halves)) / 2 : 0;
+  const int64_t copies = matrix ? std::max(k / together(product), rounded) : 0;
   run(kernel, p, items, 1, threads,
       p.n + (matrix ? kMatrixBlock : kMaxRows) * (p.n + p.chain_n + rounded + copies));
   return reduced(partial, items, p.n, sums);
@@ -273,10 +305,10 @@ void call_image(const Floats& lq, const Floats& weights, py::array& out, bool ha
   p.has_ones = has_ones;
   require(weights.ndim() > 0, "weights must have dimensions");
   p.n = padded_channels(weights.shape(0));
-  require_weights(weights, {p.n / kLine, 9 * (int64_t(p.channels) + has_ones), kLine}, false,
+  require_weights(weights, {p.n / kLine, 9 * (int64_t(p.channels) + has_ones), kLine}, Kind::floats,
                   "weights");
   p.weights = weights.data();
-  check_store(p.store, p.geometry, out, p.n, bias, p.n, {}, relu, slope, slopes, false);
+  check_store(p.store, p.geometry, out, p.n, {}, bias, p.n, {}, relu, slope, slopes, false);
   require_apart(out, lq, "lq");
   const Kernels& kernels = kernels_named(isa);
   const bool half = holds_halves(out, "out");
@@ -369,12 +401,15 @@ PYBIND11_MODULE(_kernels, m) {
   }, "The instruction sets that this processor has kernels for, slowest first.");
   m.def("has_half", [](const Optional<std::string>& isa) { return kernels_named(isa).half != nullptr; },
         arg("isa") = py::none(), "Whether the instruction set has bfloat16 kernels.");
+  m.def("has_bytes", [](const Optional<std::string>& isa) { return kernels_named(isa).bytes != nullptr; },
+        arg("isa") = py::none(), "Whether the instruction set has kernels for features in bytes.");
   m.def("tiles", call_tiles, arg("height"), arg("width"), arg("tiles").noconvert(),
         arg("x").noconvert(), arg("weights").noconvert(), arg("out").noconvert(), py::kw_only(),
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("pool") = false, arg("pooled").noconvert() = py::none(),
         arg("activity_in").noconvert() = py::none(), arg("k_dense") = 0,
-        arg("rest").noconvert() = py::none(), arg("activity_out").noconvert() = py::none(),
+        arg("rest").noconvert() = py::none(), arg("unit").noconvert() = py::none(),
+        arg("activity_out").noconvert() = py::none(),
         arg("stored") = int(kActive), arg("sums") = false, arg("slope") = 0.0f,
         arg("slopes").noconvert() = py::none(),
         arg("residual_last") = false, arg("threads") = 1,
@@ -384,7 +419,7 @@ PYBIND11_MODULE(_kernels, m) {
         arg("bias").noconvert() = py::none(), arg("residual").noconvert() = py::none(),
         arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(),
         arg("slope") = 0.0f, arg("slopes").noconvert() = py::none(), arg("residual_last") = false,
-        arg("scale").noconvert() = py::none(),
+        arg("scale").noconvert() = py::none(), arg("unit").noconvert() = py::none(),
         arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the rows of a list of pixels.");
   m.def("image", call_image, arg("lq").noconvert(), arg("weights").noconvert(),

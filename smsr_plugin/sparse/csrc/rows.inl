@@ -10,15 +10,13 @@ SMSR_INLINE void store_rows(void* plane, int64_t line, bool streams, const float
     for (int c = 0; c < n; c += Features::kStep) {
       Element* const at = out + pixel[r] * kLineOf<Element> + channel_at<Element>(c, line);
       const float* const from = value + int64_t(r) * n + c;
-      if (Features::kGroups == 2 && n - c < Features::kStep) {
-        const Vec v[1] = {load(from)};
-        Features::template put_line<1>(at, v, streams);
-      } else {
-        Vec v[Features::kGroups];
-#pragma GCC unroll 2
-        for (int g = 0; g < Features::kGroups; ++g) v[g] = load(from + g * SMSR_LANES);
-        Features::template put_line<Features::kGroups>(at, v, streams);
-      }
+      with_groups<Features>(n - c, [&](auto groups) {
+        constexpr int kGroups = decltype(groups)::value;
+        Vec v[kGroups];
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroups; ++g) v[g] = load(from + g * SMSR_LANES);
+        Features::template put_line<kGroups>(at, v, streams);
+      });
     }
 }
 
@@ -70,21 +68,22 @@ template <int Groups, int Count, class F>
 SMSR_INLINE void for_groups(F f) {
 #pragma GCC unroll 8
   for (int i = 0; i + Groups <= Count; i += Groups) f(i, Int<Groups>{});
-  if constexpr (Count % Groups != 0) f(Count / Groups * Groups, Int<1>{});
+  if constexpr (Count % Groups != 0) f(Count / Groups * Groups, Int<Count % Groups>{});
 }
 
-// Finishes the sums in `value` of a line of outputs from `c` on, or of half a line that is left, of the
+// Finishes the sums in `value` of a line of outputs from `c` on, or of what is left of a line, of the
 // first `rows` of a group: they are stored, or stay in `value` where a chain needs them. Adds to `sums`.
-template <class Out, int Rows, int Groups>
+template <class Sums, class Out, int Rows, int Groups>
 SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
                              float* value, float* sums) {
   using Element = typename Out::Element;
   const Store& s = p.store;
   auto* const out = static_cast<Element*>(s.out) + channel_at<Element>(c, s.line);
-  Vec bias[Groups], slope[Groups], scale[Groups], sum[Groups];
-#pragma GCC unroll 2
+  Vec unit[Groups], bias[Groups], slope[Groups], scale[Groups], sum[Groups];
+#pragma GCC unroll 4
   for (int g = 0; g < Groups; ++g) {
     const int at = c + g * SMSR_LANES;
+    unit[g] = Sums::unit(s, at);
     bias[g] = s.bias ? load(s.bias + at) : Vec{};
     slope[g] = slopes_of(s, at);
     scale[g] = p.scale ? load(p.scale + at) : Vec{} + 1.0f;
@@ -96,16 +95,16 @@ SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[
       if (r == rows) break;
       float* const row = value + int64_t(r) * p.n + c;
       Vec v[Groups];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) {
         v[g] = finished<Out, decltype(leaky)::value>(
-            s, (load(row + g * SMSR_LANES) + bias[g]) * scale[g], slope[g],
+            s, (Sums::read(row + g * SMSR_LANES, unit[g]) + bias[g]) * scale[g], slope[g],
             s.residual ? channels_at<Out>(s.residual, s.residual_line, pixel[r], c + g * SMSR_LANES)
                        : nullptr);
         sum[g] += v[g];
       }
       if (p.chain_weights) {
-#pragma GCC unroll 2
+#pragma GCC unroll 4
         for (int g = 0; g < Groups; ++g) store(row + g * SMSR_LANES, v[g]);
       } else {
         Out::template put_line<Groups>(out + pixel[r] * kLineOf<Element>, v, s.streams);
@@ -113,17 +112,17 @@ SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[
     }
   });
   if (sums)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int g = 0; g < Groups; ++g) store(sums + c + g * SMSR_LANES, sum[g]);
 }
 
 // The same of `Panels` panels of outputs, line by line.
-template <class Out, int Rows, int Panels>
+template <class Sums, class Out, int Rows, int Panels>
 SMSR_INLINE void finish_rows(const smsr::Rows& p, int c, const int64_t (&pixel)[Rows], int rows,
                              float* value, float* sums) {
   constexpr int kCount = Panels * kVecs, kGroups = Out::kGroups;
   for_groups<kGroups, kCount>([&](int i, auto groups) {
-    finish_line<Out, Rows, decltype(groups)::value>(p, c + i * SMSR_LANES, pixel, rows, value, sums);
+    finish_line<Sums, Out, Rows, decltype(groups)::value>(p, c + i * SMSR_LANES, pixel, rows, value, sums);
   });
 }
 
@@ -242,7 +241,7 @@ SMSR_INLINE void rows_group(const smsr::Rows& p, int begin, int rows, int64_t de
     // with slopes or without, sixteen registers do not hold both, and the products would spill.
     sum_rows<Product, Rows, P>(p, weights_of<Element>(p, panel, depth), depth * kLine, pixel,
                                memory.value + panel * kLine);
-    finish_rows<Out, Rows, P>(p, panel * kLine, pixel, rows, memory.value, sums);
+    finish_rows<FloatSums, Out, Rows, P>(p, panel * kLine, pixel, rows, memory.value, sums);
   });
   if (p.chain_weights) {
     const int64_t chain_depth = (p.chain_residual ? 2 : 1) * int64_t(Product::whole(p.n));

@@ -55,10 +55,11 @@ SMSR_INLINE void store_channels(const Store& given, const TilePixels& at, const 
   const Store s = given;  // else read again after whatever is stored
   using Element = typename Features::Element;
   typename Products::Channels products[Groups];
-#pragma GCC unroll 2
-  for (int g = 0; g < Groups; ++g) Products::read(m + g * SMSR_LANES, stride, products[g]);
+#pragma GCC unroll 4
+  for (int g = 0; g < Groups; ++g)
+    Products::read(s, c + g * SMSR_LANES, m + g * SMSR_LANES, stride, products[g]);
   Vec shift[Groups], slope[Groups], sum[Groups] = {};
-#pragma GCC unroll 2
+#pragma GCC unroll 4
   for (int g = 0; g < Groups; ++g) {
     shift[g] = bias ? load(bias + g * SMSR_LANES) : Vec{};
     if (Leaky) slope[g] = slopes_of(s, c + g * SMSR_LANES);
@@ -69,14 +70,14 @@ SMSR_INLINE void store_channels(const Store& given, const TilePixels& at, const 
                  : nullptr;
   for (int x = 0; x < kTile; ++x) {
     Vec y[Groups][kTile];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int g = 0; g < Groups; ++g) Products::column(products[g], x, y[g]);
 #pragma GCC unroll 4
     for (int i = 0; i < kTile; ++i) {
       if (!All && !at.stored[i][x]) continue;
       const int64_t row = (at.first + i * at.row + x) * kLineOf<Element>;
       Vec value[Groups];
-#pragma GCC unroll 2
+#pragma GCC unroll 4
       for (int g = 0; g < Groups; ++g) {
         value[g] = finished<Features, Leaky>(s, y[g][i] + shift[g], slope[g],
                                       residual ? residual + row + g * SMSR_LANES : nullptr);
@@ -86,7 +87,7 @@ SMSR_INLINE void store_channels(const Store& given, const TilePixels& at, const 
     }
   }
   if (sums)
-#pragma GCC unroll 2
+#pragma GCC unroll 4
     for (int g = 0; g < Groups; ++g)
       store(sums + g * SMSR_LANES, load(sums + g * SMSR_LANES) + sum[g]);
 }
@@ -110,7 +111,7 @@ SMSR_INLINE void pool_channels(const Tiles& p, int y0, int x0, const float* m, i
   const Geometry& g = p.geometry;
   const Geometry half_size{(g.height + 1) / 2, (g.width + 1) / 2};
   typename Products::Channels products;
-  Products::read(m, stride, products);
+  Products::read(p.store, c, m, stride, products);
   const Vec bias = p.store.bias ? load(p.store.bias + c) : Vec{};
   const Vec slope = slopes_of(p.store, c);
   Vec pooled[kTile / 2] = {};
@@ -147,10 +148,9 @@ SMSR_INLINE void store_tile(const Tiles& p, int tile, const float* m, int64_t st
   for (int c = p.n_pooled; c < p.n; c += Features::kStep) {
     const float* const bias = p.store.bias ? p.store.bias + c : nullptr;
     float* const sum = sums ? sums + c : nullptr;
-    if (Features::kGroups == 2 && p.n - c < Features::kStep)
-      store_channels<Products, Features, 1>(p.store, at, m + c, stride, c - p.n_pooled, bias, sum);
-    else
-      store_channels<Products, Features, Features::kGroups>(p.store, at, m + c, stride,
-                                                            c - p.n_pooled, bias, sum);
+    with_groups<Features>(p.n - c, [&](auto groups) {
+      store_channels<Products, Features, decltype(groups)::value>(p.store, at, m + c, stride,
+                                                                  c - p.n_pooled, bias, sum);
+    });
   }
 }

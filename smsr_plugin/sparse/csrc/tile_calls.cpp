@@ -64,7 +64,7 @@ void call_strided(const Size& size, const py::array& in, const py::array& weight
   require(depth % (half ? 18 : 9) == 0, "weights must have nine taps of some inputs");
   p.k = depth / 9;
   p.n = padded_channels(weights.shape(0));
-  require_weights(weights, {p.n / kLine, depth, kLine}, half, "weights");
+  require_weights(weights, {p.n / kLine, depth, kLine}, kind_of_products(half), "weights");
   p.weights = weights.data();
   require(holds_halves(in, "x") == half, "weights must be of the dtype of x");
   p.in = channels_of(in, i, first, p.k, half && kernels.half->matrix, "in");
@@ -123,7 +123,7 @@ Attend attend_of(const Size& size, const py::array& x, const AttentionTuple& att
   require(are_half(weights, kernels) == half, "the attention's weights must be of the dtype of x");
   p.k = depth_of(weights, half);
   p.n = padded_channels(weights.shape(0));
-  require_weights(weights, {p.n / kLine, p.k, kLine}, half, "weights");
+  require_weights(weights, {p.n / kLine, p.k, kLine}, kind_of_products(half), "weights");
   require(holds_halves(x, "x") == half && holds_halves(row, "row") == half,
           "x, row and out must be of the dtype of the weights");
   require(plane_channels(x, g, "x") >= p.n && plane_channels(coarse, p.coarse_geometry, "coarse") >= p.n,
@@ -187,11 +187,11 @@ BlendSide side_of(const SideTuple& tuple, const Geometry& g, const Kernels& kern
             "a source's channels must lie within its plane");
     require_apart(out, plane, "sources");
     terms.push_back({plane.data(), line_of(plane), 0, channels, nullptr});
-    side.depth += int(rounded_up(channels, depth_unit(kernels, half)));
+    side.depth += int(rounded_up(channels, depth_unit(kernels, kind_of_products(half))));
   }
   side.sources = terms.data();
   side.num_sources = int(terms.size());
-  require_weights(weights, {n / kLine, side.depth, kLine}, half, "weights");
+  require_weights(weights, {n / kLine, side.depth, kLine}, kind_of_products(half), "weights");
   side.weights = weights.data();
   side.bias = vector_of(bias, n, "bias");
   return side;

@@ -96,6 +96,12 @@ SMSR_INLINE void with_slopes(const Store& s, F f) {
     f(Bool<false>{});
 }
 
+// Sums of products as they lie in memory, in floats: their unit is one.
+struct FloatSums {
+  SMSR_INLINE Vec unit(const Store&, int) { return Vec{}; }
+  SMSR_INLINE Vec read(const float* at, Vec) { return load(at); }
+};
+
 // Features in float32: a vector at a time.
 struct FloatFeatures {
   using Element = float;
@@ -154,6 +160,20 @@ template <int N>
 struct Int {
   static constexpr int value = N;
 };
+
+// Calls f(Int<groups>) with the groups of a line that are left of so many channels.
+template <class Features, class F>
+SMSR_INLINE void with_groups(int left, F f) {
+  constexpr int kWhole = Features::kGroups;
+  if constexpr (kWhole > 1) {
+    if (left == kLine) return f(Int<1>{});
+  }
+  if constexpr (kWhole > 2) {
+    if (left == 2 * kLine) return f(Int<2>{});
+    if (left == 3 * kLine) return f(Int<3>{});
+  }
+  f(Int<kWhole>{});
+}
 
 // Calls f(first panel, Int<number of panels>) until `panels` are done, as many at once as `Rows`
 // rows leave registers for.

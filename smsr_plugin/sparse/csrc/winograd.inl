@@ -113,7 +113,7 @@ SMSR_INLINE void multiply_tiles(const Tiles& p, const typename Product::Element*
 struct Frequencies {
   using Channels = Vec[kPatch][kTile];
 
-  SMSR_INLINE void read(const float* m, int64_t stride, Channels& half) {
+  SMSR_INLINE void read(const Store&, int, const float* m, int64_t stride, Channels& half) {
     for (int f = 0; f < kPatch; ++f) {
       Vec row[kPatch];
 #pragma GCC unroll 6

@@ -23,6 +23,7 @@ class Arithmetic:
 
     Attributes:
         dtype: Of features.
+        holds_bytes: Whether planes may hold bytes, see `Int8`.
         line: Channels of a cache line.
         depth: The weights of a plane for rows are padded to whole ones of so many channels.
     """
@@ -30,6 +31,7 @@ class Arithmetic:
     dtype: DTypeLike = np.float32
     line = LINE
     depth = 1
+    holds_bytes = False
 
     @property
     def itemsize(self) -> int:
@@ -136,6 +138,16 @@ class BFloat16Matrix(BFloat16):
         return packing.half(packing.pad(values, 0, padded(len(values), HALF_LINE)))
 
 
+class Int8(BFloat16Matrix):
+    """The same, with what lies between a block's input and its output in bytes where that is known.
+
+    A plane holds levels, of which `peaks` (see `MaskedConv`) says what they stand for. Matrix tiles
+    multiply bytes twice as fast, and half as many are read and written.
+    """
+
+    holds_bytes = True
+
+
 def _from_line(weights: Array, axis: int, first: int) -> Array:
     """Put zeros before the inputs, for the channels before the first one in its line."""
     widths = [(0, 0)] * weights.ndim
@@ -143,15 +155,17 @@ def _from_line(weights: Array, axis: int, first: int) -> Array:
     return np.pad(weights, widths)
 
 
-FLOAT32, BFLOAT16, BFLOAT16_MATRIX = Arithmetic(), BFloat16(), BFloat16Matrix()
+FLOAT32, BFLOAT16, BFLOAT16_MATRIX, INT8 = Arithmetic(), BFloat16(), BFloat16Matrix(), Int8()
 
 
 #: By the names of `to_sparse`.
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
     """Return that of one of `PRECISIONS` for the instruction set in use."""
     if precision == "fp32":
         return FLOAT32
+    if precision == "int8":
+        return INT8
     return BFLOAT16_MATRIX if kernels.isa() == "amx" else BFLOAT16

@@ -132,6 +132,11 @@ class BandedBlock:
         """Return how many rows of each layer are there: a band and what is read above it."""
         return min(self.step_rows + self.lag + TILE, rounded_up(height, TILE))
 
+    def dtype_of(self, number: int, arithmetic: Arithmetic) -> np.dtype[Any]:
+        """Return that of the outputs of a layer."""
+        in_bytes = self.layers[number].conv.units.out is not None
+        return np.dtype(np.uint8 if in_bytes else arithmetic.dtype)
+
     @property
     def step_rows(self) -> int:
         """Rows of a band."""
@@ -165,7 +170,8 @@ class BandedBlock:
         height, width = image.run.size
         rows, planes = self.rows(height), image.run.planes
         name = f"ring {number} of {rows}"  # blocks of as many layers share it
-        return Ring(image.arithmetic.plane(planes, name, channels, size=(rows, width)), rows)
+        dtype = self.dtype_of(number, image.arithmetic)
+        return Ring(planes.plane(name, channels, dtype, size=(rows, width)), rows)
 
     def _pieces(self, rings: dict[str, Ring], lag: int, start: int, height: int) -> Iterator[Band]:
         """Yield what is computed after the bands before row `start`, so many rows behind them."""

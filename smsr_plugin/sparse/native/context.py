@@ -10,7 +10,15 @@ from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.chains import chains
 from smsr_plugin.sparse.native.layers import Fuse
-from smsr_plugin.sparse.native.operation import ACTIVITY, FEATURES, FLOATS, MASKED, activity_name
+from smsr_plugin.sparse.native.levels import units_of
+from smsr_plugin.sparse.native.operation import (
+    ACTIVITY,
+    BYTES,
+    FEATURES,
+    FLOATS,
+    MASKED,
+    activity_name,
+)
 from smsr_plugin.sparse.native.packing import Array, padded
 from smsr_plugin.sparse.native.slots import Wanted
 
@@ -21,6 +29,7 @@ class Context:
     Attributes:
         links: What fuses add up for a `Collect`; see `chains`.
         summed: The planes of those sums.
+        units: What a level of the planes counts that hold bytes; see `levels`.
         rests: The constants of planes where they are skipped.
         residuals: What is added to masked planes where they are made; see `active_conv`.
         blocks: Steps that are computed together; see `active_block`.
@@ -33,6 +42,7 @@ class Context:
         self.links = chains(program, arithmetic)
         self.summed = {link.out for link in self.links.values()}
         masked = [step for step in program.steps if isinstance(step, MaskedConv)]
+        self.units = units_of(program) if arithmetic.holds_bytes else {}
         self.rests = {step.out: step.rest for step in masked}
         self.residuals = residuals(program)
         blends = {step.out for step in program.steps if isinstance(step, Blend)}
@@ -52,6 +62,8 @@ class Context:
     def wanted(self, name: str) -> Wanted:
         """Return what a plane of the program needs."""
         kind = MASKED if name in self._masked else FLOATS if name in self._floats else FEATURES
+        if name in self.units:
+            kind = BYTES
         channels = self.program.planes[name].channels
         if name in self.squeezed:
             channels = padded(channels) + len(self.squeezed[name].squeeze)

@@ -12,7 +12,14 @@ from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.bands import BandedBlock
 from smsr_plugin.sparse.native.kernels import Floats, Kernels
 from smsr_plugin.sparse.native.lowering import lower
-from smsr_plugin.sparse.native.operation import ACTIVITY, FLOATS, Image, Operation, activity_name
+from smsr_plugin.sparse.native.operation import (
+    ACTIVITY,
+    BYTES,
+    FLOATS,
+    Image,
+    Operation,
+    activity_name,
+)
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import CACHE_LINE, PlanePool, rounded_up
 from smsr_plugin.sparse.native.run import Run
@@ -78,16 +85,20 @@ class NativeEngine:
         each = sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
         rings: dict[int, int] = {}  # blocks of as many rows share them
         for block in schedule.blocks:
-            channels = sum(_lines(count, self.arithmetic.itemsize) for count in block.channels)
-            rings[block.rows(height)] = max(rings.get(block.rows(height), 0), channels)
+            pixel = sum(
+                _lines(count, block.dtype_of(number, self.arithmetic).itemsize)
+                for number, count in enumerate(block.channels)
+            )
+            rings[block.rows(height)] = max(rings.get(block.rows(height), 0), pixel)
         held = max(operation.rows for operation in schedule.operations) * CACHE_LINE * threads
-        banded = sum(rows * channels for rows, channels in rings.items())
+        banded = sum(rows * pixel for rows, pixel in rings.items())
         return height * width * each + width * (banded + held)
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:
             return 1
-        return _lines(slot.room, FLOAT if slot.kind == FLOATS else self.arithmetic.itemsize)
+        sizes = {FLOATS: FLOAT, BYTES: 1}
+        return _lines(slot.room, sizes.get(slot.kind, self.arithmetic.itemsize))
 
     def __call__(
         self,

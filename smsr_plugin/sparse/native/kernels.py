@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 Floats: TypeAlias = NDArray[np.float32]
 Halves: TypeAlias = NDArray[np.uint16]
 Bytes: TypeAlias = NDArray[np.uint8]
+Signed: TypeAlias = NDArray[np.int8]
 Indices: TypeAlias = NDArray[np.int32]
 Sums: TypeAlias = NDArray[np.float64]
 
@@ -56,6 +57,8 @@ class Kernels(Protocol):
 
     def has_half(self) -> bool: ...
 
+    def has_bytes(self) -> bool: ...
+
     def tiles(
         self,
         height: int,
@@ -73,6 +76,7 @@ class Kernels(Protocol):
         activity_in: Bytes | None = None,
         k_dense: int = 0,
         rest: NDArray[Any] | None = None,
+        unit: Floats | None = None,
         activity_out: Bytes | None = None,
         stored: int = ...,
         sums: bool = False,
@@ -100,6 +104,7 @@ class Kernels(Protocol):
         slopes: Floats | None = None,
         residual_last: bool = False,
         scale: Floats | None = None,
+        unit: Floats | None = None,
         threads: int = 1,
     ) -> Any: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -74,6 +74,16 @@ class MapConv:
         )
 
 
+class Units(NamedTuple):
+    """What a level of the planes of a convolution counts; None where they hold no bytes."""
+
+    x: float | None = None
+    out: float | None = None
+
+
+NO_BYTES = Units()
+
+
 class ListedConv:
     """A 3×3 convolution at the active or the inactive pixels of a mask.
 
@@ -81,21 +91,36 @@ class ListedConv:
     """
 
     def __init__(
-        self, arithmetic: Arithmetic, kernel: Array, dense: int, bias: Array | None, relu: bool
+        self,
+        arithmetic: Arithmetic,
+        kernel: Array,
+        dense: int,
+        bias: Array | None,
+        relu: bool,
+        units: Units,
     ) -> None:
         """Pack a (N, K, 3, 3) kernel."""
         self.arithmetic = arithmetic
         self.depth: int = kernel.shape[1]
         # Whole lines of dense channels are read everywhere. Beyond the dense channels the last of
         # them is zero at inactive pixels, where nothing but dense outputs is ever stored.
-        self.dense = min(padded(dense, arithmetic.line), self.depth)
-        self.kernel, self.at_tiles = kernel, arithmetic.tile_weights(kernel)
-        self.bias = None if bias is None else packing.vector(bias)
+        self.line = arithmetic.line if units.x is None else packing.BYTE_LINE
+        self.dense = min(padded(dense, self.line), self.depth)
+        counts = (1 if units.x is None else units.x) / (1 if units.out is None else units.out)
+        self.kernel, self.in_bytes = kernel * counts, units.x is not None
+        self.unit = None
+        if self.in_bytes:
+            self.at_tiles, self.unit = packing.tile_levels(self.kernel)
+        else:
+            self.at_tiles = arithmetic.tile_weights(self.kernel)
+        self.bias = None if bias is None else packing.vector(bias / (units.out or 1))
         self.relu = relu
 
     @cached_property
     def at_pixels(self) -> NDArray[Any]:
         """The weights for pixels, packed when they are first needed: most masks want tiles."""
+        if self.in_bytes:  # the same levels, with the same unit
+            return self.at_tiles.reshape(len(self.at_tiles), -1, packing.LINE, 4)
         return self.arithmetic.taps(self.kernel)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists, active: bool) -> Array:
@@ -119,7 +144,8 @@ class ListedConv:
                 relu=self.relu,
                 sums=True,
                 activity_in=None if self.dense == self.depth else mask.activity,
-                k_dense=padded(self.dense, self.arithmetic.line),
+                k_dense=padded(self.dense, self.line),
+                unit=self.unit,
                 activity_out=mask.activity,
                 stored=kernels.ACTIVE if active else kernels.INACTIVE,
                 threads=run.threads,
@@ -133,6 +159,7 @@ class ListedConv:
             bias=self.bias,
             relu=self.relu,
             sums=True,
+            unit=self.unit,
             threads=run.threads,
         )
 
@@ -157,13 +184,14 @@ class MaskedConv:
         dense_in: int,
         bias: Array | None,
         relu: bool,
+        units: Units = NO_BYTES,
     ) -> None:
-        self.channels = len(kernel)
-        self.every = ListedConv(arithmetic, kernel, dense_in, bias, relu)
+        self.channels, self.units = len(kernel), units
+        self.every = ListedConv(arithmetic, kernel, dense_in, bias, relu, units)
         self.d2d = None
         if dense:
             d2d, bias = kernel[:dense, :dense_in], None if bias is None else bias[:dense]
-            self.d2d = ListedConv(arithmetic, d2d, dense_in, bias, relu)
+            self.d2d = ListedConv(arithmetic, d2d, dense_in, bias, relu, units)
 
     def __call__(self, run: Run, x: Plane, out: Plane, mask: MaskLists) -> Array:
         """Convolve a plane; return the sum of each output channel."""
@@ -171,7 +199,7 @@ class MaskedConv:
         if self.d2d is not None:
             dense_sums = self.d2d(run, x, out, mask, active=False)
             sums[: len(dense_sums)] += dense_sums
-        return sums[: self.channels]
+        return sums[: self.channels] * (self.units.out or 1)
 
 
 class Fuse:
@@ -183,13 +211,27 @@ class Fuse:
         weights: Sequence[Array],
         dense: Sequence[int],
         bias: Array,
+        units: Sequence[float] | None = None,
     ) -> None:
-        """Pack the (K, N) weights of each plane; `dense` is how many of its channels are dense."""
+        """Pack weights.
+
+        Args:
+            arithmetic: Of the planes, if they hold no bytes.
+            weights: Of each plane, (K, N).
+            dense: How many channels of each plane are dense.
+            bias: (N,).
+            units: Of each plane in bytes, what a level counts; None: they hold none.
+        """
         self.channels, self.dense = [len(weight) for weight in weights], dense
-        self.weights = arithmetic.row_weights(weights)
-        self.dense_weights = arithmetic.row_weights(
-            [weight[:count] for weight, count in zip(weights, dense, strict=True)]
-        )
+        of_dense = [weight[:count] for weight, count in zip(weights, dense, strict=True)]
+        self.unit = self.dense_unit = None
+        if units is None:
+            self.weights, self.dense_weights = map(arithmetic.row_weights, (weights, of_dense))
+        else:
+            (self.weights, self.unit), (self.dense_weights, self.dense_unit) = (
+                packing.in_levels([weight * unit for weight, unit in zip(some, units, strict=True)])
+                for some in (weights, of_dense)
+            )
         self.bias = packing.vector(bias)
 
     def __call__(
@@ -204,9 +246,9 @@ class Fuse:
     ) -> None:
         """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
         factor = packing.vector(scale)
-        for pixels, counts, weights in (
-            (mask.active, self.channels, self.weights),
-            (mask.inactive, self.dense, self.dense_weights),
+        for pixels, counts, weights, unit in (
+            (mask.active, self.channels, self.weights, self.unit),
+            (mask.inactive, self.dense, self.dense_weights, self.dense_unit),
         ):
             sources: list[Source] = [
                 (x, 0, 0, 0, count, None) for x, count in zip(xs, counts, strict=True) if count
@@ -219,6 +261,7 @@ class Fuse:
                 out,
                 bias=self.bias,
                 scale=factor,
+                unit=unit,
                 residual=residual,
                 chain=chain,
                 threads=run.threads,

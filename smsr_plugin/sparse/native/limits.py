@@ -17,11 +17,21 @@ from smsr_plugin.archs.steps import (
 )
 from smsr_plugin.archs.tile_steps import Blend, DecideTiles, LocalAttention
 from smsr_plugin.sparse.native.kernels import Kernels
+from smsr_plugin.sparse.native.levels import units_of
 from smsr_plugin.sparse.native.packing import HALF_LINE
 
 
-def obstacle_to(program: Program[Any], kernels: Kernels) -> str:
-    """Say what keeps a program from the kernels, or nothing."""
+def obstacle_to(program: Program[Any], kernels: Kernels, precision: str) -> str:
+    """Say what keeps a program from the kernels in a precision, or nothing."""
+    if precision != "fp32" and not kernels.has_half():
+        return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
+    if precision == "int8" and not kernels.has_bytes():
+        return f"int8 is for matrix tiles (AMX), and this processor ({kernels.isa()}) has none"
+    if precision == "int8" and not units_of(program):
+        return (
+            "nothing tells what 8 bits have to span in this network; for an SMSR "
+            "`smsr convert IN OUT --calibrate DIR` finds it out"
+        )
     widest = max(plane.channels for plane in program.planes.values())
     if widest > kernels.MAX_CHANNELS - HALF_LINE:
         return f"a layer has {widest} channels, which are too many"

@@ -140,6 +140,7 @@ def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
         dense_in,
         step.bias,
         step.slope is not None,
+        layers.Units(context.units.get(step.x), context.units.get(step.out)),
     )
 
     def compute(image: Image) -> None:
@@ -156,7 +157,9 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
     planes = [context.program.planes[x] for x in step.xs]
     ends = np.cumsum([plane.channels for plane in planes])
     weights = [weight.T for weight in np.split(step.weight, ends[:-1], axis=1)]
-    fuse = layers.Fuse(context.arithmetic, weights, [plane.dense for plane in planes], step.bias)
+    units = [context.units[x] for x in step.xs] if step.xs[0] in context.units else None
+    dense = [plane.dense for plane in planes]
+    fuse = layers.Fuse(context.arithmetic, weights, dense, step.bias, units)
     link = context.links.get(step.out)
 
     def compute(image: Image) -> None:

@@ -57,6 +57,8 @@ class Image:
         slot, channels = self.places[name].slot, self.places[name].channels
         if slot.kind == FLOATS:
             return self.run.planes.plane(slot.name, channels, room=slot.room)
+        if slot.kind == BYTES:
+            return self.run.planes.plane(slot.name, channels, np.uint8, room=slot.room)
         return self.arithmetic.plane(self.run.planes, slot.name, channels, room=slot.room)
 
     def planes(self, names: Sequence[str]) -> list[Plane]:
@@ -95,7 +97,8 @@ class Image:
 
 
 #: Kinds of planes (see `slots`).
-FEATURES, MASKED, FLOATS, ACTIVITY = "features", "masked", "floats", "activity"
+FEATURES, MASKED, BYTES = "features", "masked", "bytes"
+FLOATS, ACTIVITY = "floats", "activity"
 
 
 def activity_name(mask: int) -> str:

@@ -7,19 +7,24 @@ Everything is computed in float64 and rounded once.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Slope
-from smsr_plugin.sparse.native.kernels import Floats, Halves
+from smsr_plugin.sparse.native.kernels import Floats, Halves, Signed
 from smsr_plugin.sparse.native.planes import aligned_zeros
 
 #: Output channels of a panel, and float32 channels of a cache line.
 LINE = 16
 #: bfloat16 channels of a cache line.
 HALF_LINE = 32
+#: Channels in bytes of a cache line.
+BYTE_LINE = 64
+#: Levels of a feature in a byte, and of a weight to either side.
+LEVELS, WEIGHT_LEVELS = 255, 127
 
 #: G of Winograd's F(4, 3) for the points 0, √½, −√½, √2, −√2 and infinity: U = G g Gᵀ. The row of a
 #: point p is (1, p, p²) divided by the product of its distances from the other finite points.
@@ -120,6 +125,34 @@ def pairs(weights: Floats) -> Floats:
     """Put the weights (…, K, 16) of two inputs side by side: (…, K / 2, 16, 2); K is even."""
     *outer, depth, line = weights.shape
     return np.ascontiguousarray(weights.reshape(*outer, depth // 2, 2, line).swapaxes(-1, -2))
+
+
+def in_levels(weights: Sequence[Array]) -> tuple[Signed, Floats]:
+    """Round the (K, N) weights of planes in bytes to levels, with one unit for each output.
+
+    Returns:
+        The levels, (N / 16, K / 4, 16, 4), K of each plane padded to whole lines; and of each
+        output what one of them counts.
+    """
+    filled = np.concatenate([pad(weight, 0, padded(len(weight), BYTE_LINE)) for weight in weights])
+    depth, width = len(filled), padded(filled.shape[1])
+    peak = np.abs(filled).max(0, initial=0)
+    unit = np.where(peak > 0, peak, 1) / WEIGHT_LEVELS
+    levels = pad(np.rint(filled / unit), 1, width).reshape(depth // 4, 4, width // LINE, LINE)
+    packed = _aligned((width // LINE, depth // 4, LINE, 4), np.int8)
+    packed[...] = levels.transpose(2, 0, 3, 1)
+    return packed, vector(unit)
+
+
+def tile_levels(kernel: Array) -> tuple[Signed, Floats]:
+    """Round a (N, K, 3, 3) kernel over planes in bytes to levels, with one unit for an output.
+
+    Returns:
+        The levels, (N / 16, 9 · K / 64, 16, 16, 4), and of each output what one of them counts.
+    """
+    taps = kernel.transpose(2, 3, 1, 0).reshape(9, -1, len(kernel))
+    rows, unit = in_levels(list(taps))
+    return rows.reshape(len(rows), -1, BYTE_LINE // 4, LINE, 4), unit
 
 
 def half(values: NDArray[Any]) -> Halves:

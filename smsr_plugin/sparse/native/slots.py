@@ -14,7 +14,8 @@ class Wanted:
         name: Of the plane.
         channels: How many.
         kind: Planes of different kinds do not share memory: "features"; "masked" for those that
-            hold zeros where nothing was computed; "floats" for float32 in any arithmetic.
+            hold zeros where nothing was computed, "bytes" for those of them that hold bytes;
+            "floats" for float32 in any arithmetic.
     """
 
     name: str
@@ -91,7 +92,7 @@ def assign(accesses: Sequence[Access]) -> dict[str, Place]:
 def _take(slots: list[Slot], free: list[Slot], wanted: Wanted) -> Slot:
     """Return free memory of the kind, best of the size, or new memory."""
     fitting = [slot for slot in free if slot.kind == wanted.kind]
-    if wanted.kind == "masked":  # what is zero in them is known by their lines
+    if wanted.kind in ("masked", "bytes"):  # what is zero in them is known by their lines
         fitting = [slot for slot in fitting if slot.room == wanted.channels]
     if not fitting:
         count = sum(slot.kind == wanted.kind for slot in slots)

@@ -141,7 +141,7 @@ HALF_ROWS = {"isa": DOTS, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
             HALF_ROWS | {"sources": [source(plane(64, dtype=np.uint16), first=16)]},
             "begin with a line of 32 channels",
         ),
-        ("rows", {"chain": chain(HALF_ROWS["weights"])}, "must be of the weights' dtype"),
+        ("rows", {"chain": chain(HALF_ROWS["weights"])}, "must be of the dtype of out"),
         ("rows", {"chain": chain(out=half_plane())}, "must be of one dtype"),
     ],
 )
