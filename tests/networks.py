@@ -44,7 +44,13 @@ def split_channels(net: SMSR, dense: list[list[list[int]]]) -> SMSR:
     return net
 
 
-def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -> Tensor:
+def literal_forward(
+    net: SMSR,
+    x: Tensor,
+    spa_masks: Tensor,
+    ch_masks: Tensor,
+    planes: list[list[Tensor]] | None = None,
+) -> Tensor:
     """Evaluate the network by the paper's four-term formula, term by term.
 
     Args:
@@ -52,6 +58,7 @@ def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -
         x: (B, 3, H, W), 0…1.
         spa_masks: m, (B, K, H, W).
         ch_masks: s, (1, K, C, L).
+        planes: Is given each block's input and its layers' outputs.
     """
     state = net.state_dict()
     mean = state["rgb_mean"]
@@ -74,6 +81,8 @@ def literal_forward(net: SMSR, x: Tensor, spa_masks: Tensor, ch_masks: Tensor) -
             value = (d * g_d + m * s * g_d + m * d * g_s + m * s * g_s).relu()
             layers.append(value)
             d_in, s_in = d, s
+        if planes is not None:
+            planes.append([feature, *layers])
         fused = conv(f"{block}.fuse", torch.cat(layers, 1), 0)
         pooled = fused.mean((2, 3), keepdim=True)
         hidden = conv(f"{block}.attention.squeeze", pooled, 0).relu()

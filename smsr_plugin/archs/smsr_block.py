@@ -79,25 +79,23 @@ class SparseMaskModule(nn.Module):
             ch_mask: (1, C, L) in 0…1, 1 = sparse; None: all are sparse, which needs one
                 convolution a layer in place of two.
         """
-        spa_mask = spa_mask.to(x.dtype)
-        if ch_mask is None:
-            return self._all_sparse(x, spa_mask)
-        ch_mask = ch_mask[0].to(x.dtype)
-        feature, features, dense_in = x, [], None
-        for layer, conv in enumerate(self.convs):
-            dense_out = 1 - ch_mask[:, layer]
-            weight = cast(Tensor, conv.weight)
-            feature = F.relu_(sparse_mask_conv(feature, weight, spa_mask, dense_out, dense_in))
-            features.append(feature)
-            dense_in = dense_out
-        return x + self.attention(conv_of_concatenation(self.fuse, features))
+        outputs = self.outputs(x, spa_mask, ch_mask)
+        return x + self.attention(conv_of_concatenation(self.fuse, outputs))
 
-    def _all_sparse(self, x: Tensor, spa_mask: Tensor) -> Tensor:
-        feature, features = x, []
-        for conv in self.convs:
-            feature = F.relu_(conv(feature) * spa_mask)
-            features.append(feature)
-        return x + self.attention(conv_of_concatenation(self.fuse, features))
+    def outputs(self, x: Tensor, spa_mask: Tensor, ch_mask: Tensor | None) -> list[Tensor]:
+        """Return each layer's outputs, (B, C, H, W), 0 where they are masked; see `forward`."""
+        spa_mask = spa_mask.to(x.dtype)
+        outputs, dense_in = [], None
+        for layer, conv in enumerate(self.convs):
+            if ch_mask is None:
+                x = F.relu_(conv(x) * spa_mask)
+            else:
+                dense_out = 1 - ch_mask[0, :, layer].to(x.dtype)
+                weight = cast(Tensor, conv.weight)
+                x = F.relu_(sparse_mask_conv(x, weight, spa_mask, dense_out, dense_in))
+                dense_in = dense_out
+            outputs.append(x)
+        return outputs
 
 
 def sparse_mask_conv(

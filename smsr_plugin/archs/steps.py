@@ -21,6 +21,9 @@ RELU = 0.0
 #: See above.
 Slope: TypeAlias = float | A | None
 
+#: The largest level of 8 bits with a sign, the same on both sides of 0, and without one.
+X_LEVELS, OUT_LEVELS = 127, 255
+
 #: How the lq image is enlarged before the residual is added, as by PyTorch's `interpolate` without
 #: aligned corners; "none" leaves it out.
 Base: TypeAlias = Literal["bicubic", "bilinear", "nearest", "none"]
@@ -119,8 +122,9 @@ class Decide(StepBase[A]):
 class Peaks(NamedTuple):
     """The values that the largest level of x and of the outputs stands for, in 8 bits.
 
-    Both are finite and above 0. They are plain numbers, not weights: an engine that holds planes in
-    8 bits reads them, and all others leave them.
+    What a ReLU puts out is held as 0…`OUT_LEVELS`, a plane with signs as ±`X_LEVELS`. Peaks are
+    finite and above 0; they are plain numbers, not weights: an engine that holds planes in 8 bits
+    reads them, and all others leave them.
     """
 
     x: float

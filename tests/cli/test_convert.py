@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from checkpoint_files import released_form
 from commands import convert as main
+from masked_networks import tiny_masked_rlfn
 from networks import split_channels, tiny_smsr
 
+from smsr_plugin.archs import peaks
 from smsr_plugin.checkpoints.masked_networks import load
 from smsr_plugin.checkpoints.network import read
+from smsr_plugin.sparsify.photographs import read_photographs
 
 
 @pytest.fixture
@@ -84,6 +89,51 @@ def test_errors_are_one_line_and_nothing_is_written(tmp_path, capsys):
         assert printed.err.startswith(f"smsr convert: error: {source}: ")
         assert printed.err.count("\n") == 1
         assert not (tmp_path / "out.safetensors").exists()
+
+
+@pytest.fixture
+def photographs(make_images, tmp_path):
+    return make_images(tmp_path / "photos", {"a.png": (192, 200), "b.png": (210, 192)})
+
+
+def test_peaks_are_chosen_by_photographs_and_kept(net, photographs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(peaks, "PIECES", 2)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    assert main([str(tmp_path / "net.pth"), str(first), "--calibrate", str(photographs)]) == 0
+    assert re.search(r"^  features of up to \S+ to \S+ in 8 bits$", capsys.readouterr().out, re.M)
+    pieces = read_photographs(photographs, 2, pieces=2).pieces
+    found = load(first)
+    expected = peaks.choose_peaks(found, pieces)
+    assert torch.equal(found.feature_peaks, expected)
+    others = found.state_dict().keys() - {"feature_peaks"}
+    assert others == net.state_dict().keys()
+    assert main([str(first), str(again), "--half"]) == 0
+    assert torch.equal(load(again).feature_peaks, expected)
+
+
+def test_peaks_are_for_smsrs_of_rgb_and_need_photographs(net, photographs, tmp_path, capsys):
+    torch.save(tiny_masked_rlfn().state_dict(), tmp_path / "tiles.pth")
+    torch.save(
+        tiny_smsr(num_in_ch=1, num_out_ch=1, rgb_mean=(0.5,)).state_dict(), tmp_path / "grey.pth"
+    )
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    out, none = tmp_path / "out.safetensors", tmp_path / "none"
+    for name, folder, error in [
+        (
+            "tiles.pth",
+            photographs,
+            "--calibrate expects an SMSR of RGB images, because only its "
+            "blocks run in 8 bits, got MaskedRLFN of 3 channels; leave it out",
+        ),
+        ("grey.pth", photographs, "got SMSR of 1 channels; leave it out"),
+        ("net.pth", none, f"{none}"),
+    ]:
+        assert main([str(tmp_path / name), str(out), "--calibrate", str(folder)]) == 2
+        printed = capsys.readouterr().err
+        assert error in printed
+        assert printed.count("\n") == 1
+    assert not out.exists()
 
 
 def test_help_fits_a_screen(capsys):
