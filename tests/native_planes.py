@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 TILE, RUN = 4, 16
-#: Bytes of a line: 16 channels of float32, or 32 of bfloat16, which is kept as its bits in uint16.
+#: Bytes of a line: 16 channels of float32, 32 of bfloat16, which is kept as its bits in uint16, or
+#: 64 levels in uint8.
 LINE_BYTES = 64
 OUTSIDE, INACTIVE, ACTIVE = 0, 1, 2
 #: What planes are filled with before a kernel writes into them; bfloat16 holds it exactly.
@@ -65,7 +66,7 @@ def fold(values: NDArray, dtype: Any = np.float32, fill: float = 0) -> NDArray:
     whole = np.full((rows, stride, lines * line), fill, np.float32)
     whole[..., :channels] = values
     plane = np.ascontiguousarray(whole.reshape(rows, stride, lines, line).transpose(2, 0, 1, 3))
-    return to_bfloat16(plane) if dtype == np.uint16 else plane
+    return to_bfloat16(plane) if dtype == np.uint16 else plane.astype(dtype, copy=False)
 
 
 def unfold(plane: NDArray) -> NDArray[np.float32]:

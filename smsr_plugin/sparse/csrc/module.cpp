@@ -282,7 +282,8 @@ py::object call_rows(int height, int width, const Indices& pixels,
   p.store.sums = sums ? partial.data() : nullptr;
   // Sums, and rows of a group, with matrix tiles of an item: finished ones, the chain's, rounded ones that it
   // multiplies, and copies.
-  const int64_t rounded = half ? rounded_up(p.n, depth_unit(kernels, Kind::halves)) / 2 : 0;
+  const int64_t rounded =
+      product == Kind::floats ? 0 : rounded_up(p.n, depth_unit(kernels, Kind::halves)) / 2;
   const int64_t copies = matrix ? std::max(k / together(product), rounded) : 0;
   run(kernel, p, items, 1, threads,
       p.n + (matrix ? kMatrixBlock : kMaxRows) * (p.n + p.chain_n + rounded + copies));

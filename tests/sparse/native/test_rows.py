@@ -24,6 +24,8 @@ from row_products import (
     NEIGHBOURS,
     ROW_BLOCK,
     Source,
+    counts,
+    draw_chain,
     integer_plane,
     integers,
     padded,
@@ -40,8 +42,6 @@ HALF_NAN = 0x7FC0
 
 sizes = st.tuples(st.integers(1, 14), st.integers(1, 20))
 densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
-#: Counts of channels below, at and beyond the vectors and panels of every instruction set.
-counts = st.sampled_from([1, 3, 8, 15, 16, 17, 32, 40, 64, 80])
 
 
 def check_conv(products, mask, depth=16, count=16, seed=0):
@@ -157,24 +157,6 @@ def test_equals_any_sum_of_products(products, data, size, density, count, seed):
     assert np.array_equal(sums, value.sum(0))
     if "chain" in options:
         assert_planes_equal(options["chain"][2], chained)
-
-
-def draw_chain(products, data, rng, size, pixels, value, residual):
-    """Return a chain for the kernel, and what its plane should hold afterwards."""
-    count = data.draw(counts)
-    if residual is not None and data.draw(st.booleans()):
-        value = np.concatenate([residual, value], 1)
-    weights = padded(integers(rng, value.shape[1], count))
-    spare = data.draw(st.sampled_from([0, products.line]))
-    out = integer_plane(rng, size, weights.shape[1] + spare, products)
-    bias = integers(rng, weights.shape[1]) if data.draw(st.booleans()) else None
-    relu = data.draw(st.booleans())
-    expected = unfold(out).astype(np.float64)
-    start = flat(expected)[pixels, : weights.shape[1]] if bias is None else bias
-    result = start + products.rounded(value) @ weights
-    kept = stored(np.maximum(result, 0) if relu else result, products)
-    flat(expected)[pixels, : kept.shape[1]] = kept
-    return (products.product(weights), bias, out, relu), expected
 
 
 @per_products
