@@ -32,10 +32,11 @@ inline bool are_half(const py::array& weights, const Kernels& kernels) {
 
 inline Kind kind_of_products(bool half) { return half ? Kind::halves : Kind::floats; }
 
-// The same, or weights for products in bytes.
+// The same, or levels for products in bytes.
 inline Kind weights_kind(const py::array& weights, const Kernels& kernels) {
-  if (!py::isinstance<py::array_t<int8_t, py::array::c_style>>(weights))
+  if (!py::isinstance<py::array_t<int8_t, 0>>(weights))
     return are_half(weights, kernels) ? Kind::halves : Kind::floats;
+  require(weights.flags() & py::array::c_style, "weights must be C-contiguous");
   require(kernels.bytes, std::string("there are no products in bytes for ") + kernels.name);
   return Kind::bytes;
 }

@@ -56,10 +56,10 @@ inline bool holds_halves(const py::array& array, const char* name) {
 enum class Kind { floats, halves, bytes };
 
 inline Kind kind_of(const py::array& array, const char* name) {
-  if (!py::isinstance<py::array_t<Byte, 0>>(array))
-    return holds_halves(array, name) ? Kind::halves : Kind::floats;
-  require(lies_in_lines(array), std::string(name) + " must be C-contiguous");
-  return Kind::bytes;
+  const bool bytes = py::isinstance<py::array_t<Byte, 0>>(array), half = py::isinstance<py::array_t<Half, 0>>(array);
+  require((bytes || half || py::isinstance<py::array_t<float, 0>>(array)) && lies_in_lines(array),
+          std::string(name) + " must hold float32, uint16 or uint8, C-contiguous");
+  return bytes ? Kind::bytes : half ? Kind::halves : Kind::floats;
 }
 
 // C-contiguous is not enough: an array may begin at any byte of a buffer.

@@ -22,6 +22,8 @@ AT_TILES = ["strided", "maximum", "attend", "blend", "block", "details"]
 #: How often an argument is replaced by an odd one.
 ODD = 0.06
 
+#: What planes hold, and so what weights are for.
+DTYPES = {"floats": np.float32, "halves": np.uint16, "bytes": np.uint8}
 INTEGERS = [-(2**31), -17, -1, 0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 32, 1024, 2**31 - 1, 2**63, 0.5]
 SIZES = [(1, 1), (2, 2), (3, 5), (4, 4), (6, 9), (4, 16), (2, 34)]
 
@@ -31,7 +33,8 @@ def shape_of(height: int, width: int) -> tuple[int, int]:
 
 
 def odd_array(rng: random.Random) -> Any:
-    dtype = rng.choice(["float32", "float32", "uint16", "uint8", "int32", "float64", "bool"])
+    kinds = ["float32", "float32", "uint16", "uint8", "int8", "int32", "float64", "bool"]
+    dtype = rng.choice(kinds)
     shape = [rng.choice([0, 1, 2, 5, 6, 10, 16, 18, 32]) for _ in range(rng.randrange(6))]
     array = np.zeros(shape, dtype)
     kind = rng.choice(["array", "array", "turned", "strided", "list", "none"])
@@ -72,52 +75,73 @@ def weights(rng: random.Random, shape: tuple[int, ...], half: bool | None = None
     return np.zeros(shape, np.float32)
 
 
+def of_tiles(rng: random.Random, n: int, kind: str) -> Any:
+    """Return weights of a convolution at tiles, of matrix tiles or not."""
+    if kind == "bytes":
+        return np.zeros((n, 9, 16, 16, 4), np.int8)
+    if kind == "halves" and rng.random() < 0.5:
+        return np.zeros((n, 9, 16, 16, 2), np.uint16)
+    return weights(rng, (36, n, 16, 16), kind == "halves")
+
+
+def of_rows(rng: random.Random, n: int, depths: list[int], kind: str) -> Any:
+    """Return weights of a product over sources of so many channels, of matrix tiles or not."""
+    if kind == "bytes":
+        return np.zeros((n, sum((depth + 63) // 64 * 16 for depth in depths), 16, 4), np.int8)
+    if kind == "halves" and rng.random() < 0.5:
+        return np.zeros((n, sum((depth + 31) // 32 * 16 for depth in depths), 16, 2), np.uint16)
+    whole = [depth + depth % 2 if kind == "halves" else depth for depth in depths]
+    return weights(rng, (n, sum(whole), 16), kind == "halves")
+
+
 def arguments(rng: random.Random, name: str) -> dict[str, Any]:
     """Return arguments that nearly fit each other."""
     size = rng.choice(SIZES)
     given: dict[str, Any] = {"threads": rng.choice([1, 1, 2, 7])}
+    in_bytes = False
     n = rng.choice([1, 1, 2, 3])
     if name not in ("compose", *AT_TILES):
         given |= {"height": size[0], "width": size[1]}
     if name == "tiles":
         tiles = ((size[0] + 3) // 4) * ((size[1] + 3) // 4)
-        half = rng.random() < 0.5
-        dtype = np.uint16 if half else np.float32
+        kind = rng.choice(list(DTYPES))
+        dtype = DTYPES[kind]
         half_size = ((size[0] + 1) // 2, (size[1] + 1) // 2)
         given |= {
             "tiles": indices(rng, tiles),
             "x": plane(rng, size, dtype),
-            "weights": weights(rng, (36, n, 16, 16), half),
-            "out": plane(rng, size, rng.choice([dtype, dtype, np.float32])),
+            "weights": of_tiles(rng, n, kind),
+            "out": plane(rng, size, rng.choice([dtype, dtype, np.float32, np.uint8])),
             "pooled": rng.choice([None, None, (plane(rng, half_size), 16)]),
             "activity_in": rng.choice([None, activity(rng, size)]),
             "activity_out": rng.choice([None, activity(rng, size)]),
             "stored": rng.choice([1, 2]),
-            "k_dense": rng.choice([0, 16]),
+            "k_dense": rng.choice([0, 64 // np.dtype(dtype).itemsize]),
             "pool": rng.random() < 0.2,
-            "rest": rng.choice([None, None, np.zeros(16, dtype)]),
+            "rest": rng.choice([None, None, np.zeros(64 if kind == "bytes" else 16, dtype)]),
         }
     elif name == "rows":
         count = rng.randrange(4)
-        half = rng.random() < 0.5
-        dtype = np.uint16 if half else np.float32
+        kind = rng.choice(list(DTYPES))
+        dtype = DTYPES[kind]
         sources = [
             (plane(rng, size, dtype), rng.randrange(-1, 2), rng.randrange(-1, 2),
-             rng.choice([0, 0, 16, 32]), rng.choice([1, 16]),
+             rng.choice([0, 0, 16, 32, 64]), rng.choice([1, 16, 64]),
              rng.choice([None, activity(rng, size)]))
             for _ in range(count)
         ]  # fmt: skip
-        depth = sum(source[4] + source[4] % 2 if half else source[4] for source in sources)
         given |= {
             "pixels": pixels(rng, size),
             "sources": sources,
-            "weights": weights(rng, (n, depth, 16), half),
-            "out": plane(rng, size, rng.choice([dtype, dtype, np.uint16, np.float32])),
+            "weights": of_rows(rng, n, [source[4] for source in sources], kind),
+            "out": plane(rng, size, rng.choice([dtype, dtype, np.uint16, np.float32, np.uint8])),
             "chain": None,
         }
         if rng.random() < 0.5:
-            chained = weights(rng, (1, rng.choice([16, 32]) * n, 16), half)
-            given["chain"] = (chained, None, plane(rng, size, dtype), True)
+            of_out = given["out"].dtype.type
+            half = of_out == np.uint16
+            chained = of_rows(rng, 1, [16 * n] * rng.choice([1, 2]), "halves" if half else "floats")
+            given["chain"] = (chained, None, plane(rng, size, of_out), True)
     elif name == "image":
         channels, ones = rng.choice([0, 1, 3]), rng.random() < 0.5
         given |= {
@@ -143,10 +167,13 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
         given |= {"products": plane(rng, half), "bias": 0.0, "threshold": 0.0}
     if name in ("tiles", "rows"):
+        given["unit"] = np.zeros(16 * n, np.float32) if kind == "bytes" else None
+        in_bytes = kind == "bytes" and rng.random() < 0.8
         given |= {"relu": rng.random() < 0.5, "sums": rng.random() < 0.3}
-        given["residual"] = rng.choice([None, None, given["out"]])
+        given["residual"] = None if in_bytes else rng.choice([None, None, given["out"]])
     if name not in ("decide", "list_active"):
-        given["isa"] = rng.choice([None, *_kernels.available()])
+        names = [isa for isa in _kernels.available() if not in_bytes or _kernels.has_bytes(isa)]
+        given["isa"] = rng.choice([None, *names])
     return given
 
 
