@@ -7,6 +7,7 @@ SMSR_INLINE Line load_line(const Byte* at) {
 
 struct ByteFeatures {
   using Element = Byte;
+  using Pooled = HalfFeatures;
   static constexpr int kGroups = 4;  // a line, or the first of them
   static constexpr int kStep = kCacheLine;
 

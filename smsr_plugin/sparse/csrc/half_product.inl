@@ -3,6 +3,7 @@
 
 struct HalfFeatures {
   using Element = Half;
+  using Pooled = HalfFeatures;
   static constexpr int kGroups = 2;  // a line, or 1: the first half of it
   static constexpr int kStep = kHalfLine;
 

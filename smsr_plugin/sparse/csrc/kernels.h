@@ -88,8 +88,8 @@ struct Tiles {
                                // of each whole line even channels first, then odd ones; or taps
   int n;                       // output channels, multiple of kLine
   int n_pooled;                // of the n outputs the first ones, multiple of kLine: their means of
-  float* pooled;               // 2x2 pixels, in floats, go to a plane of half the size, rounded up,
-  int64_t pooled_line;         // and without residual
+  void* pooled;                // 2x2 pixels go to a plane of half the size, rounded up, in bfloat16
+  int64_t pooled_line;         // unless `out` holds floats, and without residual
   const uint8_t* activity_out; // of the others store only pixels whose activity is `stored`; or null:
   uint8_t stored;              // all
   Store store;

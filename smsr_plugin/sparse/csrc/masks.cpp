@@ -1,6 +1,8 @@
 #include "masks.h"
 
-#include <functional>
+#include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include "parallel.h"
 
@@ -19,14 +21,79 @@ void for_rows(int rows, int threads, const F& f) {
       &f);
 }
 
-// Concatenates what each row found, in order.
-std::vector<int32_t> joined(const std::vector<Lists>& rows, std::vector<int32_t> Lists::*list) {
-  size_t size = 0;
-  for (const Lists& row : rows) size += (row.*list).size();
-  std::vector<int32_t> all;
-  all.reserve(size);
-  for (const Lists& row : rows) all.insert(all.end(), (row.*list).begin(), (row.*list).end());
-  return all;
+// How many of each a row of tiles has, or how many there are before it.
+struct Counts {
+  int64_t active = 0, inactive = 0, active_tiles = 0, inactive_tiles = 0;
+};
+
+static_assert(kTile == 4 && kActive == 2 && kInactive == 1);
+constexpr uint32_t kFourActive = 0x02020202, kFourInactive = 0x01010101;
+
+int last_row(const Geometry& g, int ty) { return std::min((ty + 1) * kTile, g.height); }
+
+// Four pixels of a row from pixel x on; those beyond the image are kOutside, whatever lies there.
+uint32_t four_at(const Geometry& g, const uint8_t* row, int x) {
+  uint32_t four = 0;
+  if (x + kTile <= g.width)
+    std::memcpy(&four, row + x, sizeof four);
+  else
+    for (int i = 0; x + i < g.width; ++i) four |= uint32_t(row[x + i]) << 8 * i;
+  return four;
+}
+
+// Calls f(tx, pixels of any kind in the tile).
+template <class F>
+void for_tiles(const Geometry& g, const uint8_t* activity, int ty, F f) {
+  const uint8_t* const first = activity + g.index(ty * kTile, 0);
+  for (int tx = 0; tx < g.tile_cols(); ++tx) {
+    uint32_t any = 0;
+    for (int y = 0; y < last_row(g, ty) - ty * kTile; ++y) any |= four_at(g, first + y * g.stride(), tx * kTile);
+    f(tx, any);
+  }
+}
+
+Counts count(const Geometry& g, const uint8_t* activity, int ty) {
+  Counts found;
+  for (int y = ty * kTile; y < last_row(g, ty); ++y) {
+    const uint8_t* const row = activity + g.index(y, 0);
+    int64_t active = 0;
+    for (int x = 0; x < g.width; ++x) active += row[x] == kActive;
+    found.active += active;
+    found.inactive += g.width - active;
+  }
+  for_tiles(g, activity, ty, [&](int, uint32_t any) {
+    found.active_tiles += (any & kFourActive) != 0;
+    found.inactive_tiles += (any & kFourInactive) != 0;
+  });
+  return found;
+}
+
+// Lists what a row of tiles has, behind what the rows before it have.
+void fill(const Geometry& g, const uint8_t* activity, int ty, Counts at, const Lists& lists) {
+  int32_t *active = lists.active.data.get() + at.active, *inactive = lists.inactive.data.get() + at.inactive;
+  for (int y = ty * kTile; y < last_row(g, ty); ++y) {
+    const int64_t start = g.index(y, 0);
+    for (int x = 0; x < g.width; x += kTile) {  // most fours are of one kind
+      const uint32_t four = four_at(g, activity + start, x);
+      const auto first = int32_t(start + x);
+      if (four == kFourActive) {
+        for (int i = 0; i < kTile; ++i) active[i] = first + i;
+        active += kTile;
+      } else if (four == kFourInactive) {
+        for (int i = 0; i < kTile; ++i) inactive[i] = first + i;
+        inactive += kTile;
+      } else {
+        for (int i = 0; i < kTile && x + i < g.width; ++i)
+          *(activity[start + x + i] == kActive ? active++ : inactive++) = first + i;
+      }
+    }
+  }
+  int32_t* active_tiles = lists.active_tiles.data.get() + at.active_tiles;
+  int32_t* inactive_tiles = lists.inactive_tiles.data.get() + at.inactive_tiles;
+  for_tiles(g, activity, ty, [&](int tx, uint32_t any) {
+    if (any & kFourActive) *active_tiles++ = ty * g.tile_cols() + tx;
+    if (any & kFourInactive) *inactive_tiles++ = ty * g.tile_cols() + tx;
+  });
 }
 
 }  // namespace
@@ -35,55 +102,40 @@ void decide(const Geometry& geometry, const float* products, float bias, float t
             uint8_t* activity, int threads) {
   const Geometry half{(geometry.height + 1) / 2, (geometry.width + 1) / 2};
   for_rows(half.height, threads, [&](int y) {
-    for (int x = 0; x < half.width; ++x) {
-      const float* const here = products + half.index(y, x) * kLine;
+    const bool has_below = 2 * y + 1 < geometry.height;
+    uint8_t* const upper = activity + geometry.index(2 * y, 0);
+    uint8_t* const lower = has_below ? upper + geometry.stride() : upper;  // written first, then again
+    const auto kind = [&](float logit) { return logit + bias > threshold ? kActive : kInactive; };
+    const float* here = products + half.index(y, 0) * kLine;
+    for (int x = 0; x < geometry.width; x += 2, here += kLine) {
       const float* const right = here + kLine;
       const float* const below = here + half.stride() * kLine;
       const float* const diagonal = below + kLine;
-      const float logits[2][2] = {
-          {here[4], here[5] + right[3]},
-          {here[7] + below[1], here[8] + right[6] + below[2] + diagonal[0]},
-      };
-      for (int i = 0; i < 2; ++i)
-        for (int j = 0; j < 2; ++j)
-          if (2 * y + i < geometry.height && 2 * x + j < geometry.width)
-            activity[geometry.index(2 * y + i, 2 * x + j)] =
-                logits[i][j] + bias > threshold ? kActive : kInactive;
+      lower[x] = kind(here[7] + below[1]);
+      if (x + 1 < geometry.width) {
+        lower[x + 1] = kind(here[8] + right[6] + below[2] + diagonal[0]);
+        upper[x + 1] = kind(here[5] + right[3]);
+      }
+      upper[x] = kind(here[4]);
     }
   });
 }
 
 Lists list(const Geometry& geometry, const uint8_t* activity, int threads) {
-  const int tile_rows = geometry.tile_rows(), tile_cols = geometry.tile_cols();
-  std::vector<Lists> found(tile_rows);
-  for_rows(tile_rows, threads, [&](int ty) {
-    Lists& row = found[ty];
-    std::vector<uint8_t> any_on(tile_cols, 0), any_off(tile_cols, 0);
-    const int last = (ty + 1) * kTile < geometry.height ? (ty + 1) * kTile : geometry.height;
-    // One element more than there can be, so that every pixel may be written and only some kept.
-    row.active.resize((last - ty * kTile) * size_t(geometry.width) + 1);
-    row.inactive.resize(row.active.size());
-    size_t num_on = 0, num_off = 0;
-    for (int y = ty * kTile; y < last; ++y) {
-      const int64_t start = geometry.index(y, 0);
-      for (int x = 0; x < geometry.width; ++x) {
-        const bool is_active = activity[start + x] == kActive;
-        row.active[num_on] = row.inactive[num_off] = int32_t(start + x);
-        num_on += is_active;
-        num_off += !is_active;
-        any_on[x / kTile] |= is_active;
-        any_off[x / kTile] |= !is_active;
-      }
-    }
-    row.active.resize(num_on);
-    row.inactive.resize(num_off);
-    for (int tx = 0; tx < tile_cols; ++tx) {
-      if (any_on[tx]) row.active_tiles.push_back(ty * tile_cols + tx);
-      if (any_off[tx]) row.inactive_tiles.push_back(ty * tile_cols + tx);
-    }
-  });
-  return {joined(found, &Lists::active), joined(found, &Lists::inactive),
-          joined(found, &Lists::active_tiles), joined(found, &Lists::inactive_tiles)};
+  std::vector<Counts> before(geometry.tile_rows());
+  for_rows(geometry.tile_rows(), threads, [&](int ty) { before[ty] = count(geometry, activity, ty); });
+  Counts all;
+  for (Counts& row : before) {
+    const Counts here = row;
+    row = all;
+    all.active += here.active;
+    all.inactive += here.inactive;
+    all.active_tiles += here.active_tiles;
+    all.inactive_tiles += here.inactive_tiles;
+  }
+  Lists lists{List(all.active), List(all.inactive), List(all.active_tiles), List(all.inactive_tiles)};
+  for_rows(geometry.tile_rows(), threads, [&](int ty) { fill(geometry, activity, ty, before[ty], lists); });
+  return lists;
 }
 
 }  // namespace smsr

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
+#include <memory>
 
 #include "kernels.h"
 
@@ -15,9 +15,15 @@ namespace smsr {
 void decide(const Geometry& geometry, const float* products, float bias, float threshold,
             uint8_t* activity, int threads);
 
+struct List {
+  explicit List(int64_t count) : data(new int32_t[count]), size(count) {}
+  std::unique_ptr<int32_t[]> data;
+  int64_t size;
+};
+
 struct Lists {
-  std::vector<int32_t> active, inactive;              // pixels
-  std::vector<int32_t> active_tiles, inactive_tiles;  // tiles with such a pixel; with both, in both
+  List active, inactive;              // pixels
+  List active_tiles, inactive_tiles;  // tiles with such a pixel; with both, in both
 };
 
 // The ascending lists of what `activity` marks.

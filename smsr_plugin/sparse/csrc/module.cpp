@@ -55,14 +55,17 @@ void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optio
 }
 
 // (plane, outputs)
-using PooledTuple = std::tuple<Floats, int>;
+using PooledTuple = std::tuple<py::array, int>;
 
 // The first outputs of a convolution, whose means of 2x2 pixels are stored.
-void check_pooled(Tiles& p, const Indices& tiles, Floats& plane, int outputs) {
+void check_pooled(Tiles& p, const Indices& tiles, py::array& plane, Kind out, int outputs) {
   const Geometry& g = p.geometry;
   const Geometry half{(g.height + 1) / 2, (g.width + 1) / 2};
   require(outputs > 0 && outputs <= p.n && outputs % kLine == 0,
           "pooled outputs must be a multiple of 16, and no more than the weights have");
+  require(kind_of(plane, "pooled out") == (out == Kind::floats ? out : Kind::halves),
+          "pooled outputs must hold float32 if out does, else uint16");
+  require(plane.flags() & py::array::c_style, "pooled outputs must be C-contiguous");
   require(plane_channels(plane, half, "pooled out") >= outputs,
           "out has fewer channels than the weights have outputs");
   for (int i = 0; i < p.count; ++i) {
@@ -140,10 +143,8 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   if (pool) {
     require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
     require(!activity_out && !sums, "pooling takes neither a mask nor sums");
-    require(kind_out == Kind::floats, "pooled outputs are float32");
-    require(out.flags() & py::array::c_style, "pooled outputs must be C-contiguous");
-    Floats floats = out;
-    check_pooled(p, tiles, floats, p.n);
+    require(kind_out != Kind::bytes, "pooled outputs must hold float32 or uint16");
+    check_pooled(p, tiles, out, kind_out, p.n);
     require_apart(out, in, "x");
     p.store.bias = vector_of(bias, p.n, "bias");
     p.store.relu = relu;
@@ -152,7 +153,7 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   } else {
     if (pooled) {
       auto& [plane, outputs] = *pooled;
-      check_pooled(p, tiles, plane, outputs);
+      check_pooled(p, tiles, plane, kind_out, outputs);
       require_apart(plane, in, "x");
       require_apart(plane, out, "out");
       require(p.n_pooled < p.n, "pooled outputs must leave some for out");
@@ -358,22 +359,19 @@ void call_decide(int height, int width, const Floats& products, float bias, floa
   decide(g, in, bias, threshold, out, threads);
 }
 
-template <class T>
-py::array_t<T> as_array(std::vector<T>&& values) {
-  auto* const kept = new std::vector<T>(std::move(values));
-  py::capsule owner(kept, [](void* p) { delete static_cast<std::vector<T>*>(p); });
-  return py::array_t<T>({py::ssize_t(kept->size())}, kept->data(), owner);
+Indices as_array(List&& list) {
+  const py::capsule owner(list.data.get(), [](void* p) { delete[] static_cast<int32_t*>(p); });
+  return Indices({py::ssize_t(list.size)}, list.data.release(), owner);
 }
 
 py::tuple call_list(int height, int width, const Bytes& activity, int threads) {
   const Geometry g = geometry_of(height, width);
   require_threads(threads);
   const uint8_t* const data = activity_of(activity, g);
-  Lists lists;
-  {
+  Lists lists = [&] {
     py::gil_scoped_release release;
-    lists = list(g, data, threads);
-  }
+    return list(g, data, threads);
+  }();
   return py::make_tuple(as_array(std::move(lists.active)), as_array(std::move(lists.inactive)),
                         as_array(std::move(lists.active_tiles)),
                         as_array(std::move(lists.inactive_tiles)));

@@ -104,32 +104,44 @@ SMSR_INLINE void store_channels(const Store& s, const TilePixels& at, const floa
   });
 }
 
-// A vector of a tile's outputs that are pooled.
-template <class Products, bool Leaky>
+// `Groups` vectors of a tile's outputs from `c` on, which are pooled.
+template <class Products, class Features, int Groups, bool Leaky>
 SMSR_INLINE void pool_channels(const Tiles& p, int y0, int x0, const float* m, int64_t stride,
                                int c) {
+  using Element = typename Features::Element;
   const Geometry& g = p.geometry;
   const Geometry half_size{(g.height + 1) / 2, (g.width + 1) / 2};
-  typename Products::Channels products;
-  Products::read(p.store, c, m, stride, products);
-  const Vec bias = p.store.bias ? load(p.store.bias + c) : Vec{};
-  const Vec slope = slopes_of(p.store, c);
-  Vec pooled[kTile / 2] = {};
-  for (int x = 0; x < kTile; ++x) {
-    Vec y[kTile];
-    Products::column(products, x, y);
+  typename Products::Channels products[Groups];
+  Vec bias[Groups], slope[Groups], pooled[kTile / 2][Groups] = {};
 #pragma GCC unroll 4
-    for (int i = 0; i < kTile; ++i) {
-      pooled[i / 2] += activated<Leaky>(p.store, y[i] + bias, slope);
+  for (int i = 0; i < Groups; ++i) {
+    const int at = c + i * SMSR_LANES;
+    Products::read(p.store, at, m + i * SMSR_LANES, stride, products[i]);
+    bias[i] = p.store.bias ? load(p.store.bias + at) : Vec{};
+    slope[i] = slopes_of(p.store, at);
+  }
+  auto* const out = static_cast<Element*>(p.pooled) + channel_at<Element>(c, p.pooled_line);
+  for (int x = 0; x < kTile; ++x) {
+#pragma GCC unroll 4
+    for (int i = 0; i < Groups; ++i) {
+      Vec y[kTile];
+      Products::column(products[i], x, y);
+#pragma GCC unroll 4
+      for (int row = 0; row < kTile; ++row)
+        pooled[row / 2][i] += activated<Leaky>(p.store, y[row] + bias[i], slope[i]);
     }
     if (x % 2 == 0) continue;
 #pragma GCC unroll 2
-    for (int i = 0; i < kTile / 2; ++i) {
-      if (y0 + 2 * i < g.height && x0 + x - 1 < g.width)
-        store(p.pooled + half_size.index(y0 / 2 + i, (x0 + x) / 2) * kLine +
-                  channel_at<float>(c, p.pooled_line),
-              0.25f * pooled[i]);
-      pooled[i] = Vec{};
+    for (int row = 0; row < kTile / 2; ++row) {
+      Vec mean[Groups];
+#pragma GCC unroll 4
+      for (int i = 0; i < Groups; ++i) {
+        mean[i] = 0.25f * pooled[row][i];
+        pooled[row][i] = Vec{};
+      }
+      if (y0 + 2 * row < g.height && x0 + x - 1 < g.width)
+        Features::template put_line<Groups>(
+            out + half_size.index(y0 / 2 + row, (x0 + x) / 2) * kLineOf<Element>, mean, false);
     }
   }
 }
@@ -140,8 +152,12 @@ SMSR_INLINE void store_tile(const Tiles& p, int tile, const float* m, int64_t st
                             float* sums) {
   const int y0 = tile / p.geometry.tile_cols() * kTile, x0 = tile % p.geometry.tile_cols() * kTile;
   with_slopes(p.store, [&](auto leaky) {
-    for (int c = 0; c < p.n_pooled; c += SMSR_LANES)
-      pool_channels<Products, decltype(leaky)::value>(p, y0, x0, m + c, stride, c);
+    using Pooled = typename Features::Pooled;
+    for (int c = 0; c < p.n_pooled; c += Pooled::kStep)
+      with_groups<Pooled>(p.n_pooled - c, [&](auto groups) {
+        pool_channels<Products, Pooled, decltype(groups)::value, decltype(leaky)::value>(p, y0, x0, m + c,
+                                                                                         stride, c);
+      });
   });
   if (p.n_pooled == p.n) return;
   const TilePixels at = tile_pixels(p, y0, x0);

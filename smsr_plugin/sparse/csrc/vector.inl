@@ -105,6 +105,7 @@ struct FloatSums {
 // Features in float32: a vector at a time.
 struct FloatFeatures {
   using Element = float;
+  using Pooled = FloatFeatures;
   static constexpr int kGroups = 1;           // vectors that are read and stored at once
   static constexpr int kStep = SMSR_LANES;    // channels of them
 

@@ -23,6 +23,7 @@ class Arithmetic:
 
     Attributes:
         dtype: Of features.
+        is_direct: Whether a convolution at tiles is a product over nine pixels, not Winograd's.
         holds_bytes: Whether planes may hold bytes, see `Int8`.
         line: Channels of a cache line.
         depth: The weights of a plane for rows are padded to whole ones of so many channels.
@@ -31,7 +32,7 @@ class Arithmetic:
     dtype: DTypeLike = np.float32
     line = LINE
     depth = 1
-    holds_bytes = False
+    is_direct = holds_bytes = False
 
     @property
     def itemsize(self) -> int:
@@ -118,6 +119,7 @@ class BFloat16Matrix(BFloat16):
     """
 
     depth = HALF_LINE
+    is_direct = True
 
     def tile_weights(self, kernel: Array) -> NDArray[Any]:
         """Pack a (N, K, 3, 3) kernel as (N / 16, 9 · K / 32, 16, 16, 2)."""

@@ -9,8 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Hourglass
-from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.arithmetic import Arithmetic
+from smsr_plugin.sparse.native.arithmetic import FLOAT32, Arithmetic
 from smsr_plugin.sparse.native.kernels import Bytes
 from smsr_plugin.sparse.native.layers import MapConv
 from smsr_plugin.sparse.native.packing import Array
@@ -21,26 +20,27 @@ from smsr_plugin.sparse.native.run import NEIGHBOURS, Run, all_pixels
 class NativeHourglass:
     """The step `Hourglass`.
 
-    Its first convolution, at full size, uses the arithmetic of the features; what follows the
-    pooling is small and is done in float32.
+    Its first convolution, at full size, uses the arithmetic of the features. What follows the
+    pooling is small, and in float32 where Winograd would lose more than direct products do.
     """
 
     def __init__(self, step: Hourglass[Array], arithmetic: Arithmetic) -> None:
-        self.channels = packing.padded(len(step.conv1))
+        self.channels = len(step.conv1)
+        self.inside = arithmetic if arithmetic.is_direct else FLOAT32
         self.first = MapConv(arithmetic.tile_weights(step.conv1), step.bias1)
-        self.second = MapConv(packing.winograd(step.conv2), step.bias2)
+        self.second = MapConv(self.inside.tile_weights(step.conv2), step.bias2)
         # The transposed convolution's products with its nine taps; `decide` adds up those that
         # meet in a pixel.
-        deconv = step.deconv.reshape(-1, len(NEIGHBOURS))
-        self.deconv = packing.product(packing.pad(deconv, 0, self.channels))
+        self.deconv = self.inside.row_weights([step.deconv.reshape(-1, len(NEIGHBOURS))])
         self.deconv_bias = float(step.deconv_bias[0])
 
     def __call__(self, run: Run, x: Plane, activity: Bytes, threshold: float) -> None:
         """Mark active and inactive pixels in `activity`, given the features."""
         height, width = run.size
         half = -(-height // 2), -(-width // 2)
-        hidden = run.planes.plane("mask_hidden", self.channels, size=half)
-        hidden2 = run.planes.plane("mask_hidden2", self.channels, size=half)
+        hidden = self.inside.plane(run.planes, "mask_hidden", self.channels, size=half)
+        hidden2 = self.inside.plane(run.planes, "mask_hidden2", self.channels, size=half)
+        products = run.planes.plane("mask_products", len(NEIGHBOURS), size=half)
         with _edge_repeated(x, height, width):
             self.first(run, x, hidden, size=(2 * half[0], 2 * half[1]), relu=True, pool=True)
         self.second(run, hidden, hidden2, size=half, relu=True)
@@ -49,13 +49,13 @@ class NativeHourglass:
             all_pixels(*half),
             [(hidden2, 0, 0, 0, self.channels, None)],
             self.deconv,
-            hidden,
+            products,
             threads=run.threads,
         )
         run.kernels.decide(
             height,
             width,
-            hidden,
+            products,
             self.deconv_bias,
             threshold,
             activity,

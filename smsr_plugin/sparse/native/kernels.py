@@ -72,7 +72,7 @@ class Kernels(Protocol):
         residual: NDArray[Any] | None = None,
         relu: bool = False,
         pool: bool = False,
-        pooled: tuple[Floats, int] | None = None,
+        pooled: tuple[NDArray[Any], int] | None = None,
         activity_in: Bytes | None = None,
         k_dense: int = 0,
         rest: NDArray[Any] | None = None,

@@ -125,8 +125,9 @@ HALF_ROWS = {"isa": DOTS, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
         ("tiles", {"x": half_plane(), "k_dense": 64}, "k_dense"),
         (
             "tiles",
-            HALF_WINOGRAD | {"x": half_plane(), "pool": True, "out": half_plane()},
-            "pooled outputs are float32",
+            HALF_WINOGRAD
+            | {"x": half_plane(), "pooled": (plane(size=(4, 3)), 16), "out": half_plane()},
+            "if out does, else uint16",
         ),
         ("rows", {"sources": [source(half_plane())]}, "weights must hold uint16"),
         ("rows", {"sources": [source(), source(half_plane())]}, "sources must be of one dtype"),

@@ -32,10 +32,11 @@ kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels
 @given(
     half=st.tuples(st.integers(1, 7), st.integers(1, 18)),
     relu=st.booleans(),
+    in_floats=st.booleans(),
     seed=st.integers(0, 999),
 )
 @settings(max_examples=20)
-def test_pooling_stores_means_of_2x2_pixels(products, half, relu, seed):
+def test_pooling_stores_means_of_2x2_pixels(products, half, relu, in_floats, seed):
     size = (2 * half[0], 2 * half[1])
     tiles = np.arange(tile_rows(size[0]) * tile_rows(size[1]))
     rng = np.random.default_rng(seed)
@@ -43,7 +44,8 @@ def test_pooling_stores_means_of_2x2_pixels(products, half, relu, seed):
     case = Case(size, tiles, count=20, seed=seed)
     bias = case.vector()
     value, tolerance = case.values(products, bias=bias, relu=relu)
-    out = filled_plane(*half, case.count + 16)
+    dtype = np.float32 if in_floats else products.dtype
+    out = filled_plane(*half, case.count + 32, dtype=dtype)
     expected = unfold(out).astype(np.float64)
     listed = in_tiles(case.tiles, *size)[::2, ::2]
     means = value.reshape(half[0], 2, half[1], 2, -1).mean((1, 3))
@@ -104,10 +106,11 @@ def test_some_outputs_are_pooled_and_the_others_stored(products, half, odd, pane
     expected = unfold(out).astype(np.float64)
     kept = packing.pad(value[..., pooled : case.count], 2, expected.shape[2])
     inside(expected, *size)[listed] = kept[listed]
-    hidden = filled_plane(*half, pooled + 16)
+    hidden = filled_plane(*half, pooled, dtype=products.dtype)
     hidden_expected = unfold(hidden).astype(np.float64)
     upper = listed[::2, ::2]
-    inside(hidden_expected, *half)[upper, :pooled] = means[upper]
+    kept_means = packing.pad(means, 2, hidden_expected.shape[2])
+    inside(hidden_expected, *half)[upper] = kept_means[upper]
     options = {"bias": bias, "relu": True, "pooled": (hidden, pooled), "sums": True}
     sums = case.run(out, products, **options)
     assert_planes_equal(out, expected, tolerance)
