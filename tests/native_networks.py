@@ -78,5 +78,5 @@ class KernelsOf:
 
     def __getattr__(self, name):
         value = getattr(kernels, name)
-        takes_isa = name in (*COMPUTE, "has_half")
+        takes_isa = name in (*COMPUTE, "has_half", "has_bytes")
         return partial(value, isa=self._isa) if takes_isa else value

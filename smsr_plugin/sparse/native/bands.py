@@ -132,10 +132,16 @@ class BandedBlock:
         """Return how many rows of each layer are there: a band and what is read above it."""
         return min(self.step_rows + self.lag + TILE, rounded_up(height, TILE))
 
-    def dtype_of(self, number: int, arithmetic: Arithmetic) -> np.dtype[Any]:
-        """Return that of the outputs of a layer."""
+    def ring_of(
+        self, number: int, height: int, arithmetic: Arithmetic
+    ) -> tuple[str, np.dtype[Any]]:
+        """Return the name of the memory of a layer's last rows, and what it holds.
+
+        Blocks of as many layers share it.
+        """
         in_bytes = self.layers[number].conv.units.out is not None
-        return np.dtype(np.uint8 if in_bytes else arithmetic.dtype)
+        dtype = np.dtype(np.uint8 if in_bytes else arithmetic.dtype)
+        return f"ring {number} of {self.rows(height)} in {dtype}", dtype
 
     @property
     def step_rows(self) -> int:
@@ -169,8 +175,7 @@ class BandedBlock:
     def _ring(self, image: Image, number: int, channels: int) -> Ring:
         height, width = image.run.size
         rows, planes = self.rows(height), image.run.planes
-        name = f"ring {number} of {rows}"  # blocks of as many layers share it
-        dtype = self.dtype_of(number, image.arithmetic)
+        name, dtype = self.ring_of(number, height, image.arithmetic)
         return Ring(planes.plane(name, channels, dtype, size=(rows, width)), rows)
 
     def _pieces(self, rings: dict[str, Ring], lag: int, start: int, height: int) -> Iterator[Band]:

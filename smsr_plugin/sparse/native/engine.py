@@ -83,16 +83,14 @@ class NativeEngine:
         schedule = self._schedule_for(height, width)
         slots = {id(place.slot): place.slot for place in schedule.places.values()}.values()
         each = sum(self._bytes_of(slot) for slot in slots) + BYTES_BESIDES
-        rings: dict[int, int] = {}  # blocks of as many rows share them
+        rings: dict[str, int] = {}  # blocks share them
         for block in schedule.blocks:
-            pixel = sum(
-                _lines(count, block.dtype_of(number, self.arithmetic).itemsize)
-                for number, count in enumerate(block.channels)
-            )
-            rings[block.rows(height)] = max(rings.get(block.rows(height), 0), pixel)
+            for number, count in enumerate(block.channels):
+                name, dtype = block.ring_of(number, height, self.arithmetic)
+                size = block.rows(height) * _lines(count, dtype.itemsize)
+                rings[name] = max(rings.get(name, 0), size)
         held = max(operation.rows for operation in schedule.operations) * CACHE_LINE * threads
-        banded = sum(rows * pixel for rows, pixel in rings.items())
-        return height * width * each + width * (banded + held)
+        return height * width * each + width * (sum(rings.values()) + held)
 
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:

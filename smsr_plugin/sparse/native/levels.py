@@ -13,12 +13,16 @@ def units_of(program: Program[Any]) -> dict[str, float]:
     """Return what a level of the planes counts that can hold bytes, by their names.
 
     They are those that a fuse reads, if each is what a ReLU left, its peak is known, and nobody
-    reads it but the fuse and the convolutions that make the others.
+    reads it but the fuse and the convolutions that make the others; nor may the fuse add one.
     """
     makers = {step.out: step for step in program.steps if isinstance(step, MaskedConv)}
     units: dict[str, float] = {}
     for fuse in program.steps:
-        if isinstance(fuse, Fuse) and all(_can(makers.get(x)) for x in fuse.xs):
+        if (
+            isinstance(fuse, Fuse)
+            and fuse.add not in fuse.xs
+            and all(_can(makers.get(x)) for x in fuse.xs)
+        ):
             own = {*fuse.xs, fuse.out}
             readers = [step for step in program.steps if set(step.reads) & set(fuse.xs)]
             if all(step.writes in own for step in readers):
