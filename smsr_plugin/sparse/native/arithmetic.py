@@ -1,7 +1,8 @@
-"""What features are held in and how weights are packed for it: float32, or bfloat16 in two ways.
+"""What features are held in and how weights are packed for it: float32, bfloat16, bytes.
 
 An arithmetic is given kernels and weights in float64, (N, K, 3, 3) or (K, N). `layers` compute in
-any of them; in each, biases, sums and transforms are in float32, and so is the image itself.
+any of them; in each, biases and transforms are in float32, and so is the image itself, and sums but
+those of bytes, which are integers.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Planes:
         Args:
             name: Of its memory. Planes of fewer and of more channels may take turns in it.
             channels: Of the plane.
-            dtype: float32, or uint16 for the bits of bfloat16.
+            dtype: float32, uint16 for the bits of bfloat16, or uint8 for levels.
             room: The most channels that the memory will be asked for.
             size: Height and width, where they are not the image's; the name is theirs alone.
         """
