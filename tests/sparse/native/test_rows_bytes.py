@@ -136,7 +136,7 @@ def sources_of(draw, size, way):
     count=st.sampled_from([1, 16, 33, 48, 64, 80, 112, 128]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_equals_any_sum_of_products(way, data, size, density, count, seed):
     rng = np.random.default_rng(seed)
     sources = data.draw(sources_of(size, way))

@@ -153,7 +153,7 @@ def cases(draw):
     spare=st.sampled_from([0, 16, 64]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_equals_the_convolution_at_any_tiles(halves, case, activation, spare, threads):
     case = case(halves)
     slopes = {"leaky": 0.25}.get(activation)
@@ -216,7 +216,7 @@ def test_levels_end_at_0_and_255(halves):
     stored=st.sampled_from([None, kernels.ACTIVE, kernels.INACTIVE]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=25)
+@settings(max_examples=20)
 def test_masks_hide_inputs_and_outputs(
     halves, case, density, dense_lines, has_rest, stored, threads
 ):
