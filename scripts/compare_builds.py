@@ -1,7 +1,7 @@
 """Compare this build with others, each a checkout with its kernels built, as engines of one run.
 
     python scripts/compare_builds.py smsr_x2.pt --build old=../old --images rocket china \
-        --engines ours ours-bf16 'openvino*' --out builds
+        --engines ours ours-bf16 'openvino*' --out builds   # and ours-int8, where that runs
 
 All else is as in `smsr benchmark --preset engines`: processes that take turns, medians of the
 rounds, results.json and results.md in OUT. Another build runs the first network in float32 ("old")

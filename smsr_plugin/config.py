@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 UPSCALES = (2, 3, 4)
+#: What sparse inference computes in; see `to_sparse`.
+PRECISIONS = ("fp32", "bf16", "int8")
 #: Mean RGB of DIV2K in 0…1, subtracted before the head and added after the tail.
 DIV2K_RGB_MEAN = (0.4488, 0.4371, 0.4040)
 #: Sub-images that the field trains DIV2K on: side on HR, and from one to the next.

@@ -20,9 +20,10 @@ from smsr_plugin.archs.smsr_program import Array, smsr_program, with_density
 from smsr_plugin.checkpoints.converted import read_at_tiles, read_converted
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.complexity.masked_cost import masked_cost
+from smsr_plugin.config import PRECISIONS
 from smsr_plugin.machine import default_threads
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.arithmetic import PRECISIONS, arithmetic_for
+from smsr_plugin.sparse.native.arithmetic import arithmetic_for
 from smsr_plugin.sparse.native.engine import NativeEngine
 from smsr_plugin.sparse.native.kernels import load_kernels
 from smsr_plugin.sparse.native.limits import obstacle_to
@@ -30,6 +31,10 @@ from smsr_plugin.sparse.native.limits import obstacle_to
 
 class UnsuitedError(ValueError):
     """The weights, the kernels or the processor need PyTorch; one line that says why."""
+
+
+class UnrunnableError(UnsuitedError):
+    """The kernels do not run the network in this precision, however it is loaded."""
 
 
 class Inferred(NamedTuple):
@@ -53,7 +58,7 @@ class Runtime:
         cost: What it costs, as a function of the masks' densities.
 
     Raises:
-        UnsuitedError: If the kernels are not there or cannot run it.
+        UnrunnableError: If the kernels are not there or cannot run it.
         ValueError: If an option is out of range.
     """
 
@@ -70,10 +75,10 @@ class Runtime:
             raise ValueError(f"threads must be a whole number from 1, got {threads}")
         kernels = load_kernels()
         if kernels is None:
-            raise UnsuitedError("the native kernels were not built")
+            raise UnrunnableError("the native kernels were not built")
         obstacle = obstacle_to(program, kernels, precision)
         if obstacle:
-            raise UnsuitedError(obstacle)
+            raise UnrunnableError(obstacle)
         self.num_in_ch, self.num_out_ch = program.num_in_ch, program.num_out_ch
         self.upscale, self.num_masks = program.upscale, program.num_masks
         self.threshold, self.threads = check_threshold(threshold), threads or default_threads()

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from smsr_plugin.archs.masked import MaskedNetwork
+from smsr_plugin.archs.peaks import choose_peaks
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.complexity.masked_cost import masked_cost
 from smsr_plugin.sparse import SparseStats
@@ -32,6 +33,14 @@ def stats_of(net: MaskedNetwork, lq: Tensor, threshold: float = 0.0) -> SparseSt
     """Return what the masks leave to compute of a network in eval mode."""
     masks = net(lq, threshold=threshold, return_masks=True).spa_mask > 0
     return SparseStats.of(masks, masked_cost(net.program()))
+
+
+@torch.no_grad()
+def with_peaks(net: SMSR) -> SMSR:
+    """Give a network the peaks that an image asks for, so that it can run in 8 bits."""
+    lq = torch.rand(1, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+    net.feature_peaks = choose_peaks(net, lq)
+    return net
 
 
 def split_channels(net: SMSR, dense: list[list[list[int]]]) -> SMSR:

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from smsr_plugin.config import PRECISIONS
 from smsr_plugin.names import printable
 
 FAILED = 1  #: The command ran, and part of its work failed.
@@ -47,6 +48,12 @@ def add_imports(parser: argparse.ArgumentParser) -> None:
         "--import", dest="imports", action="append", default=[], type=path_text, metavar="MODULE",
         help="your own module or FILE.py: networks, losses, ...",
     )  # fmt: skip
+
+
+def add_precision(add: Callable[..., object]) -> None:
+    """Add `--precision`, of sparse inference."""
+    add("--precision", choices=PRECISIONS, default="fp32", metavar="P",
+        help="fp32; bf16: faster if the CPU has it; int8: an SMSR with peaks, on AMX")  # fmt: skip
 
 
 #: More threads than any machine has cores; libgomp ends a process that it cannot give so many.

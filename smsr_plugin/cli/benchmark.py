@@ -38,7 +38,7 @@ each followed by ,KEY=VALUE...: options of the network (img_range=255) and
   precision=bf16  engine=NAME  threads=N  label=TEXT  param_key=KEY
   form=masked|twin         an SMSR that computes every pixel, and masks
                            afterwards or has no masks
-  threshold=T  isa=avx2  backend=reference                of a sparse SMSR
+  threshold=T  isa=avx2  backend=reference  precision=int8   of a sparse SMSR
   density=D                of an SMSR that keeps the curves for it: 0 to 1
 PRESET is engines (NETWORK in every engine), density (time against density),
 frontier (quality against time: networks with masks over their dial, others in

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from smsr_plugin.cli.arguments import (
     FAILED,
     INTERRUPTED,
+    add_precision,
     bad_usage,
     path,
     positive,
@@ -80,7 +81,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     )
     add("--density", type=share, metavar="D", help="share of the pixels to compute, 0 to 1")
     add("--threshold", type=float, default=0.0, metavar="T", help="of the masks (default: 0)")
-    add("--precision", choices=("fp32", "bf16"), default="fp32", help="default: %(default)s")
+    add_precision(add)
     add("--threads", type=threads, metavar="N", help="default: as many as PyTorch takes")
     add(
         "--runs",

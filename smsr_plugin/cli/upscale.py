@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from smsr_plugin.cli.arguments import (
+    add_precision,
     crf,
     factor,
     finite,
@@ -98,7 +99,7 @@ def _add_speed(add: Callable[..., Any]) -> None:
         help="that an image may take; sets the density")  # fmt: skip
     add("--threshold", type=finite, default=0.0, metavar="T",
         help="for networks without densities: above 0 computes less")  # fmt: skip
-    add("--precision", default="fp32", choices=("fp32", "bf16"))
+    add_precision(add)
     add("--threads", type=threads, metavar="N", help="(default: one for each core)")
     add("--engine", choices=ENGINES, metavar="NAME",
         help="compute every pixel in openvino, ncnn, pytorch, ...")  # fmt: skip

@@ -2,8 +2,9 @@
 
 - "engines": each network in every engine that can run it, an SMSR in every form and way
 - "density": time of a sparse SMSR against the density of its masks, beside the dense engines
-- "frontier": quality against time: networks with masks over their dial, the others in the fastest
-  engine, in float32 and in bfloat16, or in the one that they name
+- "frontier": quality against time: networks with masks over their dial, in bfloat16 where that is
+  fast or in the precision that they name, the others in the fastest engine, in float32 and in
+  bfloat16, or in the one that they name
 - "training": iterations of `SMSR`'s training against the formulas taken literally
 """
 
@@ -24,6 +25,7 @@ from smsr_plugin.compare.resolve import (
     has_masks,
     is_smsr,
     name_networks,
+    obstacle_to_int8,
     scaled_source,
 )
 from smsr_plugin.engines.process import Schedule
@@ -35,9 +37,11 @@ from smsr_plugin.sparse.native.kernels import load_kernels
 
 #: The label of the engine that measures the machine's peak, and what it is.
 MATMUL, MATMUL_TITLE = "matmul", "matrix product"
+#: The label of an SMSR in 8 bits, which not every one runs in.
+INT8 = "ours-int8"
 #: Mean densities at which the engines of `SWEPT` run; the others run as they are.
 DENSITIES = tuple(step / 10 for step in range(11))
-SWEPT = ("ours", "ours-bf16")
+SWEPT = ("ours", "ours-bf16", INT8)
 #: Positions of a dial that a frontier is drawn through.
 DIAL = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3)
 #: The engine that is fastest with most networks without masks.
@@ -65,6 +69,7 @@ _SPARSE: Mapping[str, Mapping[str, str]] = {
     "reference-bf16": {"backend": "reference", "precision": "bf16"},
     "ours": {"backend": "native"},
     "ours-bf16": {"backend": "native", "precision": "bf16"},
+    INT8: {"backend": "native", "precision": "int8"},
     "ours-avx2": {"backend": "native", "isa": "avx2"},
     "ours-1-thread": {"backend": "native", "threads": "1"},
 }
@@ -133,7 +138,7 @@ def preset_networks(
         # The first SMSR's engines are called by their own names.
         prefix = "" if sparse and not taken else f"{argument.run.get('label', source.name)}-"
         taken |= sparse
-        for label, run in _ways(source, threads).items():
+        for label, run in _ways(source, threads, patterns).items():
             run = {**argument.run, **run, "label": prefix + label}
             networks.append(compared(replace(argument, run=run), source, "pytorch", threads))
     networks.append(_matmul(threads))
@@ -174,8 +179,10 @@ def noise(image: ImageSource) -> Case:
     return Case(image, np.random.default_rng(0).random(shape, dtype=np.float32))
 
 
-def _ways(source: NetworkSource, threads: int) -> dict[str, Mapping[str, str]]:
-    """Return the ways to run a network by their labels."""
+def _ways(
+    source: NetworkSource, threads: int, patterns: Sequence[str]
+) -> dict[str, Mapping[str, str]]:
+    """Return the ways to run a network by their labels; int8 where it can be, or is named."""
     dense = _TWIN if is_smsr(source) else _DENSE
     ways: dict[str, Mapping[str, str]] = {}
     for run in dense:
@@ -186,6 +193,8 @@ def _ways(source: NetworkSource, threads: int) -> dict[str, Mapping[str, str]]:
     ways = {label: {**run, "form": "twin"} for label, run in ways.items()} | dict(_SPARSE)
     if threads == 1:
         del ways["ours-1-thread"]
+    if INT8 not in patterns and obstacle_to_int8(source):
+        del ways[INT8]
     return ways
 
 
@@ -200,7 +209,7 @@ def _frontier(
     ways: dict[str, Mapping[str, str]]
     if has_masks(source):
         half = (kernels := load_kernels()) is not None and kernels.has_half()
-        run = {"precision": "bf16" if half else "fp32"}
+        run = {"precision": argument.run.get("precision", "bf16" if half else "fp32")}
         # SMSRs that were trained without densities have no dial.
         dial = DIAL if as_masked(source.load(), "a dial").density_curve is not None else ()
         ways = {f"{label}{DIAL_MARK}{d:g}": {**run, "density": f"{d:g}"} for d in dial}

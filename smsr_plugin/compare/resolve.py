@@ -116,6 +116,15 @@ def has_masks(source: NetworkSource) -> bool:
     return source.kind in ("smsr", "masked")
 
 
+def obstacle_to_int8(source: NetworkSource, backend: str = "auto") -> str:
+    """Say why the sparse form of a network with masks does not run in int8 here, or nothing."""
+    try:
+        to_sparse(source.load(), "int8", backend=backend)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _with_form(argument: NetworkArgument, source: NetworkSource) -> NetworkSource:
     run = argument.run
     if not has_masks(source):
@@ -170,11 +179,11 @@ def _engine_spec(
             raise NetworkError(
                 f"{argument.text}: a sparse network runs on its own kernels, no engine"
             )
-        precision = run.get("precision", "fp32")
+        precision, backend = run.get("precision", "fp32"), run.get("backend")
+        if precision == "int8" and (obstacle := obstacle_to_int8(source, backend or "auto")):
+            raise NetworkError(f"{argument.text}: {obstacle}")
         env = {"SMSR_ISA": run["isa"]} if "isa" in run else {}
-        return sparse_spec(
-            threads, precision, run.get("backend") or _backend(source, precision), env
-        )
+        return sparse_spec(threads, precision, backend or _backend(source, precision), env)
     if "backend" in run or "isa" in run:
         raise NetworkError(f"{argument.text}: backend and isa are for form=sparse")
     library = own or engine
@@ -194,7 +203,9 @@ def _threads(argument: NetworkArgument, default: int) -> int:
 
 
 def _backend(source: NetworkSource, precision: str) -> str:
-    """Return the backend that "auto" stands for on this machine."""
+    """Return the backend that "auto" stands for on this machine; what "int8" is for, is known."""
+    if precision == "int8":
+        return "native"
     if not is_smsr(source):
         return "native" if to_sparse(source.load(), precision).runs_native else "reference"
     kernels = load_kernels()
@@ -206,7 +217,7 @@ def _default_label(source: NetworkSource, argument: NetworkArgument) -> str:
     run = argument.run
     words = [source.name, source.title if source.form else "", run.get("engine")]
     words += [run.get("backend"), run.get("isa")]
-    words += ["bf16" if run.get("precision") == "bf16" else ""]
+    words += [run["precision"] if run.get("precision", "fp32") != "fp32" else ""]
     words += [f"t={source.threshold:g}" if source.threshold else ""]
     words += [f"{DIAL_MARK[1:]}{source.density:g}" if source.density is not None else ""]
     words += [f"{run['threads']} threads" if "threads" in run else ""]

@@ -14,6 +14,7 @@ from smsr_plugin.checkpoints.files import read_tensors
 from smsr_plugin.checkpoints.masked_networks import load_masked
 from smsr_plugin.checkpoints.network import read
 from smsr_plugin.checkpoints.shapes import network_of
+from smsr_plugin.config import PRECISIONS
 from smsr_plugin.networks.source import FORMS, NetworkSource
 
 #: A comma that begins `,key=`; others belong to the path or to a value.
@@ -22,7 +23,7 @@ NEXT_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 NAMED_FILE = re.compile(r"([A-Za-z][\w.-]*)=(.+)")
 #: What some of `RUN_KEYS` can be; the first is the default.
 CHOICES = {
-    "precision": ("fp32", "bf16"),
+    "precision": PRECISIONS,
     "form": tuple(FORMS),
     "backend": ("native", "reference"),
 }

@@ -31,13 +31,13 @@ def masked_as(
     Args:
         form: "twin" (of an SMSR), "masked" or "sparse".
         net: A network with masks in float32.
-        precision: "fp32" or "fp64"; for "twin" and "sparse" also "bf16", which still take and
-            return float32.
+        precision: "fp32" or "fp64"; for "twin" and "sparse" also "bf16", for "sparse" also
+            "int8", which still take and return float32.
         backend: Of the sparse form, as in `to_sparse`.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this; sparse form only.
 
     Raises:
-        ValueError: If the form is not known in this precision.
+        ValueError: If the form is not known in this precision, or as `to_sparse`.
     """
     if form == "sparse":
         return to_sparse(net, precision, threshold, backend)

@@ -95,9 +95,12 @@ class NetworkSource:
         """Return the network in its form and precision.
 
         Args:
-            precision: "fp32" or "bf16"; images are float32 in either.
+            precision: "fp32", "bf16" or, of the sparse form, "int8"; images are float32 in any.
             backend: Of the sparse form, as in `to_sparse`.
             threshold: In place of the source's own.
+
+        Raises:
+            ValueError: If the network does not run in "int8" here.
         """
         from smsr_plugin.networks.forms import Autocast, masked_as
 

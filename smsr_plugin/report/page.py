@@ -152,7 +152,7 @@ class Context:
         network: What the network is called.
         weights: The name of the checkpoint.
         upscale: The scale of the network.
-        precision: "fp32" or "bf16".
+        precision: "fp32", "bf16" or "int8".
         threshold: Of the masks' decision.
         ch_mask: (K, L, C) bool, the sparse channels, of an SMSR.
         kernels: The instruction set of the native kernels; None if plain PyTorch runs the network.

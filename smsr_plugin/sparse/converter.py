@@ -53,8 +53,8 @@ def to_sparse(
     Raises:
         TypeError: If `net` has no masks.
         RuntimeError: In a forked process that asked for several threads.
-        ValueError: If an option is unknown, the weights are not finite, or a density is asked of
-            a network that keeps no curves for it.
+        ValueError: If an option is unknown, the weights are not finite, a density is asked of a
+            network that keeps no curves for it, or "int8" of one that does not run in it here.
     """
     masked = as_masked(net, "to_sparse converts")
     if precision not in PRECISIONS:
@@ -72,4 +72,7 @@ def to_sparse(
     if density is not None:
         copied.set_density(density)
     sparse = SparseNetwork(copied.program(), copied.config, precision, float(threshold), backend)
-    return sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
+    sparse = sparse.to(PRECISIONS[precision]).to(memory_format=torch.channels_last)
+    if precision == "int8" and (obstacle := sparse.obstacle):
+        raise ValueError(f'precision="int8" cannot be used: {obstacle}')
+    return sparse

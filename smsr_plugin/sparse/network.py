@@ -174,7 +174,12 @@ class SparseNetwork(nn.Module):
     @property
     def runs_native(self) -> bool:
         """Whether the native kernels take this network and float32 images on the CPU."""
-        return self.backend != "reference" and not self._obstacle(torch.empty(0), load_kernels())
+        return self.backend != "reference" and not self.obstacle
+
+    @property
+    def obstacle(self) -> str:
+        """What keeps the native kernels from this network and float32 images, or nothing."""
+        return self._obstacle(torch.empty(0), load_kernels())
 
     def bytes_needed(self, height: int, width: int) -> int:
         """Return what a run of an lq image on the native kernels takes if all is important.
@@ -220,8 +225,9 @@ class SparseNetwork(nn.Module):
 
     def _obstacle(self, x: Tensor, kernels: Kernels | None) -> str:
         """Say what keeps `x` from the native kernels, or nothing."""
-        if x.device.type != "cpu" or self.device.type != "cpu":
-            return f"the kernels run on the CPU, and the input is on {x.device}"
+        for what, device in (("input", x.device), ("network", self.device)):
+            if device.type != "cpu":
+                return f"the kernels run on the CPU, and the {what} is on {device}"
         if x.dtype == torch.float64 or self.dtype not in NATIVE_DTYPES:
             return f"there are no kernels for weights in {self.dtype} and an input in {x.dtype}"
         if kernels is None:

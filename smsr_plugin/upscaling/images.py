@@ -46,7 +46,9 @@ class Upscaler:
         budget: Seconds that computing an image may take, in place of a density: that is chosen for
             each image, from 0.2 to 1, by what a pixel was measured to take on this machine.
         threshold: For networks that keep no curves of their densities: above 0 computes less.
-        precision: "fp32" or "bf16".
+        precision: "fp32"; "bf16", faster where there are bfloat16 instructions; "int8", 8 bits
+            inside the blocks of an SMSR whose file has peaks (`smsr convert --calibrate`), where
+            there is AMX.
         threads: How many compute; by default one for each core.
         tile: Side of the tiles that images are cut into, 0 never; by default 512 for images of more
             than two megapixels, or one where there are no bands (docs/upscaling.md).
@@ -54,7 +56,7 @@ class Upscaler:
 
     Raises:
         CheckpointError: If the file cannot be read, or is for another scale.
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or "int8" is asked of what does not run in it.
     """
 
     def __init__(

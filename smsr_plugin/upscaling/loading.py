@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from smsr_plugin.checkpoints.shipped import chosen_weights
-from smsr_plugin.runtime import Runtime, UnsuitedError
+from smsr_plugin.runtime import Runtime, UnrunnableError, UnsuitedError
+from smsr_plugin.sparse.native.kernels import load_kernels
+from smsr_plugin.sparse.native.limits import missing_instructions
 from smsr_plugin.upscaling import RequestError
 from smsr_plugin.upscaling.network import Network
 from smsr_plugin.upscaling.tiles import OVERLAP
@@ -143,16 +145,23 @@ def load_network(
     Raises:
         CheckpointError: If the file cannot be read, or is for another scale, or a file and a model
             are named.
-        ValueError: If an option is out of range.
+        ValueError: If an option is out of range, or the network does not run in int8 here.
     """
     path = chosen_weights(weights, model, scale, outscale)
 
     def runtime(density: float | None) -> Runtime:
-        return Runtime.load(
-            path, scale=scale, precision=precision, threshold=threshold, density=density,
-            threads=threads,
-        )  # fmt: skip
+        try:
+            return Runtime.load(
+                path, scale=scale, precision=precision, threshold=threshold, density=density,
+                threads=threads,
+            )  # fmt: skip
+        except UnrunnableError as error:
+            if precision != "int8":
+                raise
+            raise RequestError(f"{path}: {error}") from error  # which PyTorch cannot run either
 
+    if precision == "int8" and not dense:
+        _check_int8()
     if budget is not None:
         if density is not None or dense:
             raise RequestError("a budget sets the density itself: name neither density nor dense")
@@ -160,6 +169,8 @@ def load_network(
             raise RequestError(f"budget must be a number of seconds above 0, got {budget}")
         try:
             dial = Dial(runtime, budget)
+        except RequestError:
+            raise
         except ValueError as error:
             raise RequestError(f"a budget needs a network with densities: {error}") from error
         return Network(dial.at(1), tile=tile, overlap=overlap, dial=dial)
@@ -178,3 +189,12 @@ def load_network(
     net = load(path, scale=scale)
     oracle = PyTorchModel(net, precision, threshold, density, dense)
     return Network(oracle, tile=tile, overlap=overlap)
+
+
+def _check_int8() -> None:
+    """Raise RequestError where no network runs in int8; before a file is read."""
+    kernels = load_kernels()
+    if kernels is None:
+        raise RequestError("int8 needs the native kernels, which were not built: take fp32")
+    if missing := missing_instructions(kernels, "int8"):
+        raise RequestError(missing)

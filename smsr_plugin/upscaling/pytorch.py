@@ -25,13 +25,13 @@ class PyTorchModel:
 
     Args:
         net: The network.
-        precision: "fp32" or "bf16"; the oracle knows fp32 only.
+        precision: "fp32", "bf16" or "int8"; the oracle knows fp32 only.
         threshold: A pixel is important where logit 1 − logit 0 exceeds this.
         density: The share of pixels to compute, 0…1; see `MaskedNetwork.set_density`.
         dense: Compute every pixel and mask afterwards, in plain PyTorch.
 
     Raises:
-        RequestError: If the options do not fit together.
+        ValueError: If the options do not fit together, or the network does not run in int8 here.
     """
 
     def __init__(

@@ -116,6 +116,7 @@ def test_the_middle_of_a_large_image_is_shown(photos, weights, tmp_path):
         ({"-o": "none/page.html"}, "none: there is no such folder"),
         ({"--threshold": "nan"}, "the threshold must be a number, got nan"),
         ({"--gt": "none"}, "none: there is no such file or folder"),
+        ({"--precision": "int8"}, 'precision="int8" cannot be used: '),
     ],
 )
 def test_what_cannot_be_done_is_one_line(change, message, photos, weights, monkeypatch, capsys):

@@ -117,6 +117,13 @@ def test_ratios_are_taken_between_the_right_engines(comparison):
     ]
 
 
+def test_our_best_may_be_in_int8(comparison):
+    question = "our best against the fastest dense twin of any precision"
+    comparison.networks.append(network("ours-int8", "sparse", [0.25], "int8"))
+    (answer,) = (each for each in ratios(comparison, *PLACE) if each.question == question)
+    assert (answer.ratio, answer.engine) == (pytest.approx(4), "ours-int8")
+
+
 def test_ratios_without_ours_are_left_out(comparison):
     comparison.networks = [n for n in comparison.networks if n.title == "dense twin"]
     assert ratios(comparison, *PLACE) == []

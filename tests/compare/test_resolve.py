@@ -5,12 +5,15 @@ import sys
 import pytest
 import torch
 from basicsr.archs.srvgg_arch import SRVGGNetCompact
+from networks import with_peaks
+from pretended_kernels import pretend
 
 import smsr_plugin
 from smsr_plugin.archs.dense_twin import DenseTwin
 from smsr_plugin.archs.density import density_curve
 from smsr_plugin.archs.pan_arch import PAN
 from smsr_plugin.checkpoints import CheckpointError
+from smsr_plugin.compare.presets import DENSITIES, preset_networks
 from smsr_plugin.compare.resolve import resolve
 from smsr_plugin.networks.find import NetworkError, parse_network
 from smsr_plugin.sparse import SparseNetwork
@@ -90,6 +93,46 @@ def test_bfloat16_is_bfloat16(pan_file):
     half, full = output(network, "bf16"), output(network)
     assert half.dtype == torch.float32
     assert 0 < (half - full).abs().max() < 0.05
+
+
+def test_int8_is_for_a_sparse_smsr_with_peaks(smsr_file, tmp_path, monkeypatch):
+    file = tmp_path / "peaks.safetensors"
+    smsr_plugin.save(with_peaks(smsr_plugin.load(smsr_file)), file)
+    pretend(monkeypatch, "amx")
+    (network,) = found(f"{file},precision=int8")
+    assert network.label == "SMSR sparse int8"
+    assert (network.spec.precision, network.spec.backend) == ("int8", "native")
+    for text, message in (
+        (f"{smsr_file},precision=int8", "no peaks tell what 8 bits have to span"),
+        (f"{file},precision=int8,backend=reference", "is for the native kernels"),
+        (f"{file},precision=int8,form=twin", "pytorch is not measured in int8"),
+        (f"PAN,{TINY_PAN},precision=int8", "pytorch is not measured in int8"),
+    ):
+        with pytest.raises(NetworkError, match=message):
+            found(text)
+    pretend(monkeypatch, "avx2")
+    with pytest.raises(NetworkError, match="needs matrix tiles"):
+        found(f"{file},precision=int8")
+
+
+def test_presets_have_int8_where_it_runs(smsr_file, tmp_path, monkeypatch):
+    file = tmp_path / "peaks.safetensors"
+    smsr_plugin.save(with_peaks(smsr_plugin.load(smsr_file)), file)
+
+    def int8(file, *patterns, preset="engines"):
+        networks = preset_networks(preset, [parse_network(str(file))], 2, 1, patterns)
+        return [(n.label, n.densities) for n in networks if n.source.form == "sparse"
+                and n.spec.precision == "int8"]  # fmt: skip
+
+    pretend(monkeypatch, "amx")
+    assert int8(file, "ours*") == [("ours-int8", ())]
+    assert int8(file, "ours*", preset="density") == [("ours-int8", DENSITIES)]
+    assert int8(smsr_file, "ours*") == []
+    with pytest.raises(NetworkError, match="no peaks tell what 8 bits have to span"):
+        int8(smsr_file, "ours-int8")  # was asked for
+    assert int8(f"{file},precision=int8", "SMSR*", preset="frontier") == [("SMSR", ())]
+    pretend(monkeypatch, "avx512_bf16")
+    assert int8(file, "ours*") == []
 
 
 def test_option_files(pan_file, smsr_file, tmp_path):

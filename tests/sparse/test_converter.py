@@ -5,7 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import literal_forward, split_channels, tiny_smsr
+from masked_networks import tiny_masked_rlfn
+from networks import literal_forward, split_channels, tiny_smsr, with_peaks
+from pretended_kernels import pretend
 from torch import nn
 
 from smsr_plugin import SMSR, to_sparse
@@ -158,3 +160,26 @@ def test_weights_that_are_not_finite_are_refused():
     net.tail[0].bias.data[0] = float("nan")
     with pytest.raises(ValueError, match=r"tail\.0\.bias"):
         to_sparse(net)
+
+
+@pytest.mark.parametrize(
+    ("isa", "make", "message"),
+    [
+        ("amx", tiny_smsr, "no peaks tell what 8 bits have to span"),
+        ("amx", tiny_masked_rlfn, "this network has masks at tiles"),
+        ("avx512", lambda: with_peaks(tiny_smsr()), "AMX.*avx512 has none: take fp32"),
+        (None, lambda: with_peaks(tiny_smsr()), "they were not built"),
+    ],
+)
+def test_int8_is_refused_where_it_does_not_run(monkeypatch, isa, make, message):
+    net = make()
+    pretend(monkeypatch, isa)
+    with pytest.raises(ValueError, match=f'precision="int8" cannot be used: .*{message}'):
+        to_sparse(net, "int8")
+
+
+def test_int8_is_accepted_where_it_runs(monkeypatch):
+    net = with_peaks(tiny_smsr())
+    pretend(monkeypatch, "amx")
+    sparse = to_sparse(net, "int8")
+    assert (sparse.precision, sparse.runs_native) == ("int8", True)

@@ -161,12 +161,8 @@ def _from_line(weights: Array, axis: int, first: int) -> Array:
 FLOAT32, BFLOAT16, BFLOAT16_MATRIX, INT8 = Arithmetic(), BFloat16(), BFloat16Matrix(), Int8()
 
 
-#: By the names of `to_sparse`.
-PRECISIONS = ("fp32", "bf16", "int8")
-
-
 def arithmetic_for(precision: str, kernels: Kernels) -> Arithmetic:
-    """Return that of one of `PRECISIONS` for the instruction set in use."""
+    """Return that of one of `config.PRECISIONS` for the instruction set in use."""
     if precision == "fp32":
         return FLOAT32
     if precision == "int8":

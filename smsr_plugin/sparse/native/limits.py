@@ -21,16 +21,29 @@ from smsr_plugin.sparse.native.levels import units_of
 from smsr_plugin.sparse.native.packing import HALF_LINE
 
 
-def obstacle_to(program: Program[Any], kernels: Kernels, precision: str) -> str:
-    """Say what keeps a program from the kernels in a precision, or nothing."""
+def missing_instructions(kernels: Kernels, precision: str) -> str:
+    """Say what the processor, or what of it is used, lacks for a precision, or nothing."""
+    if precision == "int8" and not kernels.has_bytes():
+        other = "bf16" if kernels.has_half() else "fp32"
+        return f"int8 needs matrix tiles (AMX), and {kernels.isa()} has none: take {other}"
     if precision != "fp32" and not kernels.has_half():
         return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
-    if precision == "int8" and not kernels.has_bytes():
-        return f"int8 is for matrix tiles (AMX), and this processor ({kernels.isa()}) has none"
+    return ""
+
+
+def obstacle_to(program: Program[Any], kernels: Kernels, precision: str) -> str:
+    """Say what keeps a program from the kernels in a precision, or nothing."""
+    if missing := missing_instructions(kernels, precision):
+        return missing
     if precision == "int8" and not units_of(program):
+        if any(map(is_at_tiles, program.steps)):
+            return (
+                "int8 is for the blocks of an SMSR, and this network has masks at tiles: take the "
+                "package's SMSR (--model smsr), or bf16"
+            )
         return (
-            "nothing tells what 8 bits have to span in this network; for an SMSR "
-            "`smsr convert IN OUT --calibrate DIR` finds it out"
+            "no peaks tell what 8 bits have to span in this network: "
+            "`smsr convert IN OUT --calibrate DIR` chooses those of an SMSR"
         )
     widest = max(plane.channels for plane in program.planes.values())
     if widest > kernels.MAX_CHANNELS - HALF_LINE:

@@ -37,7 +37,7 @@ def test_a_file_with_an_equals_sign_is_a_file(tmp_path):
     [
         ("", "expected the name of a network or a file first"),
         ("X,backend=fast", "backend must be one of native, reference, got 'fast'"),
-        ("X,precision=fp16", "precision must be one of fp32, bf16, got 'fp16'"),
+        ("X,precision=fp16", "precision must be one of fp32, bf16, int8, got 'fp16'"),
         ("X,form=dense", "form must be one of sparse, masked, twin, got 'dense'"),
         ("X,num_feat=1,num_feat=2", "num_feat is given twice"),
         ("X,label=", "label has no value"),
