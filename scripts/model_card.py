@@ -1,9 +1,11 @@
 """Put a trained network into the package, measured, with its card in docs/models/.
 
-usage: python scripts/model_card.py EXPERIMENT SETS [--density D] [--note TEXT]   (needs matplotlib)
+usage: python scripts/model_card.py EXPERIMENT SETS PHOTOGRAPHS [--density D] [--note TEXT]
+(needs matplotlib)
 
 EXPERIMENT is the folder of a training with `train.masks` (experiments/SMSR_x2_cpu), SETS holds
-Set5/HR, Set14/HR, B100/HR; run it where the training's option file finds its data. Writes
+Set5/HR, Set14/HR, B100/HR, PHOTOGRAPHS what the peaks of features are chosen by, those of the
+training; run it where the training's option file finds its data. Writes
 smsr_plugin/weights/smsr_xN.safetensors (weights as float16) and docs/models/smsr_xN.{md,json} with
 pictures of the curves and of masks.
 """
@@ -30,11 +32,13 @@ from safetensors import safe_open
 from skimage import data
 
 from smsr_plugin.archs.density import density_curve
+from smsr_plugin.archs.peaks import PIECES, choose_peaks
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.checkpoints.masked_networks import load, save
 from smsr_plugin.images.bicubic import downscale, mod_crop
 from smsr_plugin.images.mask_overlay import mask_overlay
 from smsr_plugin.sparse import to_sparse
+from smsr_plugin.sparsify.photographs import read_photographs
 from smsr_plugin.training.data.image_sets import CheckedPairedImageDataset
 
 mpl.use("Agg")
@@ -42,6 +46,7 @@ ROOT = Path(__file__).parents[1]
 #: Of the training, for the curves.
 PATCHES = 1200
 DENSITIES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+PEAKS_ARE = f"of features in 8 bits: chosen by {PIECES} pieces of these photographs"
 TEACHERS = {
     "RLFN": "RLFN of bytedance/RLFN (Apache-2.0): the network learned its output{}. Copyright 2022 "
     "ByteDance; the licence is LICENSE of this package, the same text."
@@ -247,6 +252,7 @@ def main() -> None:
     )
     parser.add_argument("experiment", type=Path)
     parser.add_argument("sets", type=Path)
+    parser.add_argument("photographs", type=Path)
     parser.add_argument("--density", type=float, help="the share of pixels that threshold 0 keeps")
     parser.add_argument("--note", default="", help="what else there is to say of the training")
     args = parser.parse_args()
@@ -257,11 +263,14 @@ def main() -> None:
     scale = net.config.upscale
     name = f"smsr_x{scale}"
     weights, cards = ROOT / f"smsr_plugin/weights/{name}.safetensors", ROOT / "docs/models"
-    facts = about(options) | ({"note": args.note} if args.note else {})
+    net.feature_peaks = choose_peaks(
+        net, read_photographs(args.photographs, scale, pieces=PIECES).pieces
+    )
+    facts = about(options) | {"peaks": PEAKS_ARE} | ({"note": args.note} if args.note else {})
     save(net, weights, facts, half=True)
     card: dict[str, Any] = {
         "scale": scale,
-        "command": f"python scripts/model_card.py {args.experiment.name} SETS",
+        "command": f"python scripts/model_card.py {args.experiment.name} SETS PHOTOGRAPHS",
         "about": facts,
         "figures": measure(weights, args.sets),
         "bicubic": bicubic(args.sets, scale),

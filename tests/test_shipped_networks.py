@@ -11,6 +11,9 @@ import torch
 from mask_figures import mask_figures
 
 import smsr_plugin
+from smsr_plugin.archs.smsr_program import PEAKS, peaks_shape
+from smsr_plugin.checkpoints.converted import read_converted
+from smsr_plugin.checkpoints.shipped import default_weights
 from smsr_plugin.images.bicubic import downscale, mod_crop
 from smsr_plugin.images.pixels import as_lq, luma, to_image
 from smsr_plugin.images.quality import psnr_inside
@@ -21,6 +24,13 @@ CARDS = sorted((Path(__file__).parents[1] / "docs/models").glob("smsr_x*.json"))
 
 def test_every_scale_has_a_card():
     assert [card.stem for card in CARDS] == ["smsr_x2", "smsr_x3", "smsr_x4"]
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_each_smsr_brings_what_8_bits_have_to_span(scale):
+    found = read_converted(default_weights(scale, model="smsr"))
+    assert found is not None
+    assert found.state[PEAKS].shape == peaks_shape(found.config)
 
 
 @pytest.mark.reference

@@ -1,7 +1,7 @@
 """Peaks: the range of features that 8 bits inside an SMSR's blocks span, chosen by images.
 
-A wide range rounds all values coarsely, a narrow one cuts the largest off: the peak of a plane is
-the one with the least squared error over the values that images give it.
+A wide range rounds all values coarsely, a narrow one cuts the largest off: the peak of a plane
+follows from the one with the least squared error over the values that images give it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PIECES = 24
 #: Peaks that are tried, as shares of the largest value.
 SHARES = [share / 100 for share in range(100, 24, -3)]
+#: Noise, text and fine patterns have larger features than photographs, and what is cut off of them
+#: costs far more than what coarser levels cost photographs.
+MARGIN = 1.5
 #: Of the magnitudes up to the largest.
 BINS = 1 << 16
 #: Of a plane that is 0 throughout, which any peak is right for.
@@ -31,7 +34,7 @@ ANY = 1.0
 
 @torch.no_grad()
 def choose_peaks(net: SMSR, lq: Tensor) -> Tensor:
-    """Return the peaks of each block's planes; see `smsr_program.PEAKS`.
+    """Return the peaks of each block's planes, with a margin; see `smsr_program.PEAKS`.
 
     A channel counts where it is computed: at every pixel or at those that are important at
     threshold 0.
@@ -48,7 +51,7 @@ def choose_peaks(net: SMSR, lq: Tensor) -> Tensor:
     def note(block: SparseMaskModule, inputs: tuple[Tensor, Tensor, Tensor | None]) -> None:
         planes = block.outputs(*inputs)
         peaks = [choose_peak(plane, OUT_LEVELS) for plane in planes]
-        rows.append([choose_peak(inputs[0], X_LEVELS), *peaks])
+        rows.append([MARGIN * peak for peak in (choose_peak(inputs[0], X_LEVELS), *peaks)])
 
     hooks = [block.register_forward_pre_hook(note) for block in net.smms()]
     try:
