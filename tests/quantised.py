@@ -16,7 +16,7 @@ from native_planes import conv3x3, from_bfloat16, to_bfloat16
 from smsr_plugin.archs.steps import Collect, Conv, Fuse, Hourglass, ImageConv, MaskedConv, Upsample
 from smsr_plugin.sparse.native.attention import factors
 
-MOST, MOST_WEIGHT = 255, 127
+MOST, MOST_INPUT, MOST_WEIGHT = 255, 127, 127
 
 
 def halves(values):
@@ -99,7 +99,7 @@ def fuse(xs, mask, weights, dense, bias, units):
     return value + bias
 
 
-def simulate(program, lq, masks, units=None, banded=False):
+def simulate(program, lq, masks, units=None, inputs=None, banded=False):
     """Return sr and the planes of a program of an SMSR, as AMX's arithmetics compute it.
 
     Args:
@@ -107,9 +107,10 @@ def simulate(program, lq, masks, units=None, banded=False):
         lq: (C, H, W).
         masks: (K, H, W) bool.
         units: Of the planes in bytes, by their names.
+        inputs: Of the planes that are also held in levels of either sign, for the products of them.
         banded: Whether a fuse is rounded before its factors are applied.
     """
-    units, planes, means = units or {}, {}, {}
+    units, inputs, planes, means, of_inputs = units or {}, inputs or {}, {}, {}, {}
     for step in program.steps:
         if isinstance(step, ImageConv):
             seen = np.concatenate([lq, np.ones_like(lq[:1])])
@@ -121,9 +122,10 @@ def simulate(program, lq, masks, units=None, banded=False):
             assert step.slope is None
             planes[step.out] = value if len(terms) > 1 else halves(value)
         elif isinstance(step, MaskedConv):
-            of_step = Units(units.get(step.x), units.get(step.out))
+            of_step = Units(inputs.get(step.x, units.get(step.x)), units.get(step.out))
+            x, dense_in = planes[step.x], program.planes[step.x].dense
             value = masked_conv(
-                planes[step.x], masks[step.mask], program.planes[step.x].dense, step.weight,
+                of_inputs.get(step.x, x), masks[step.mask], dense_in, step.weight,
                 step.dense, np.zeros(len(step.weight)), of_step,
             )  # fmt: skip
             means[step.out] = value.mean((0, 1)) * (of_step.out or 1)
@@ -137,7 +139,11 @@ def simulate(program, lq, masks, units=None, banded=False):
                 [planes[x] for x in step.xs], masks[step.mask], weights, dense, step.bias, of_xs
             )
             value = (halves(value) if banded else value) * factors(step, means)
-            planes[step.out] = halves(value + planes[step.add])
+            value += planes[step.add]
+            planes[step.out] = halves(value)
+            if step.out in inputs:
+                of_one = 1 / inputs[step.out]
+                of_inputs[step.out] = np.clip(np.rint(value * of_one), -MOST_INPUT, MOST_INPUT)
         elif isinstance(step, Collect):
             planes[step.out] = _collected(step, [planes[x] for x in step.xs])
         elif isinstance(step, Upsample):

@@ -52,15 +52,18 @@ inline bool holds_halves(const py::array& array, const char* name) {
   return half;
 }
 
-// What an array holds: floats, the bits of bfloat16, or bytes.
-enum class Kind { floats, halves, bytes };
+// What an array holds: floats, the bits of bfloat16, or levels in bytes, without a sign or with one.
+enum class Kind { floats, halves, bytes, signed_bytes };
 
 inline Kind kind_of(const py::array& array, const char* name) {
-  const bool bytes = py::isinstance<py::array_t<Byte, 0>>(array), half = py::isinstance<py::array_t<Half, 0>>(array);
-  require((bytes || half || py::isinstance<py::array_t<float, 0>>(array)) && lies_in_lines(array),
-          std::string(name) + " must hold float32, uint16 or uint8, C-contiguous");
-  return bytes ? Kind::bytes : half ? Kind::halves : Kind::floats;
+  const auto holds = [&](auto element) { return py::isinstance<py::array_t<decltype(element), 0>>(array); };
+  const bool is_signed = holds(Signed{}), bytes = is_signed || holds(Byte{}), half = holds(Half{});
+  require((bytes || half || holds(float{})) && lies_in_lines(array),
+          std::string(name) + " must hold float32, uint16, uint8 or int8, C-contiguous");
+  return is_signed ? Kind::signed_bytes : bytes ? Kind::bytes : half ? Kind::halves : Kind::floats;
 }
+
+inline bool are_levels(Kind kind) { return kind == Kind::bytes || kind == Kind::signed_bytes; }
 
 // C-contiguous is not enough: an array may begin at any byte of a buffer.
 inline void require_aligned(const py::array& array, const char* name) {

@@ -38,8 +38,10 @@ extern const HalfKernels half = {
 };
 
 extern const ByteKernels bytes = {
-    direct<Byte, ByteFeatures>,      direct<Half, ByteFeatures>,
-    matrix_rows<Byte, ByteFeatures>, matrix_rows<Half, ByteFeatures>, matrix_rows<Byte, HalfFeatures>,
+    direct<Byte, ByteFeatures>,        direct<Half, ByteFeatures>,
+    direct<Signed, ByteFeatures>,      direct<Signed, HalfFeatures>,
+    matrix_rows<Byte, ByteFeatures>,   matrix_rows<Half, ByteFeatures>,
+    matrix_rows<Signed, ByteFeatures>, matrix_rows<Byte, HalfFeatures>,
 };
 
 }  // namespace amx

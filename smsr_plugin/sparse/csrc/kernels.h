@@ -42,6 +42,7 @@ struct Geometry {
 
 using Half = uint16_t;  // the bits of a bfloat16
 using Byte = uint8_t;   // a level of a feature: so many of a unit of its plane
+using Signed = int8_t;  // one of either sign, in -127 ... 127
 
 // Where channel c of a pixel lies in a plane whose lines are `line` floats apart.
 inline int64_t channel_at(int c, int64_t line) { return c / kLine * line + c % kLine; }
@@ -78,7 +79,7 @@ struct Tiles {
   Geometry geometry;
   const int32_t* tiles;
   int count;
-  const void* in;              // floats, bfloat16 or bytes
+  const void* in;              // floats, bfloat16, bytes or signed bytes
   int64_t in_line;
   int k;                       // input channels, multiple of kLine
   int k_dense;                 // lines up to this channel are valid at every pixel,
@@ -97,7 +98,7 @@ struct Tiles {
 
 // One term of a sum of products over the rows of a list of pixels.
 struct Source {
-  const void* base;            // floats, bfloat16 or bytes, as the weights
+  const void* base;            // floats, bfloat16, bytes or signed bytes, as the weights
   int64_t line;                // elements from one line to the next
   int64_t offset;              // pixels from the output pixel to the input pixel
   int k;                       // input channels
@@ -125,6 +126,14 @@ struct Rows {
   int chain_n;
   bool chain_relu;
   bool chain_streams;          // as in Store
+  // The finished row once more, in levels; only where products are of matrix tiles and `out` is bfloat16.
+  Signed* levels;              // or null
+  int64_t levels_line;
+  float levels_of_one;         // how many of them are 1
+  bool levels_stream;          // as in Store
+
+  // Whether finished rows are kept until all of an item are, and stored then.
+  bool keeps() const { return chain_weights || levels; }
 };
 
 // The 3x3 convolution of the image, with zeros around it, at every pixel.
@@ -290,9 +299,12 @@ struct HalfKernels {
 // [n / 16][quads][16][4], of tiles taps, [n / 16][9][k / 64][16 quads][16][4]. Inputs come in whole lines.
 struct ByteKernels {
   Kernel<Tiles> tiles;
-  Kernel<Tiles> tiles_from_half;  // products in bfloat16, stored in bytes
+  Kernel<Tiles> tiles_from_half;    // products in bfloat16, stored in bytes
+  Kernel<Tiles> tiles_from_signed;
+  Kernel<Tiles> signed_to_half;
   Kernel<Rows> rows;
   Kernel<Rows> rows_from_half;
+  Kernel<Rows> rows_from_signed;
   Kernel<Rows> rows_to_half;
 };
 

@@ -14,6 +14,10 @@ template <>
 struct SumsOf<Byte> {
   using Type = LevelSums;
 };
+template <>
+struct SumsOf<Signed> {
+  using Type = LevelSums;
+};
 
 struct alignas(64) TileConfig {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -58,7 +62,9 @@ SMSR_INLINE void watch_tile_write(void* at, int64_t stride) {
 // sum += the rows of `a` by the weights of `w`.
 #define SMSR_ADD_PRODUCTS(Element, sum, a, w) \
   do {                                        \
-    if constexpr (sizeof(Element) == 1)       \
+    if constexpr (Element(-1) < 0)            \
+      _tile_dpbssd(sum, a, w);                \
+    else if constexpr (sizeof(Element) == 1)  \
       _tile_dpbusd(sum, a, w);                \
     else                                      \
       _tile_dpbf16ps(sum, a, w);              \

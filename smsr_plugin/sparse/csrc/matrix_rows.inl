@@ -171,11 +171,20 @@ void matrix_rows(const smsr::Rows& given, int first, int last, float* scratch) {
       chain_item<Out>(p, item, memory);
       store_rows<Out>(p.chain_out, p.chain_line, p.chain_streams, memory.chained, p.chain_n, item.pixel,
                       item.count);
+    }
+    if (p.keeps()) {
       const Store& s = p.store;  // last: `out` may be the residual
       store_rows<Out>(s.out, s.line, s.streams, memory.value, p.n, item.pixel, item.count);
+    }
+    if (p.levels) {
+      const Vec scale = Vec{} + p.levels_of_one;
+      for (int64_t c = 0; c < int64_t(item.count) * p.n; c += kLine)
+        store(memory.value + c, load(memory.value + c) * scale);
+      store_rows<SignedFeatures>(p.levels, p.levels_line, p.levels_stream, memory.value, p.n, item.pixel,
+                                 item.count);
     }
     if (p.store.sums)
       for (int c = 0; c < p.n; ++c) p.store.sums[int64_t(at) * p.n + c] = sums[c];
   }
-  if (p.store.streams || p.chain_streams) streamed();
+  if (p.store.streams || p.chain_streams || p.levels_stream) streamed();
 }

@@ -88,10 +88,14 @@ void check_unit(const Optional<Floats>& unit, Kind product) {
 // The kernel for what features and products are in, and for what it stores.
 Kernel<Tiles> tiles_of(const Kernels& kernels, Kind in, Kind product, Kind out) {
   if (product == Kind::bytes) {
-    require(in == Kind::bytes && out == Kind::bytes, "with weights in bytes x and out must hold uint8");
-    return kernels.bytes->tiles;
+    require(are_levels(in), "with weights in bytes x must hold uint8 or int8");
+    require(out == Kind::bytes || (out == Kind::halves && in == Kind::signed_bytes),
+            "with weights in bytes out must hold uint8, or uint16 where x holds int8");
+    if (out == Kind::halves) return kernels.bytes->signed_to_half;
+    return in == Kind::bytes ? kernels.bytes->tiles : kernels.bytes->tiles_from_signed;
   }
-  require(in != Kind::bytes, "weights must hold int8, as x holds uint8");
+  require(!are_levels(in), "weights must hold int8, as x holds uint8 or int8");
+  require(out != Kind::signed_bytes, "out must hold float32, uint16 or uint8");
   if (out == Kind::bytes) {
     require(in == Kind::halves && product == Kind::halves && kernels.bytes,
             "out may hold uint8 where x and the weights are bfloat16 and there are kernels for bytes");
@@ -143,9 +147,10 @@ py::object call_tiles(int height, int width, const Indices& tiles, const py::arr
   if (pool) {
     require(!residual && !pooled, "a residual cannot be pooled, nor what is pooled already");
     require(!activity_out && !sums, "pooling takes neither a mask nor sums");
-    require(kind_out != Kind::bytes, "pooled outputs must hold float32 or uint16");
+    require(!are_levels(kind_out), "pooled outputs must hold float32 or uint16");
     check_pooled(p, tiles, out, kind_out, p.n);
     require_apart(out, in, "x");
+    p.store.unit = vector_of(unit, p.n, "unit");
     p.store.bias = vector_of(bias, p.n, "bias");
     p.store.relu = relu;
     p.store.slope = slope;
@@ -181,14 +186,30 @@ using SourceTuple = std::tuple<py::array, int, int, int, int, Optional<Bytes>>;
 // (weights, bias or None, out, relu)
 using ChainTuple = std::tuple<py::array, Optional<Floats>, py::array, bool>;
 
+// (plane, levels of one)
+using LevelsTuple = std::tuple<py::array, float>;
+
+// Where the finished rows go once more, in levels.
+void check_levels(Rows& p, const Geometry& g, py::array& plane, float of_one) {
+  require(kind_of(plane, "levels") == Kind::signed_bytes, "levels must hold int8");
+  require(plane_channels(plane, g, "levels") >= p.n, "levels has fewer channels than the weights have outputs");
+  p.levels = static_cast<Signed*>(plane.mutable_data());
+  p.levels_line = line_of(plane);
+  p.levels_of_one = of_one;
+  p.levels_stream = worth_streaming(plane, nullptr);
+}
+
 // As `tiles_of`.
 Kernel<Rows> rows_of(const Kernels& kernels, Kind in, Kind product, Kind out) {
   if (product == Kind::bytes) {
-    require(in == Kind::bytes, "weights must hold float32 or uint16, as the sources do");
-    require(out != Kind::floats, "with weights in bytes out must hold uint8 or uint16");
-    return out == Kind::bytes ? kernels.bytes->rows : kernels.bytes->rows_to_half;
+    require(are_levels(in), "weights must hold float32 or uint16, as the sources do");
+    require(out == Kind::bytes || (out == Kind::halves && in == Kind::bytes),
+            "with weights in bytes out must hold uint8, or uint16 where the sources hold uint8");
+    if (out == Kind::halves) return kernels.bytes->rows_to_half;
+    return in == Kind::bytes ? kernels.bytes->rows : kernels.bytes->rows_from_signed;
   }
-  require(in != Kind::bytes, "weights must hold int8, as the sources hold uint8");
+  require(!are_levels(in), "weights must hold int8, as the sources hold uint8 or int8");
+  require(out != Kind::signed_bytes, "out must hold float32, uint16 or uint8");
   const bool half_in = in == Kind::halves, half = product == Kind::halves;
   require(half || !half_in, "weights must hold uint16, as the sources do");
   require(half_in || !half, "weights must hold float32, as the sources do");
@@ -207,7 +228,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
                      const Optional<py::array>& residual, bool relu, bool sums,
                      Optional<ChainTuple> chain, float slope, const Optional<Floats>& slopes,
                      bool residual_last, const Optional<Floats>& scale, const Optional<Floats>& unit,
-                     int threads, const Optional<std::string>& isa) {
+                     Optional<LevelsTuple> levels, int threads, const Optional<std::string>& isa) {
   const Geometry g = geometry_of(height, width);
   const Kernels& kernels = kernels_named(isa);
   const Kind product = weights_kind(weights, kernels), kind_out = kind_of(out, "out");
@@ -252,7 +273,7 @@ py::object call_rows(int height, int width, const Indices& pixels,
   for (const SourceTuple& source : sources) require_apart(out, std::get<0>(source), "sources");
   if (chain) {
     auto& [chain_weights, chain_bias, chain_out, chain_relu] = *chain;
-    require(kind_of(chain_out, "the chain's out") == kind_out && kind_out != Kind::bytes &&
+    require(kind_of(chain_out, "the chain's out") == kind_out && !are_levels(kind_out) &&
                 (kind_in == kind_out || kind_in == Kind::bytes),
             "sources, out and the chain's out must be of one dtype, or the sources of uint8");
     require_apart(out, chain_out, "the chain's out");
@@ -277,6 +298,16 @@ py::object call_rows(int height, int width, const Indices& pixels,
     p.chain_streams = chain_bias && worth_streaming(chain_out, nullptr);  // else it is read first
   }
   const bool matrix = product == Kind::bytes || (product == Kind::halves && kernels.half->matrix);
+  if (levels) {
+    auto& [plane, of_one] = *levels;
+    require(matrix && kind_out == Kind::halves, "levels are for matrix tiles, and for out in uint16");
+    check_levels(p, g, plane, of_one);
+    require_apart(plane, out, "levels");
+    require_apart(plane, pixels, "pixels");
+    if (residual) require_apart(plane, *residual, "residual");
+    if (chain) require_apart(plane, std::get<2>(*chain), "the chain's out");
+    for (const SourceTuple& source : sources) require_apart(plane, std::get<0>(source), "sources");
+  }
   p.block = matrix ? kMatrixBlock : kRowBlock;
   const int items = (p.count + p.block - 1) / p.block;
   std::vector<double> partial(sums ? size_t(items) * p.n : 0);
@@ -419,7 +450,7 @@ PYBIND11_MODULE(_kernels, m) {
         arg("relu") = false, arg("sums") = false, arg("chain").noconvert() = py::none(),
         arg("slope") = 0.0f, arg("slopes").noconvert() = py::none(), arg("residual_last") = false,
         arg("scale").noconvert() = py::none(), arg("unit").noconvert() = py::none(),
-        arg("threads") = 1, arg("isa") = py::none(),
+        arg("levels").noconvert() = py::none(), arg("threads") = 1, arg("isa") = py::none(),
         "Sum of products over the rows of a list of pixels.");
   m.def("image", call_image, arg("lq").noconvert(), arg("weights").noconvert(),
         arg("out").noconvert(), py::kw_only(), arg("has_ones") = false,

@@ -103,7 +103,7 @@ SMSR_INLINE void finish_line(const smsr::Rows& p, int c, const int64_t (&pixel)[
                        : nullptr);
         sum[g] += v[g];
       }
-      if (p.chain_weights) {
+      if (p.keeps()) {
 #pragma GCC unroll 4
         for (int g = 0; g < Groups; ++g) store(row + g * SMSR_LANES, v[g]);
       } else {

@@ -68,7 +68,8 @@ def _passes(
 ) -> list[Operation]:
     """Return the two passes over a block."""
     added = f"/added {step.out}"
-    total = AttendedSum(step, context.arithmetic, context.links.get(step.out))
+    levels = context.levels(step.out)
+    total = AttendedSum(step, context.arithmetic, context.links.get(step.out), levels)
     assert step.add is not None
     base: str = step.add
 
@@ -79,7 +80,7 @@ def _passes(
         total(image, image.plane(added), image.plane(base), image.plane(step.out))
 
     own = {layer.step.out for layer in block.layers}
-    outside = [x for layer in block.layers for x in layer.step.reads if x not in own]
+    outside = [layer.x for layer in block.layers if layer.x not in own]
     first = Access(
         [Wanted(added, len(step.bias), FEATURES)],
         [*dict.fromkeys([*outside, base]), activity_name(step.mask)],

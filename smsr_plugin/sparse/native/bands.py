@@ -29,6 +29,7 @@ from smsr_plugin.sparse.native.operation import Image
 from smsr_plugin.sparse.native.packing import Array
 from smsr_plugin.sparse.native.planes import TILE, Plane, rounded_up
 from smsr_plugin.sparse.native.run import MaskLists, Run, all_pixels
+from smsr_plugin.sparse.native.slots import Wanted
 
 #: Rows of a band.
 ROWS = 64
@@ -102,10 +103,11 @@ class Ring:
 
 
 class Layer(NamedTuple):
-    """A masked convolution of a block."""
+    """A masked convolution of a block, and the plane that it reads."""
 
     step: MaskedConv[Array]
     conv: ConvLayer
+    x: str
 
 
 class BandedBlock:
@@ -185,7 +187,7 @@ class BandedBlock:
         return next(iter(rings.values())).pieces(band)
 
     def _layer(self, image: Image, layer: Layer, rings: dict[str, Ring], piece: Band) -> Array:
-        x, out = layer.step.x, rings[layer.step.out].plane(piece)
+        x, out = layer.x, rings[layer.step.out].plane(piece)
         source = rings[x].plane(piece) if x in rings else piece.of(image.plane(x))
         run, mask = _in_band(image, layer.step.mask, piece)
         return layer.conv(run, source, out, mask)
@@ -205,15 +207,24 @@ def _in_band(image: Image, mask: int, band: Band) -> tuple[Run, MaskLists]:
 class AttendedSum:
     """The second pass: the block's input plus the attention's factors times a plane."""
 
-    def __init__(self, step: Fuse[Array], arithmetic: Arithmetic, link: Link | None) -> None:
-        self.step, self.link = step, link
+    def __init__(
+        self,
+        step: Fuse[Array],
+        arithmetic: Arithmetic,
+        link: Link | None,
+        levels: tuple[Wanted, float] | None,
+    ) -> None:
+        self.step, self.link, self.levels = step, link, levels
         self.identity = arithmetic.row_weights([np.eye(len(step.bias))])
 
     def __call__(self, image: Image, added: Plane, x: Plane, out: Plane) -> None:
-        """Write x + factors·added to `out`, which may be `x`, and do what the chain wants."""
+        """Write x + factors·added to `out`, which may be `x`, and what else the fuse would."""
         scale = packing.vector(factors(self.step, image.means))
         link = self.link
         chained = None if link is None else image.plane(link.out)
+        levels = None
+        if self.levels is not None:
+            levels = image.plane(self.levels[0].name), self.levels[1]
         run, (height, width) = image.run, image.run.size
         for band in bands(height):
             chain = None
@@ -229,6 +240,7 @@ class AttendedSum:
                 scale=scale,
                 residual=band.of(x),
                 chain=chain,
+                levels=None if levels is None else (band.of(levels[0]), levels[1]),
                 threads=run.threads,
             )
 

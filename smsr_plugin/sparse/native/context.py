@@ -10,12 +10,13 @@ from smsr_plugin.sparse.native.arithmetic import Arithmetic
 from smsr_plugin.sparse.native.bands import Layer
 from smsr_plugin.sparse.native.chains import chains
 from smsr_plugin.sparse.native.layers import Fuse
-from smsr_plugin.sparse.native.levels import units_of
+from smsr_plugin.sparse.native.levels import input_units, levels_name, units_of
 from smsr_plugin.sparse.native.operation import (
     ACTIVITY,
     BYTES,
     FEATURES,
     FLOATS,
+    LEVELS,
     MASKED,
     activity_name,
 )
@@ -29,7 +30,8 @@ class Context:
     Attributes:
         links: What fuses add up for a `Collect`; see `chains`.
         summed: The planes of those sums.
-        units: What a level of the planes counts that hold bytes; see `levels`.
+        units, input_units: What a level of the planes counts that hold bytes, and of those that
+            are written once more in bytes with a sign; see `levels`.
         rests: The constants of planes where they are skipped.
         residuals: What is added to masked planes where they are made; see `active_conv`.
         blocks: Steps that are computed together; see `active_block`.
@@ -43,6 +45,7 @@ class Context:
         self.summed = {link.out for link in self.links.values()}
         masked = [step for step in program.steps if isinstance(step, MaskedConv)]
         self.units = units_of(program) if arithmetic.holds_bytes else {}
+        self.input_units = input_units(program) if arithmetic.holds_bytes else {}
         self.rests = {step.out: step.rest for step in masked}
         self.residuals = residuals(program)
         blends = {step.out for step in program.steps if isinstance(step, Blend)}
@@ -68,6 +71,21 @@ class Context:
         if name in self.squeezed:
             channels = padded(channels) + len(self.squeezed[name].squeeze)
         return Wanted(name, channels, kind)
+
+    def read_by_products(self, x: str) -> str:
+        """Return the plane that products read in place of one: its levels, if there are any."""
+        return levels_name(x) if x in self.input_units else x
+
+    def unit(self, x: str) -> float | None:
+        """Return what a level counts of what products read in place of a plane."""
+        return self.input_units.get(x, self.units.get(x))
+
+    def levels(self, out: str) -> tuple[Wanted, float] | None:
+        """Return the plane of levels that a fuse writes beside its output, and how many are 1."""
+        if out not in self.input_units:
+            return None
+        channels = self.program.planes[out].channels
+        return Wanted(levels_name(out), channels, LEVELS), 1 / self.input_units[out]
 
     def activity(self, mask: int) -> Wanted:
         """Return what the activity of a mask needs."""

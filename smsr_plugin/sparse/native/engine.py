@@ -16,6 +16,7 @@ from smsr_plugin.sparse.native.operation import (
     ACTIVITY,
     BYTES,
     FLOATS,
+    LEVELS,
     Image,
     Operation,
     activity_name,
@@ -95,7 +96,7 @@ class NativeEngine:
     def _bytes_of(self, slot: Slot) -> int:
         if slot.kind == ACTIVITY:
             return 1
-        sizes = {FLOATS: FLOAT, BYTES: 1}
+        sizes = {FLOATS: FLOAT, BYTES: 1, LEVELS: 1}
         return _lines(slot.room, sizes.get(slot.kind, self.arithmetic.itemsize))
 
     def __call__(

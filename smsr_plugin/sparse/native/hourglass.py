@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from smsr_plugin.archs.steps import Hourglass
+from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.arithmetic import FLOAT32, Arithmetic
 from smsr_plugin.sparse.native.kernels import Bytes
 from smsr_plugin.sparse.native.layers import MapConv
@@ -24,10 +25,17 @@ class NativeHourglass:
     pooling is small, and in float32 where Winograd would lose more than direct products do.
     """
 
-    def __init__(self, step: Hourglass[Array], arithmetic: Arithmetic) -> None:
+    def __init__(
+        self, step: Hourglass[Array], arithmetic: Arithmetic, unit: float | None = None
+    ) -> None:
+        """Pack weights; `unit` is what a level of x counts, if it holds levels."""
         self.channels = len(step.conv1)
         self.inside = arithmetic if arithmetic.is_direct else FLOAT32
-        self.first = MapConv(arithmetic.tile_weights(step.conv1), step.bias1)
+        if unit is None:
+            self.first = MapConv(arithmetic.tile_weights(step.conv1), step.bias1)
+        else:
+            weights, units = packing.tile_levels(step.conv1 * unit)
+            self.first = MapConv(weights, step.bias1, units)
         self.second = MapConv(self.inside.tile_weights(step.conv2), step.bias2)
         # The transposed convolution's products with its nine taps; `decide` adds up those that
         # meet in a pixel.

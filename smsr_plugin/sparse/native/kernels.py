@@ -105,6 +105,7 @@ class Kernels(Protocol):
         residual_last: bool = False,
         scale: Floats | None = None,
         unit: Floats | None = None,
+        levels: tuple[Signed, float] | None = None,
         threads: int = 1,
     ) -> Any: ...
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from smsr_plugin.archs.steps import Slope
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.arithmetic import Arithmetic
-from smsr_plugin.sparse.native.kernels import Chain, Floats, Source
+from smsr_plugin.sparse.native.kernels import Chain, Floats, Signed, Source
 from smsr_plugin.sparse.native.packing import Array, padded
 from smsr_plugin.sparse.native.plan import tiles_are_cheaper
 from smsr_plugin.sparse.native.planes import Plane
@@ -43,8 +43,8 @@ class ImageConv:
 class MapConv:
     """A 3×3 convolution at every pixel, given its weights packed for tiles."""
 
-    def __init__(self, weights: NDArray[Any], bias: Array) -> None:
-        self.weights, self.bias = weights, packing.vector(bias)
+    def __init__(self, weights: NDArray[Any], bias: Array, unit: Floats | None = None) -> None:
+        self.weights, self.bias, self.unit = weights, packing.vector(bias), unit
 
     def __call__(
         self,
@@ -66,6 +66,7 @@ class MapConv:
             x,
             self.weights,
             out,
+            unit=self.unit,
             bias=self.bias if bias else None,
             residual=residual,
             relu=relu,
@@ -243,8 +244,12 @@ class Fuse:
         mask: MaskLists,
         scale: Array,
         chain: Chain | None,
+        levels: tuple[Signed, float] | None = None,
     ) -> None:
-        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`."""
+        """Write residual + scale·(xs·weights + bias) to `out`, which may be `residual`.
+
+        And once more to the plane `levels`, so many for 1.
+        """
         factor = packing.vector(scale)
         for pixels, counts, weights, unit in (
             (mask.active, self.channels, self.weights, self.unit),
@@ -264,6 +269,7 @@ class Fuse:
                 unit=unit,
                 residual=residual,
                 chain=chain,
+                levels=levels,
                 threads=run.threads,
             )
 

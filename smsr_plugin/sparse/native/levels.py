@@ -1,12 +1,11 @@
-"""Which planes of a program can be held in bytes, and what a level of them counts."""
+"""Which planes of a program are held in bytes, and what a level of them counts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from smsr_plugin.archs.program import Program
-from smsr_plugin.archs.steps import RELU, Fuse, MaskedConv
-from smsr_plugin.sparse.native.packing import LEVELS
+from smsr_plugin.archs.steps import OUT_LEVELS, RELU, X_LEVELS, Fuse, MaskedConv
 
 
 def units_of(program: Program[Any]) -> dict[str, float]:
@@ -26,8 +25,27 @@ def units_of(program: Program[Any]) -> dict[str, float]:
             own = {*fuse.xs, fuse.out}
             readers = [step for step in program.steps if set(step.reads) & set(fuse.xs)]
             if all(step.writes in own for step in readers):
-                units |= {x: _peak(makers[x]) / LEVELS for x in fuse.xs}
+                units |= {x: _peaks(makers[x])[1] / OUT_LEVELS for x in fuse.xs}
     return units
+
+
+def input_units(program: Program[Any]) -> dict[str, float]:
+    """Return what a level counts of the planes that a fuse writes once more, in bytes with a sign.
+
+    They are those that the first convolutions of a block read whose outputs are in bytes.
+    """
+    units = units_of(program)
+    fused = {step.out for step in program.steps if isinstance(step, Fuse)}
+    return {
+        step.x: _peaks(step)[0] / X_LEVELS
+        for step in program.steps
+        if isinstance(step, MaskedConv) and step.out in units and step.x in fused
+    }
+
+
+def levels_name(x: str) -> str:
+    """Return the name of the plane that holds another one's levels."""
+    return f"/levels {x}"
 
 
 def _can(maker: MaskedConv[Any] | None) -> bool:
@@ -37,6 +55,6 @@ def _can(maker: MaskedConv[Any] | None) -> bool:
     return is_relu and maker.rest is None
 
 
-def _peak(maker: MaskedConv[Any]) -> float:
-    assert maker.peaks is not None
-    return maker.peaks.out
+def _peaks(step: MaskedConv[Any]) -> tuple[float, float]:
+    assert step.peaks is not None
+    return step.peaks

@@ -100,15 +100,16 @@ def _image_conv(context: Context, step: ImageConv[Array]) -> Operation:
 
 
 def _hourglass(context: Context, step: Hourglass[Array]) -> Operation:
-    hourglass = NativeHourglass(step, context.arithmetic)
+    hourglass = NativeHourglass(step, context.arithmetic, context.unit(step.x))
+    x = context.read_by_products(step.x)
 
     def compute(image: Image) -> None:
         def mark(activity: Bytes) -> None:
-            hourglass(image.run, image.plane(step.x), activity, image.threshold)
+            hourglass(image.run, image.plane(x), activity, image.threshold)
 
         image.decide(step.mask, mark)
 
-    access = Access([context.activity(step.mask)], [step.x])
+    access = Access([context.activity(step.mask)], [x])
     return Operation(step.part, step.mask, access, compute)
 
 
@@ -140,16 +141,17 @@ def _masked_conv(context: Context, step: MaskedConv[Array]) -> Operation:
         dense_in,
         step.bias,
         step.slope is not None,
-        layers.Units(context.units.get(step.x), context.units.get(step.out)),
+        layers.Units(context.unit(step.x), context.units.get(step.out)),
     )
+    source = context.read_by_products(step.x)
 
     def compute(image: Image) -> None:
-        x, out = image.plane(step.x), image.plane(step.out)
+        x, out = image.plane(source), image.plane(step.out)
         sums = conv(image.run, x, out, image.masks[step.mask])
         image.means[step.out] = sums / image.run.pixel_count
 
-    context.layers[step.out] = Layer(step, conv)
-    access = Access([context.wanted(step.out)], [step.x, activity_name(step.mask)])
+    context.layers[step.out] = Layer(step, conv, source)
+    access = Access([context.wanted(step.out)], [source, activity_name(step.mask)])
     return Operation(step.part, step.mask, access, compute, step.out)
 
 
@@ -160,7 +162,7 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
     units = [context.units[x] for x in step.xs] if step.xs[0] in context.units else None
     dense = [plane.dense for plane in planes]
     fuse = layers.Fuse(context.arithmetic, weights, dense, step.bias, units)
-    link = context.links.get(step.out)
+    link, levels = context.links.get(step.out), context.levels(step.out)
 
     def compute(image: Image) -> None:
         chain: Chain | None = None
@@ -174,10 +176,12 @@ def _fuse(context: Context, step: Fuse[Array]) -> Operation:
             image.masks[step.mask],
             factors(step, image.means),
             chain,
+            None if levels is None else (image.plane(levels[0].name), levels[1]),
         )
 
     out = context.wanted(step.out)
     wants = [out] if link is None else [out, context.wanted(link.out)]
+    wants += [] if levels is None else [levels[0]]
     reads = [*step.reads, activity_name(step.mask)]
     in_place = None
     if step.add is not None and context.wanted(step.add).kind == out.kind:

@@ -57,8 +57,9 @@ class Image:
         slot, channels = self.places[name].slot, self.places[name].channels
         if slot.kind == FLOATS:
             return self.run.planes.plane(slot.name, channels, room=slot.room)
-        if slot.kind == BYTES:
-            return self.run.planes.plane(slot.name, channels, np.uint8, room=slot.room)
+        if slot.kind in (BYTES, LEVELS):
+            dtype = np.uint8 if slot.kind == BYTES else np.int8
+            return self.run.planes.plane(slot.name, channels, dtype, room=slot.room)
         return self.arithmetic.plane(self.run.planes, slot.name, channels, room=slot.room)
 
     def planes(self, names: Sequence[str]) -> list[Plane]:
@@ -97,7 +98,7 @@ class Image:
 
 
 #: Kinds of planes (see `slots`).
-FEATURES, MASKED, BYTES = "features", "masked", "bytes"
+FEATURES, MASKED, BYTES, LEVELS = "features", "masked", "bytes", "levels"
 FLOATS, ACTIVITY = "floats", "activity"
 
 

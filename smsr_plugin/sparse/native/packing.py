@@ -23,8 +23,8 @@ LINE = 16
 HALF_LINE = 32
 #: Channels in bytes of a cache line.
 BYTE_LINE = 64
-#: Levels of a feature in a byte, and of a weight to either side.
-LEVELS, WEIGHT_LEVELS = 255, 127
+#: Levels of a weight in a byte, to either side.
+WEIGHT_LEVELS = 127
 
 #: G of Winograd's F(4, 3) for the points 0, √½, −√½, √2, −√2 and infinity: U = G g Gᵀ. The row of a
 #: point p is (1, p, p²) divided by the product of its distances from the other finite points.

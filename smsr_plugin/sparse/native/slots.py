@@ -14,7 +14,8 @@ class Wanted:
         name: Of the plane.
         channels: How many.
         kind: Planes of different kinds do not share memory: "features"; "masked" for those that
-            hold zeros where nothing was computed, "bytes" for those of them that hold bytes;
+            hold zeros where nothing was computed, "bytes" for those of them that hold bytes,
+            "levels" for bytes with a sign;
             "floats" for float32 in any arithmetic.
     """
 

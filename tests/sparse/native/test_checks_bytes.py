@@ -115,7 +115,7 @@ def test_an_instruction_set_without_bytes():
         (levels, {"unit": copy_at(ones(), byte=1)}, "unit must be aligned"),
         (to_levels, {"unit": ones()}, "unit is for weights in bytes, which need it"),
         (levels, {"out": plane()}, "out must hold uint8"),
-        (levels, {"out": byte_plane().astype(np.int8)}, "float32, uint16 or uint8"),
+        (levels, {"out": byte_plane().astype(np.int8)}, "out must hold uint8, or uint16 where"),
         (levels, {"out": every_other(byte_plane())}, "C-contiguous"),
         (to_levels, {"weights": np.zeros((1, 16, 16), np.float32)}, "weights must|out may hold"),
         (levels, {"residual": byte_plane()}, "nothing can be added to bytes"),
@@ -132,10 +132,10 @@ def test_what_does_not_go_with_bytes(function, kind, changes, message):
 
 @needs_bytes
 @pytest.mark.parametrize("function", ["tiles", "rows"])
-@pytest.mark.parametrize("x", [plane(), half_plane(), byte_plane().astype(np.int8)])
+@pytest.mark.parametrize("x", [plane(), half_plane()])
 def test_levels_of_weights_are_for_levels(function, x):
     changes = levels(function) | takes(function, x)
-    check(function, ValueError, "x and out must hold uint8|weights must|must hold float32", changes)
+    check(function, ValueError, "x must hold uint8 or int8|weights must", changes)
 
 
 @needs_bytes
@@ -192,7 +192,7 @@ def test_shapes_of_weights(function, change):
         ("tiles", {"rest": np.zeros(16, np.uint8)}, r"rest must have shape \(64\)"),
         ("tiles", {"pool": True}, "pooled outputs must hold float32 or uint16"),
         ("tiles", {"pooled": (plane(size=(4, 3)), 16)}, "pooled outputs must hold .*uint16"),
-        ("rows", {"out": plane()}, "out must hold uint8 or uint16"),
+        ("rows", {"out": plane()}, "out must hold uint8, or uint16 where"),
         ("rows", {"sources": [source(byte_plane(2), first=32)]}, "a line of 64 channels"),
         ("rows", {"sources": [source(byte_plane(), channels=65)]}, "must lie within its plane"),
         ("rows", {"sources": [source(BYTES), source(half_plane())]}, "of one dtype"),

@@ -69,12 +69,12 @@ from kernel_calls import (
         ({"chain": chain(out=plane(size=(4, 6)))}, "chain out must have shape"),
         (
             {"sources": [source(plane().astype(np.float16))]},
-            "source must hold float32, uint16 or",
+            "source must hold float32, uint16, uint8 or",
         ),
         ({"sources": [source(every_other(plane()))]}, "source must hold .*C-contiguous"),
         (
             {"chain": chain(out=plane().astype(np.float16))},
-            "out must hold float32, uint16 or",
+            "out must hold float32, uint16, uint8 or",
         ),
         ({"chain": chain(out=every_other(plane()))}, "chain's out must hold .*C-contiguous"),
         ({"out": half_plane(), "isa": "baseline"}, "no bfloat16 for baseline"),
