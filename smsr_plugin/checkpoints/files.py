@@ -27,7 +27,7 @@ from smsr_plugin.checkpoints.keys import (
 )
 from smsr_plugin.checkpoints.pickle_machine import PickleSource, check_pickle
 from smsr_plugin.checkpoints.pickle_values import damaged
-from smsr_plugin.checkpoints.shapes import find_mismatches
+from smsr_plugin.checkpoints.shapes import expected_shapes, find_mismatches
 from smsr_plugin.names import first_line
 
 #: How a zip and a pickle begin.
@@ -177,7 +177,7 @@ def load_weights(
     state = read_tensors(path, param_key=param_key)
     if isinstance(net, Folding):
         state = net.folded(state)
-    found = find_mismatches(state, {key: value.shape for key, value in net.state_dict().items()})
+    found = find_mismatches(state, expected_shapes(net, state))
     if any(found):
         raise CheckpointError(f"{os.fspath(path)}: does not fit {type(net).__name__} ({found})")
     net.load_state_dict(state)

@@ -10,7 +10,7 @@ from functools import singledispatch
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Size, Tensor
+from torch import Tensor
 
 from smsr_plugin.archs import tile_networks
 from smsr_plugin.archs.masked import MaskedNetwork
@@ -18,7 +18,6 @@ from smsr_plugin.archs.masked_rlfn_arch import MaskedRLFN
 from smsr_plugin.archs.masked_srvgg_arch import MaskedSRVGGNetCompact
 from smsr_plugin.archs.smsr_arch import SMSR
 from smsr_plugin.archs.tile_masked import TileMasked
-from smsr_plugin.archs.tile_program import CURVE
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.files import read_tensors, write_weights
 from smsr_plugin.checkpoints.network import (
@@ -28,7 +27,7 @@ from smsr_plugin.checkpoints.network import (
     read,
     save_smsr,
 )
-from smsr_plugin.checkpoints.shapes import find_mismatches
+from smsr_plugin.checkpoints.shapes import expected_shapes, find_mismatches
 from smsr_plugin.checkpoints.shipped import chosen_weights
 from smsr_plugin.config import SMSRConfig
 from smsr_plugin.version import __version__
@@ -71,10 +70,7 @@ def masked_network(state: Mapping[str, Tensor]) -> MaskedNetwork | None:
             net = known.build(**known.options_of(state))
     except (KeyError, ValueError, IndexError) as error:
         raise CheckpointError(f"holds only part of a {name}: {error}") from error
-    expected = {key: value.shape for key, value in net.state_dict().items()}
-    if CURVE in state:
-        expected[CURVE] = Size(net.curve_shape)
-    found = find_mismatches(state, expected)
+    found = find_mismatches(state, expected_shapes(net, state))
     if any(found):
         raise CheckpointError(f"does not fit {name} ({found})")
     net.load_state_dict(dict(state), assign=True)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from torch import Size, Tensor
+from torch import Size, Tensor, nn
 
+from smsr_plugin.archs.masked import MaskedNetwork
 from smsr_plugin.archs.smsr_program import PEAKS, entry_shapes, optional_shapes
 from smsr_plugin.checkpoints import CheckpointError
 from smsr_plugin.checkpoints.keys import shortened
@@ -90,6 +91,15 @@ def find_mismatches(state: Mapping[str, Tensor], expected: Mapping[str, Size]) -
             if key in state and state[key].shape != shape
         ],
     )
+
+
+def expected_shapes(net: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Size]:
+    """Return the shapes of a network's entries, with those of `state` that it may have or not."""
+    optional = net.optional_shapes if isinstance(net, MaskedNetwork) else {}
+    return {
+        **{key: value.shape for key, value in net.state_dict().items()},
+        **{key: Size(shape) for key, shape in optional.items() if key in state},
+    }
 
 
 def _guess(state: Mapping[str, Tensor]) -> SMSRConfig | None:

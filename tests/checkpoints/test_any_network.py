@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from networks import tiny_smsr
 from torch import nn
 
 from smsr_plugin.checkpoints import CheckpointError
@@ -44,6 +45,16 @@ def test_a_key_can_be_chosen(net, write):
     assert not torch.equal(read_tensors(path)["0.bias"], net[0].bias)
     with pytest.raises(CheckpointError, match=r"net.pth: has no 'weights'"):
         read_tensors(path, param_key="weights")
+
+
+def test_what_a_network_has_or_not_fits_as_well(write):
+    given, other = tiny_smsr().float(), tiny_smsr(1).float()
+    given.density_curve, given.feature_peaks = torch.zeros(2, 41), torch.ones(2, 4)
+    load_weights(other, write(given.state_dict()))
+    assert torch.equal(other.feature_peaks, given.feature_peaks)
+    assert torch.equal(other.density_curve, given.density_curve)
+    with pytest.raises(CheckpointError, match=r"density_curve is \(1, 41\), expected \(2, 41\)"):
+        load_weights(other, write(given.state_dict() | {"density_curve": torch.zeros(1, 41)}))
 
 
 def test_a_network_that_does_not_fit_is_refused_and_left_alone(net, write):
