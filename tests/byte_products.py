@@ -14,8 +14,9 @@ from smsr_plugin.sparse.native import packing
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
 
-#: Channels of a line, and the largest level.
+#: Channels of a line; the least and the largest level without a sign, and with one.
 LINE, MOST = 64, 255
+LEVELS, SIGNED_LEVELS = (0, MOST), (-127, 127)
 #: What planes of levels are filled with before a kernel writes into them.
 SENTINEL = 77
 #: How near to the middle between two levels either of them will do.
@@ -27,21 +28,18 @@ HALF = Products(ISA, half=True)
 needs_bytes = pytest.mark.skipif(not ISA, reason="this processor has no kernels for bytes")
 
 
-def level_plane(rng, size, channels, most=MOST, outside=0):
-    """Return a plane of random levels, `outside` beyond the image and beyond its channels.
-
-    The border holds zeros; only what weights of zero see may be anything.
-    """
-    values = np.full((*plane_shape(*size), packing.padded(channels, LINE)), 0, np.uint8)
+def level_plane(rng, size, channels, most=MOST, outside=0, dtype=np.uint8):
+    """Return a plane of random levels; beyond its channels it holds `outside`, in the border 0."""
+    values = np.zeros((*plane_shape(*size), packing.padded(channels, LINE)))
     values[1 : size[0] + 1, 1 : size[1] + 1] = outside
-    image = rng.integers(0, most + 1, (*size, channels))
+    image = rng.integers(0 if dtype == np.uint8 else -most, most + 1, (*size, channels))
     values[1 : size[0] + 1, 1 : size[1] + 1, :channels] = image
-    return fold(values, np.uint8)
+    return fold(values, dtype)
 
 
-def sentinels(size, channels):
+def sentinels(size, channels, dtype=np.uint8):
     """Return a plane of levels to write into."""
-    return filled_plane(*size, channels, SENTINEL, np.uint8)
+    return filled_plane(*size, channels, SENTINEL, dtype)
 
 
 def packed_rows(parts):
@@ -64,9 +62,10 @@ def packed_tiles(kernel):
     return np.ascontiguousarray(quads.astype(np.int8))
 
 
-def levels_of(values):
-    """Return the nearest levels, halves to even ones, 0 for what is no number."""
-    return np.nan_to_num(np.clip(np.rint(values), 0, MOST), nan=0.0)
+def levels_of(values, ends=LEVELS):
+    """Return the nearest levels, halves to even ones; 0, with a sign 127, for what is no number."""
+    nearest = np.clip(np.rint(values), *ends)
+    return np.nan_to_num(nearest, nan=ends[0] if ends == LEVELS else ends[1])
 
 
 def whole_lines(values):
@@ -74,7 +73,7 @@ def whole_lines(values):
     return packing.pad(values, values.ndim - 1, packing.padded(values.shape[-1], LINE))
 
 
-def assert_levels(got, before, written, values, tie=TIE):
+def assert_levels(got, before, written, values, tie=TIE, ends=LEVELS):
     """Compare all of a plane of levels with the values that were to be stored.
 
     Args:
@@ -83,14 +82,15 @@ def assert_levels(got, before, written, values, tie=TIE):
         written: Which pixels were to be stored, (rows, stride).
         values: What at these, (pixels, N), in reading order.
         tie: How near to the middle between two levels either of them will do.
+        ends: The least and the largest level.
 
     Raises:
         AssertionError: If one differs, or what was not to be written has changed.
     """
     low, high = (unfold(before).astype(np.float64) for _ in range(2))
     whole = whole_lines(values)
-    low[written, : whole.shape[1]] = levels_of(whole - tie)
-    high[written, : whole.shape[1]] = levels_of(whole + tie)
+    low[written, : whole.shape[1]] = levels_of(whole - tie, ends)
+    high[written, : whole.shape[1]] = levels_of(whole + tie, ends)
     found = unfold(got)
     wrong = (found < low) | (found > high)
     if wrong.any():

@@ -32,15 +32,14 @@ def units_of(program: Program[Any]) -> dict[str, float]:
 def input_units(program: Program[Any]) -> dict[str, float]:
     """Return what a level counts of the planes that a fuse writes once more, in bytes with a sign.
 
-    They are those that the first convolutions of a block read whose outputs are in bytes.
+    They are those that the first convolutions of a block read, if the outputs of all of these are
+    in bytes.
     """
     units = units_of(program)
     fused = {step.out for step in program.steps if isinstance(step, Fuse)}
-    return {
-        step.x: _peaks(step)[0] / X_LEVELS
-        for step in program.steps
-        if isinstance(step, MaskedConv) and step.out in units and step.x in fused
-    }
+    readers = [step for step in program.steps if isinstance(step, MaskedConv) and step.x in fused]
+    others = {step.x for step in readers if step.out not in units}
+    return {step.x: _peaks(step)[0] / X_LEVELS for step in readers if step.x not in others}
 
 
 def levels_name(x: str) -> str:

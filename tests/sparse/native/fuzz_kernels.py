@@ -23,7 +23,9 @@ AT_TILES = ["strided", "maximum", "attend", "blend", "block", "details"]
 ODD = 0.06
 
 #: What planes hold, and so what weights are for.
-DTYPES = {"floats": np.float32, "halves": np.uint16, "bytes": np.uint8}
+DTYPES = {"floats": np.float32, "halves": np.uint16, "bytes": np.uint8, "signed": np.int8}
+#: Kinds whose products are of bytes.
+LEVELS = ("bytes", "signed")
 INTEGERS = [-(2**31), -17, -1, 0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 32, 1024, 2**31 - 1, 2**63, 0.5]
 SIZES = [(1, 1), (2, 2), (3, 5), (4, 4), (6, 9), (4, 16), (2, 34)]
 
@@ -77,7 +79,7 @@ def weights(rng: random.Random, shape: tuple[int, ...], half: bool | None = None
 
 def of_tiles(rng: random.Random, n: int, kind: str) -> Any:
     """Return weights of a convolution at tiles, of matrix tiles or not."""
-    if kind == "bytes":
+    if kind in LEVELS:
         return np.zeros((n, 9, 16, 16, 4), np.int8)
     if kind == "halves" and rng.random() < 0.5:
         return np.zeros((n, 9, 16, 16, 2), np.uint16)
@@ -86,7 +88,7 @@ def of_tiles(rng: random.Random, n: int, kind: str) -> Any:
 
 def of_rows(rng: random.Random, n: int, depths: list[int], kind: str) -> Any:
     """Return weights of a product over sources of so many channels, of matrix tiles or not."""
-    if kind == "bytes":
+    if kind in LEVELS:
         return np.zeros((n, sum((depth + 63) // 64 * 16 for depth in depths), 16, 4), np.int8)
     if kind == "halves" and rng.random() < 0.5:
         return np.zeros((n, sum((depth + 31) // 32 * 16 for depth in depths), 16, 2), np.uint16)
@@ -111,14 +113,14 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "tiles": indices(rng, tiles),
             "x": plane(rng, size, dtype),
             "weights": of_tiles(rng, n, kind),
-            "out": plane(rng, size, rng.choice([dtype, dtype, np.float32, np.uint8])),
+            "out": plane(rng, size, rng.choice([dtype, np.uint16, np.float32, np.uint8])),
             "pooled": rng.choice([None, None, (plane(rng, half_size), 16)]),
             "activity_in": rng.choice([None, activity(rng, size)]),
             "activity_out": rng.choice([None, activity(rng, size)]),
             "stored": rng.choice([1, 2]),
             "k_dense": rng.choice([0, 64 // np.dtype(dtype).itemsize]),
             "pool": rng.random() < 0.2,
-            "rest": rng.choice([None, None, np.zeros(64 if kind == "bytes" else 16, dtype)]),
+            "rest": rng.choice([None, None, np.zeros(64 if kind in LEVELS else 16, dtype)]),
         }
     elif name == "rows":
         count = rng.randrange(4)
@@ -134,8 +136,9 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "pixels": pixels(rng, size),
             "sources": sources,
             "weights": of_rows(rng, n, [source[4] for source in sources], kind),
-            "out": plane(rng, size, rng.choice([dtype, dtype, np.uint16, np.float32, np.uint8])),
+            "out": plane(rng, size, rng.choice([dtype, np.uint16, np.float32, np.uint8])),
             "chain": None,
+            "levels": rng.choice([None, None, (plane(rng, size, np.int8), 0.5)]),
         }
         if rng.random() < 0.5:
             of_out = given["out"].dtype.type
@@ -167,8 +170,8 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
         half = (size[0] + 1) // 2, (size[1] + 1) // 2
         given |= {"products": plane(rng, half), "bias": 0.0, "threshold": 0.0}
     if name in ("tiles", "rows"):
-        given["unit"] = np.zeros(16 * n, np.float32) if kind == "bytes" else None
-        in_bytes = kind == "bytes" and rng.random() < 0.8
+        given["unit"] = np.zeros(16 * n, np.float32) if kind in LEVELS else None
+        in_bytes = kind in LEVELS and rng.random() < 0.8
         given |= {"relu": rng.random() < 0.5, "sums": rng.random() < 0.3}
         given["residual"] = None if in_bytes else rng.choice([None, None, given["out"]])
     if name not in ("decide", "list_active"):

@@ -23,6 +23,10 @@ def byte_plane(lines=1):
     return plane(64 * lines, dtype=np.uint8)
 
 
+def signed_plane(lines=1):
+    return plane(64 * lines, dtype=np.int8)
+
+
 def ones(count=16):
     return np.ones(count, np.float32)
 
@@ -49,6 +53,11 @@ def levels(function, **options):
     return takes(function, byte_plane()) | good | options
 
 
+def signed(function, **options):
+    """Return changes that make a call one of levels of either sign."""
+    return levels(function) | takes(function, signed_plane()) | options
+
+
 def to_levels(function, **options):
     """Return changes that make a call one of bfloat16 to levels."""
     good = {"isa": ISA, "weights": of_halves(function), "out": byte_plane()}
@@ -57,7 +66,7 @@ def to_levels(function, **options):
 
 def rows_to_halves(**options):
     """Return changes that make `rows` one of levels to bfloat16, with a chain and a residual."""
-    good = {"out": half_plane(), "residual": half_plane()}
+    good = {"out": half_plane(), "residual": half_plane(), "levels": (signed_plane(), 1.0)}
     return levels("rows") | good | {"chain": half_chain()} | options
 
 
@@ -78,12 +87,16 @@ BYTES = byte_plane()
 @pytest.mark.parametrize(
     ("function", "changes"),
     [
-        *((name, kind(name)) for name in ("tiles", "rows") for kind in (levels, to_levels)),
+        *((name, kind(name)) for name in ("tiles", "rows") for kind in (levels, signed, to_levels)),
         ("rows", rows_to_halves()),
         ("rows", rows_to_halves(chain=half_chain(weights=np.zeros((1, 32, 16, 2), np.uint16)))),
         ("rows", levels("rows", sources=[], weights=np.zeros((1, 0, 16, 4), np.int8))),
         ("rows", to_levels("rows", sources=[], weights=np.zeros((1, 0, 16, 2), np.uint16))),
         ("tiles", levels("tiles", rest=np.zeros(64, np.uint8), k_dense=64)),
+        ("tiles", signed("tiles", rest=np.zeros(64, np.int8))),
+        ("tiles", signed("tiles", out=half_plane(), residual=half_plane())),
+        ("tiles", signed("tiles", out=plane(32, (4, 3), np.uint16), pool=True)),
+        ("rows", to_levels("rows", out=half_plane(), levels=(signed_plane(), 1.0))),
     ],
 )  # fmt: skip
 def test_the_calls_that_are_changed_below_are_good(function, changes):
@@ -222,6 +235,88 @@ def test_bad_calls_of_levels(function, changes, message):
 )  # fmt: skip
 def test_bad_calls_of_levels_that_become_halves(changes, message):
     check("rows", ValueError, message, rows_to_halves() | changes)
+
+
+@needs_bytes
+@pytest.mark.parametrize(
+    ("function", "changes", "message"),
+    [
+        ("tiles", {"out": plane()}, "out must hold uint8, or uint16 where x holds int8"),
+        ("tiles", {"out": signed_plane()}, "out must hold uint8, or uint16"),
+        ("tiles", {"rest": np.zeros(64, np.uint8)}, "rest must be of the dtype of x"),
+        ("tiles", {"unit": None}, "unit is for weights in bytes"),
+        ("tiles", {"out": half_plane(), "residual": byte_plane()}, "dtype of out"),
+        ("tiles", {"pool": True}, "pooled outputs must hold float32 or uint16"),
+        (
+            "tiles",
+            {"out": half_plane(), "pooled": (plane(32, (4, 3), np.uint16), 16)},
+            "must leave some for out",
+        ),
+        (
+            "tiles",
+            {
+                "out": half_plane(), "pooled": (plane(32, (4, 3), np.uint16), 16),
+                "weights": np.zeros((2, 9, 16, 16, 4), np.int8), "unit": ones(32),
+            },
+            "pooled outputs are those of other products than of bytes",
+        ),
+        ("rows", {"out": half_plane()}, "or uint16 where the sources hold uint8"),
+        ("rows", {"out": signed_plane()}, "out must hold uint8, or uint16"),
+        ("rows", {"sources": [source(signed_plane()), source(byte_plane())]}, "of one dtype"),
+        ("rows", {"chain": half_chain()}, "must be of one dtype, or the sources of uint8"),
+    ],
+)  # fmt: skip
+def test_bad_calls_of_signed_levels(function, changes, message):
+    check(function, ValueError, message, signed(function) | changes)
+
+
+@needs_bytes
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"levels": (byte_plane(), 1.0)}, "levels must hold int8"),
+        ({"levels": (plane(size=(4, 3), channels=64, dtype=np.int8), 1.0)}, "levels must have"),
+        ({"levels": (every_other(signed_plane()), 1.0)}, "levels must hold .*C-contiguous"),
+        ({"out": byte_plane(), "residual": None, "chain": None}, "levels are for matrix tiles"),
+        (
+            {
+                "weights": np.zeros((5, 16, 16, 4), np.int8), "unit": ones(80), "chain": None,
+                "out": half_plane(3), "residual": None,
+            },
+            "levels has fewer channels than the weights have outputs",
+        ),
+    ],
+)  # fmt: skip
+def test_bad_planes_for_levels_beside_the_output(changes, message):
+    check("rows", ValueError, message, rows_to_halves() | changes)
+
+
+@needs_bytes
+def test_levels_beside_the_output_overlap_nothing():
+    memory = np.zeros(half_plane().nbytes, np.uint8)
+    shape = signed_plane().shape
+    halves, own = (memory.view(dtype).reshape((*shape[:3], -1)) for dtype in (np.uint16, np.int8))
+    pixels = memory.view(np.int32)[:1]
+    pixels[:] = 3 * SHAPE[1] + 3
+    for changes in (
+        {"out": halves, "residual": None},
+        {"residual": halves},
+        {"chain": half_chain(out=halves)},
+        {"sources": [source(own.view(np.uint8))]},
+        {"pixels": pixels},
+    ):
+        given = rows_to_halves(levels=(own, 1.0)) | changes
+        check("rows", ValueError, "must not overlap", given)
+
+
+def test_levels_beside_the_output_are_for_matrix_tiles():
+    given = {"levels": (signed_plane(), 1.0)}
+    check("rows", ValueError, "levels are for matrix tiles, and for out in uint16", given)
+    locked = signed_plane()
+    locked.setflags(write=False)
+    if ISA:
+        changes = rows_to_halves(levels=(locked, 1.0))
+        check("rows", ValueError, "not writeable", changes)
 
 
 @needs_bytes

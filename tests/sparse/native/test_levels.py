@@ -16,7 +16,7 @@ from smsr_plugin import to_sparse
 from smsr_plugin.archs.steps import Fuse, Hourglass, MaskedConv, Peaks
 from smsr_plugin.runtime import Runtime, UnsuitedError
 from smsr_plugin.sparse.native import packing
-from smsr_plugin.sparse.native.levels import units_of
+from smsr_plugin.sparse.native.levels import input_units, units_of
 from smsr_plugin.sparse.native.limits import obstacle_to
 
 kernels = pytest.importorskip("smsr_plugin._kernels", reason="the native kernels were not built")
@@ -98,6 +98,14 @@ def test_none_does_where_others_read_one():
     ]
     for program in programs:
         assert units_of(program) == pytest.approx(BLOCKS[1])
+
+
+def test_the_inputs_of_blocks_that_a_fuse_makes_are_held_in_levels_of_either_sign():
+    """Beside bfloat16; but not where a convolution reads them that stores no levels."""
+    assert input_units(PROGRAM) == pytest.approx({"block0": 5 / 2 / 127})
+    assert input_units(changed("block1.layer1", peaks=None)) == {}
+    assert input_units(with_step(conv("block0", "other"))) == {}
+    assert input_units(program_of(tiny_smsr())) == {}
 
 
 @pytest.mark.parametrize(

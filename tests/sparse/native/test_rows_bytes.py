@@ -12,6 +12,7 @@ from byte_products import (
     ISA,
     LINE,
     MOST,
+    SIGNED_LEVELS,
     assert_levels,
     level_plane,
     needs_bytes,
@@ -65,25 +66,27 @@ class Way(NamedTuple):
     @property
     def line(self):
         """Channels of a line of the sources."""
-        return LINE if self.takes == "levels" else packing.HALF_LINE
+        return packing.HALF_LINE if self.takes == "bfloat16" else LINE
 
     def source(self, rng, size, channels, most=9):
         """Return a plane of random features; what weights of zero see holds any levels."""
-        if self.takes == "levels":
-            return level_plane(rng, size, channels, most, MOST)
-        return integer_plane(rng, size, channels, HALF)
+        if self.takes == "bfloat16":
+            return integer_plane(rng, size, channels, HALF)
+        dtype = np.uint8 if self.takes == "levels" else np.int8
+        end = np.iinfo(dtype).max
+        return level_plane(rng, size, channels, min(most, end), end, dtype)
 
     def pack(self, parts):
         """Pack the weights (K, N) of each source, which are integers."""
-        if self.takes == "levels":
-            return packed_rows(parts)
-        return HALF.product(np.concatenate(parts), [len(part) for part in parts])
+        if self.takes == "bfloat16":
+            return HALF.product(np.concatenate(parts), [len(part) for part in parts])
+        return packed_rows(parts)
 
     def unit(self, rng, count):
         """Draw what a level of the sums counts, for each output; None for those in bfloat16."""
-        if self.takes == "levels":
-            return rng.choice(np.float32([0.25, 0.5, 1, 2]), count)
-        return None
+        if self.takes == "bfloat16":
+            return None
+        return rng.choice(np.float32([0.25, 0.5, 1, 2]), count)
 
     def out(self, size, channels):
         """Return a plane to write into."""
@@ -104,7 +107,10 @@ class Way(NamedTuple):
         assert_planes_equal(out, expected)
 
 
-WAYS = [Way("levels", "levels"), Way("bfloat16", "levels"), Way("levels", "bfloat16")]
+WAYS = [
+    Way("levels", "levels"), Way("signed levels", "levels"), Way("bfloat16", "levels"),
+    Way("levels", "bfloat16"), Way("bfloat16", "bfloat16"),
+]  # fmt: skip
 per_way = pytest.mark.parametrize("way", WAYS, ids=" to ".join)
 densities = st.sampled_from([0.0, 0.1, 0.5, 1.0])
 
@@ -116,7 +122,7 @@ def sources_of(draw, size, way):
     planes = [way.source(rng, size, draw(st.sampled_from([1, 40, 64, 130]))) for _ in range(3)]
     activity = activity_of(rng.random(size) < draw(densities))
     hidden = planes[2]
-    hidden[:, activity == INACTIVE] = 201 if way.takes == "levels" else HALF_NAN
+    hidden[:, activity == INACTIVE] = HALF_NAN if way.takes == "bfloat16" else 99
     sources = []
     for _ in range(draw(st.integers(0, 5))):
         plane = draw(st.sampled_from(planes))
@@ -167,6 +173,9 @@ def test_equals_any_sum_of_products(way, data, size, density, count, seed):
         value = np.where(value < 0, value * slope, value)
     if way.gives == "bfloat16" and data.draw(st.booleans()):
         options["chain"], chained = draw_chain(HALF, data, rng, size, pixels, value, added)
+    if way.gives == "bfloat16" and data.draw(st.booleans()):
+        of_one = data.draw(st.sampled_from([0.125, 0.5, 1.0]))
+        options["levels"] = (sentinels(size, width + 64, np.int8), of_one)
     before = out.copy()
     weights = way.pack(parts or [nothing])
     sums = kernels.rows(*size, pixels, sources, weights, out, isa=ISA, sums=True, **options)
@@ -174,6 +183,16 @@ def test_equals_any_sum_of_products(way, data, size, density, count, seed):
     np.testing.assert_allclose(sums, value.sum(0), rtol=0, atol=1e-6 * (1 + abs(value).sum()))
     if "chain" in options:
         assert_planes_equal(options["chain"][2], chained)
+    if "levels" in options:
+        found, of_one = options["levels"]
+        assert_signed_levels(found, sentinels(size, width + 64, np.int8), pixels, value * of_one)
+
+
+def assert_signed_levels(out, before, pixels, value):
+    """Compare all of a plane with what was to be stored at some pixels, which is exact."""
+    written = np.zeros(before.shape[1:3], bool)
+    written.flat[pixels] = True
+    assert_levels(out, before, written, value[np.argsort(pixels)], 0, SIGNED_LEVELS)
 
 
 @per_way
@@ -285,15 +304,22 @@ def test_threads_do_not_change_a_bit(way):
     assert runs[0] == runs[1] == runs[2]
 
 
-@pytest.mark.parametrize("way", WAYS[1:], ids=" to ".join)
+@pytest.mark.parametrize("way", WAYS[2:4], ids=" to ".join)
 def test_what_is_stored_past_the_cache(way):
     rng = np.random.default_rng(0)
     x, pixels = way.source(rng, LARGE, 16), pixels_where(rng.random(LARGE) < 0.3)
     weights, unit = way.pack([integers(rng, 16, 48)]), way.unit(rng, 48)
     sources = [(x, 0, 0, 0, 16, None)]
     call = partial(kernels.rows, *LARGE, pixels, sources, weights, unit=unit, sums=True, isa=ISA)
-    outputs = way.out(LARGE, 256 if way.gives == "levels" else 128)
-    assert_stored_alike_past_the_cache(lambda out, threads: call(out, threads=threads), outputs)
+    if way.gives == "levels":
+        assert_stored_alike_past_the_cache(
+            lambda out, threads: call(out, threads=threads), way.out(LARGE, 256)
+        )
+        return
+    assert_stored_alike_past_the_cache(
+        lambda out, levels, threads: call(out, levels=(levels, 0.5), threads=threads),
+        *(way.out(LARGE, 128), sentinels(LARGE, 256, np.int8)),
+    )
 
 
 def test_rows_of_a_plane_are_an_image():
@@ -311,3 +337,15 @@ def test_rows_of_a_plane_are_an_image():
     sources = [(part[0], dy, dx, 0, 70, None) for dy, dx in NEIGHBOURS]
     kernels.rows(6, size[1], pixels, sources, way.pack(parts), part[1], unit=unit, isa=ISA)
     way.assert_stored(out, before, whole, value)
+
+
+def test_signed_levels_end_at_127_which_is_what_no_number_becomes():
+    values = np.float32([-1e9, -128, -127.5, -126.5, -0.5, 0, 0.5, 1.5, 126.5, 127.5, 1e9, np.inf,
+                         -np.inf, np.nan, 3, -3])  # fmt: skip
+    expected = [-127, -127, -127, -126, 0, 0, 0, 2, 126, 127, 127, 127, -127, 127, 3, -3]
+    size, pixels = (2, 3), pixels_where(np.ones((2, 3), bool))
+    out, levels = filled_plane(*size, 16, dtype=np.uint16), sentinels(size, 16, np.int8)
+    nothing = np.zeros((1, 0, 16, 2), np.uint16)
+    kernels.rows(*size, pixels, [], nothing, out, bias=values, levels=(levels, 1.0), isa=ISA)
+    assert (inside(unfold(levels), *size)[..., :16] == expected).all()
+    assert not inside(unfold(levels), *size)[..., 16:].any()

@@ -23,6 +23,7 @@ from native_planes import (
     LARGE,
     SIZES,
     activity_of,
+    assert_planes_equal,
     assert_stored_alike_past_the_cache,
     conv3x3,
     filled_plane,
@@ -45,8 +46,9 @@ pytestmark = needs_bytes
 #: Tiles of one work item, `kTileBlock` of csrc/kernels.h.
 TILE_BLOCK = 12
 
-#: What is multiplied: levels by levels, or bfloat16 by bfloat16.
-per_input = pytest.mark.parametrize("halves", [False, True], ids=["levels", "bfloat16"])
+#: What is multiplied, by levels or by bfloat16.
+INPUTS = {"levels": np.uint8, "signed levels": np.int8, "bfloat16": np.uint16}
+per_input = pytest.mark.parametrize("takes", INPUTS)
 
 
 class Case:
@@ -56,23 +58,29 @@ class Case:
     between two levels; else inputs are of any size, and values spread over all levels and beyond.
     """
 
-    def __init__(self, halves, size, tiles, depth=64, count=64, seed=0, exact=True):
-        self.halves, self.size, self.exact = halves, size, exact
+    def __init__(self, takes, size, tiles, depth=64, count=64, seed=0, exact=True):
+        self.halves, self.size, self.exact = takes == "bfloat16", size, exact
         self.tiles = np.array(tiles, np.int32)
         self.rng = np.random.default_rng(seed)
         self.count = packing.padded(count)
-        if halves and not exact:
+        if self.halves and not exact:
             kernel = self.rng.standard_normal((count, depth, 3, 3))
             self.kernel = HALF.rounded(60 / (9 * depth) ** 0.5 * kernel).astype(np.float64)
             x = plane_of(self.rng.standard_normal((depth, *size), np.float32), dtype=np.uint16)
         else:
             most = 7 if exact else 127
             self.kernel = self.rng.integers(-most, most + 1, (count, depth, 3, 3)).astype(float)
-            x = level_plane(self.rng, size, depth, 9 if exact else MOST, MOST if not halves else 0)
-            x = fold(unfold(x), np.uint16) if halves else x
+            x = self.levels(depth, 9 if exact else None, INPUTS[takes])
         self.x = x
         image = inside(unfold(x), *size)[..., :depth]
         self.image = np.ascontiguousarray(image.transpose(2, 0, 1), np.float64)
+
+    def levels(self, depth, most, dtype):
+        """Return a plane of levels up to one, or up to the last; or of bfloat16 that equal them."""
+        if dtype == np.uint16:
+            return fold(unfold(level_plane(self.rng, self.size, depth, most)), dtype)
+        most, end = most or np.iinfo(dtype).max, np.iinfo(dtype).max
+        return level_plane(self.rng, self.size, depth, most, end, dtype)
 
     def __repr__(self):
         tiles = self.tiles.tolist()
@@ -85,7 +93,7 @@ class Case:
         depth = self.kernel.shape[1]
         if self.exact:
             return self.rng.choice(np.float32([0.25, 0.5, 1]), self.count)
-        spread = 60 / (9 * depth) ** 0.5 / (MOST / 2 * 73)
+        spread = 60 / (9 * depth) ** 0.5 / (np.iinfo(self.x.dtype).max / 2 * 73)
         return (spread * self.rng.uniform(0.5, 2, self.count)).astype(np.float32)
 
     def vector(self):
@@ -154,8 +162,8 @@ def cases(draw):
     threads=st.integers(1, 3),
 )
 @settings(max_examples=20)
-def test_equals_the_convolution_at_any_tiles(halves, case, activation, spare, threads):
-    case = case(halves)
+def test_equals_the_convolution_at_any_tiles(takes, case, activation, spare, threads):
+    case = case(takes)
     slopes = {"leaky": 0.25}.get(activation)
     if activation == "of each output":
         slopes = case.rng.choice(np.float32([-1, 0, 0.5]), case.count)
@@ -179,22 +187,22 @@ def test_equals_the_convolution_at_any_tiles(halves, case, activation, spare, th
         ),
     ],
 )
-def test_boundaries_of_tiles(halves, size, tiles):
-    Case(halves, size, tiles).check(relu=True)
+def test_boundaries_of_tiles(takes, size, tiles):
+    Case(takes, size, tiles).check(relu=True)
 
 
 @per_input
 @pytest.mark.parametrize("depth", [1, 64, 65, 128, 1024])
 @pytest.mark.parametrize("count", [1, 16, 32, 48, 64, 80, 96, 112, 128, 1024])
-def test_boundaries_of_channels(halves, depth, count):
+def test_boundaries_of_channels(takes, depth, count):
     if depth * count <= 1 << 16:
-        Case(halves, (5, 6), [0, 3], depth, count, exact=depth < 200).check()
+        Case(takes, (5, 6), [0, 3], depth, count, exact=depth < 200).check()
 
 
 @per_input
-def test_levels_end_at_0_and_255(halves):
+def test_levels_end_at_0_and_255(takes):
     """Values far beyond, and those that are just rounded to either end."""
-    case = Case(halves, (4, 4), [0], 1, 64)
+    case = Case(takes, (4, 4), [0], 1, 64)
     case.image[:], case.kernel[:] = 0, 0
     case.kernel[:, 0, 1, 1] = 1
     case.x = np.zeros_like(case.x)
@@ -202,7 +210,7 @@ def test_levels_end_at_0_and_255(halves):
                          -np.inf, 127.5, 128.5])  # fmt: skip
     expected = [0, 0, 0, 0, 0, 0, 2, 254, 255, 255, 255, 255, 255, 0, 128, 128]
     out = sentinels(case.size, 64)
-    unit = None if halves else np.ones(64, np.float32)
+    unit = None if case.halves else np.ones(64, np.float32)
     case.run(out, unit=unit, bias=np.tile(values, 4))
     assert (inside(unfold(out), 4, 4) == np.tile(expected, 4)).all()
 
@@ -218,9 +226,9 @@ def test_levels_end_at_0_and_255(halves):
 )
 @settings(max_examples=20)
 def test_masks_hide_inputs_and_outputs(
-    halves, case, density, dense_lines, has_rest, stored, threads
+    takes, case, density, dense_lines, has_rest, stored, threads
 ):
-    case = case(halves)
+    case = case(takes)
     mask = case.rng.random(case.size) < density
     activity = activity_of(mask)
     options, written = {"relu": True, "threads": threads}, None
@@ -231,12 +239,12 @@ def test_masks_hide_inputs_and_outputs(
         seen = inside(unfold(rest), 1, 1)[0, 0].astype(np.float32)
         case.image[k_dense:, ~mask] = seen[k_dense:depth, None] if has_rest else 0
         x = unfold(case.x)
-        inside(x, *case.size)[~mask, k_dense:] = 200  # may not be seen
+        inside(x, *case.size)[~mask, k_dense:] = 120  # may not be seen
         options |= {"activity_in": activity, "k_dense": k_dense}
         options["x"] = fold(x, case.x.dtype)
         if has_rest:
             seen = seen[: packing.padded(depth, line)]
-            options["rest"] = packing.half(seen) if halves else seen.astype(np.uint8)
+            options["rest"] = packing.half(seen) if case.halves else seen.astype(case.x.dtype)
     if stored is not None:
         options |= {"activity_out": activity, "stored": stored}
         written = mask if stored == kernels.ACTIVE else ~mask
@@ -244,7 +252,7 @@ def test_masks_hide_inputs_and_outputs(
 
 
 def test_what_is_no_number_is_level_0():
-    case = Case(True, (12, 12), range(9), 40, 70)
+    case = Case("bfloat16", (12, 12), range(9), 40, 70)
     case.image[3, 5, 6] = np.nan
     x = unfold(case.x)
     inside(x, 12, 12)[5, 6, 3] = np.nan
@@ -259,8 +267,8 @@ def test_what_is_no_number_is_level_0():
 
 
 @per_input
-def test_threads_do_not_change_a_bit(halves):
-    case = Case(halves, (92, 85), range(23 * 22), 20, 20, exact=False)  # many work items
+def test_threads_do_not_change_a_bit(takes):
+    case = Case(takes, (92, 85), range(23 * 22), 20, 20, exact=False)  # many work items
     activity, unit = activity_of(case.rng.random(case.size) < 0.5), case.unit()
     runs = []
     for threads in (1, 2, 3):
@@ -273,14 +281,14 @@ def test_threads_do_not_change_a_bit(halves):
 def test_what_is_stored_past_the_cache():
     """256 channels in bytes are as large as 128 in bfloat16; 48 of them are stored."""
     tiles = range(0, tile_rows(LARGE[0]) * tile_rows(LARGE[1]), 3)
-    case = Case(False, LARGE, tiles, 16, 48)
+    case = Case("levels", LARGE, tiles, 16, 48)
     activity = activity_of(case.rng.random(case.size) < 0.5)
     options = {"relu": True, "sums": True, "activity_out": activity, "unit": case.unit()}
     assert_stored_alike_past_the_cache(partial(case.run, **options), sentinels(LARGE, 256))
 
 
 def test_of_bfloat16_some_outputs_are_pooled_and_the_others_stored():
-    case = Case(True, (8, 12), range(6), 40, 16 + 70)
+    case = Case("bfloat16", (8, 12), range(6), 40, 16 + 70)
     hidden, out = filled_plane(4, 6, 16, 0, np.uint16), sentinels(case.size, 128)
     before, value = out.copy(), case.values(relu=True)
     case.run(out, relu=True, pooled=(hidden, 16))
@@ -290,3 +298,25 @@ def test_of_bfloat16_some_outputs_are_pooled_and_the_others_stored():
     means = value[..., :16].reshape(4, 2, 6, 2, 16).mean((1, 3))
     kept = packing.pad(HALF.rounded(means), 2, 32)
     np.testing.assert_array_equal(inside(unfold(hidden), 4, 6), kept)
+
+
+@pytest.mark.parametrize("pool", [False, True])
+@pytest.mark.parametrize(("depth", "count"), [(1, 16), (64, 64), (65, 80), (70, 1)])
+def test_of_signed_levels_outputs_may_be_bfloat16(depth, count, pool):
+    case = Case("signed levels", (10, 22), range(1, 18), depth, count)
+    unit, bias = case.unit(), case.vector()
+    value, listed = case.values(unit, bias, relu=True), in_tiles(case.tiles, *case.size)
+    size, options = case.size, {"relu": True, "unit": unit, "bias": bias}
+    if pool:
+        value, size = value.reshape(5, 2, 11, 2, -1).mean((1, 3)), (5, 11)
+        listed, options["pool"] = listed[::2, ::2], True
+    else:
+        residual = case.levels(case.count, 9, np.uint16)
+        value += inside(unfold(residual), *size)[..., : case.count]
+        options |= {"residual": residual, "residual_last": True}
+    out = filled_plane(*size, case.count, dtype=np.uint16)
+    expected = unfold(out).astype(np.float64)
+    kept = packing.pad(HALF.rounded(value), 2, packing.padded(case.count, 32))
+    inside(expected, *size)[listed, : kept.shape[2]] = kept[listed]
+    case.run(out, **options)
+    assert_planes_equal(out, expected)
