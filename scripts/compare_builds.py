@@ -1,12 +1,13 @@
 """Compare this build with others, each a checkout with its kernels built, as engines of one run.
 
-    python scripts/compare_builds.py smsr_x2.pt --build old=../old --images rocket china \
-        --engines ours ours-bf16 'openvino*' --out builds   # and ours-int8, where that runs
+    python scripts/compare_builds.py smsr_x2.safetensors --build old=../old,smsr_x2.pt \
+        --images rocket china --engines ours-bf16 ours-int8 'openvino*' --out builds
 
 All else is as in `smsr benchmark --preset engines`: processes that take turns, medians of the
-rounds, results.json and results.md in OUT. Another build runs the first network in float32 ("old")
-and in bfloat16 ("old-bf16"), in an interpreter of its own that imports the package from its folder.
-A request to it and its answer go through a pipe and are timed with it: about 0.1 ms.
+rounds, results.json and results.md in OUT. Another build runs the first network, or a file of it
+that it can read, in float32 ("old") and in bfloat16 ("old-bf16"), in an interpreter of its own that
+imports the package from its folder. A request to it and its answer go through a pipe and are timed
+with it: about 0.1 ms.
 """
 
 from __future__ import annotations
@@ -100,16 +101,20 @@ def load(job: Job) -> Engine:
     return OtherBuild(job)
 
 
-def builds_of(name: str, folder: Path, first: ComparedNetwork) -> list[ComparedNetwork]:
-    """Return a build in both precisions."""
+def builds_of(name: str, place: str, first: ComparedNetwork) -> list[ComparedNetwork]:
+    """Return a build in both precisions, given its folder, and its weights behind a comma."""
+    folder, _, weights = place.partition(",")
     module, threads = Path(__file__).stem, first.spec.threads
+    assert first.source is not None
+    source = replace(first.source, weights=Path(weights)) if weights else first.source
     return [
         replace(
             first,
             label=label,
             title="sparse",
+            source=source,
             spec=EngineSpec(
-                label, ANOTHER, module, threads, precision, backend=str(folder.resolve())
+                label, ANOTHER, module, threads, precision, backend=str(Path(folder).resolve())
             ),
         )
         for precision, label in (("fp32", name), ("bf16", f"{name}-bf16"))
@@ -119,7 +124,7 @@ def builds_of(name: str, folder: Path, first: ComparedNetwork) -> list[ComparedN
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("networks", nargs="+", metavar="NETWORK")
-    parser.add_argument("--build", action="append", required=True, metavar="NAME=DIR")
+    parser.add_argument("--build", action="append", required=True, metavar="NAME=DIR[,FILE]")
     parser.add_argument("--images", nargs="+", default=["rocket", "china", "flower", "small"])
     parser.add_argument("--engines", nargs="+", default=["ours", "ours-bf16"], metavar="NAME")
     parser.add_argument("--rounds", type=int, default=7)
@@ -139,12 +144,16 @@ def gains(comparison: Comparison, names: list[str]) -> list[str]:
             if measurement.image == image and measurement.seconds
         }
         for name in names:
-            for half in ("", "-bf16"):
-                old, ours = seconds.get(name + half), seconds.get("ours" + half)
-                if old and ours:
+            for theirs, own in (
+                (name, "ours"),
+                (f"{name}-bf16", "ours-bf16"),
+                (f"{name}-bf16", "ours-int8"),
+            ):
+                old, new = seconds.get(theirs), seconds.get(own)
+                if old and new:
                     lines.append(
-                        f"{image}: {ours * 1e3:.1f} ms in {'bf16' if half else 'fp32'}, {name} "
-                        f"{old * 1e3:.1f} ms: {old / ours:.2f} times as fast"
+                        f"{image}: {own} {new * 1e3:.1f} ms, {theirs} {old * 1e3:.1f} ms: "
+                        f"{old / new:.2f} times as fast"
                     )
     return lines
 
@@ -166,9 +175,9 @@ def main() -> int:
     names = []
     networks = list(plan.networks)
     for text in args.build:
-        name, _, folder = text.partition("=")
+        name, _, place = text.partition("=")
         names.append(name)
-        networks += builds_of(name, Path(folder), first)
+        networks += builds_of(name, place, first)
     args.out.mkdir(parents=True, exist_ok=True)
     run = Run(replace(plan, networks=networks, details=False), args.out)
     with tqdm(total=run.total, disable=None) as bar:

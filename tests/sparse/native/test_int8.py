@@ -124,9 +124,6 @@ def test_predicted_masks_are_those_of_a_run_with_them_given():
     sparse = to_sparse(with_peaks(net, x, random_masks(net, x)), "int8")
     sr, stats = sparse(x, return_stats=True)
     assert 0 < stats.spa_mask.float().mean() < 1
-    # Levels of a block's input move a few logits across the threshold, units that do not fit many.
-    of_halves = to_sparse(net, "bf16")(x, return_stats=True)[1].spa_mask
-    assert torch.mean((stats.spa_mask != of_halves).float()) < 0.02
     assert torch.equal(sparse(x, spa_mask=stats.spa_mask.double()), sr)
     assert torch.equal(torch.cat([sparse(picture[None]) for picture in x]), sr)
     before = torch.get_num_threads()
