@@ -142,7 +142,7 @@ def sources_of(draw, size, way):
     count=st.sampled_from([1, 16, 33, 48, 64, 80, 112, 128]),
     seed=st.integers(0, 999),
 )
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_equals_any_sum_of_products(way, data, size, density, count, seed):
     rng = np.random.default_rng(seed)
     sources = data.draw(sources_of(size, way))
@@ -196,7 +196,7 @@ def assert_signed_levels(out, before, pixels, value):
 
 
 @per_way
-@pytest.mark.parametrize("count", [16, 64, 80, 1024])
+@pytest.mark.parametrize("count", [16, 80, 1024])
 @pytest.mark.parametrize("pixels", [0, 1, TILE - 1, TILE + 1, 2 * TILE + 1, BLOCK, BLOCK + 1])
 def test_boundaries_of_pixels(way, pixels, count):
     """Scattered and in a run, where they are multiplied where they lie; the first one elsewhere."""

@@ -161,7 +161,7 @@ def cases(draw):
     spare=st.sampled_from([0, 16, 64]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_equals_the_convolution_at_any_tiles(takes, case, activation, spare, threads):
     case = case(takes)
     slopes = {"leaky": 0.25}.get(activation)
@@ -224,7 +224,7 @@ def test_levels_end_at_0_and_255(takes):
     stored=st.sampled_from([None, kernels.ACTIVE, kernels.INACTIVE]),
     threads=st.integers(1, 3),
 )
-@settings(max_examples=20)
+@settings(max_examples=12)
 def test_masks_hide_inputs_and_outputs(
     takes, case, density, dense_lines, has_rest, stored, threads
 ):
