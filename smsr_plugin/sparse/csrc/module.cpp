@@ -392,7 +392,7 @@ void call_decide(int height, int width, const Floats& products, float bias, floa
 
 Indices as_array(List&& list) {
   const py::capsule owner(list.data.get(), [](void* p) { delete[] static_cast<int32_t*>(p); });
-  return Indices({py::ssize_t(list.size)}, list.data.release(), owner);
+  return Indices(size_t(list.size), list.data.release(), owner);
 }
 
 py::tuple call_list(int height, int width, const Bytes& activity, int threads) {
