@@ -29,10 +29,13 @@ needs_bytes = pytest.mark.skipif(not ISA, reason="this processor has no kernels 
 
 
 def level_plane(rng, size, channels, most=MOST, outside=0, dtype=np.uint8):
-    """Return a plane of random levels; beyond its channels it holds `outside`, in the border 0."""
+    """Return a plane of random levels; beyond its channels it holds `outside`, in the border 0.
+
+    With a sign they begin at -most - 1: -128 counts as what it is, though no kernel stores it.
+    """
     values = np.zeros((*plane_shape(*size), packing.padded(channels, LINE)))
     values[1 : size[0] + 1, 1 : size[1] + 1] = outside
-    image = rng.integers(0 if dtype == np.uint8 else -most, most + 1, (*size, channels))
+    image = rng.integers(0 if dtype == np.uint8 else -most - 1, most + 1, (*size, channels))
     values[1 : size[0] + 1, 1 : size[1] + 1, :channels] = image
     return fold(values, dtype)
 

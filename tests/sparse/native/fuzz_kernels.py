@@ -26,6 +26,8 @@ ODD = 0.06
 DTYPES = {"floats": np.float32, "halves": np.uint16, "bytes": np.uint8, "signed": np.int8}
 #: Kinds whose products are of bytes.
 LEVELS = ("bytes", "signed")
+#: How many levels are 1.
+PER_ONE = [0.5, 0.0, -3.0, 1e39, float("inf"), float("nan")]
 INTEGERS = [-(2**31), -17, -1, 0, 1, 2, 3, 4, 5, 7, 15, 16, 17, 32, 1024, 2**31 - 1, 2**63, 0.5]
 SIZES = [(1, 1), (2, 2), (3, 5), (4, 4), (6, 9), (4, 16), (2, 34)]
 
@@ -138,7 +140,7 @@ def arguments(rng: random.Random, name: str) -> dict[str, Any]:
             "weights": of_rows(rng, n, [source[4] for source in sources], kind),
             "out": plane(rng, size, rng.choice([dtype, np.uint16, np.float32, np.uint8])),
             "chain": None,
-            "levels": rng.choice([None, None, (plane(rng, size, np.int8), 0.5)]),
+            "levels": rng.choice([None, None, (plane(rng, size, np.int8), rng.choice(PER_ONE))]),
         }
         if rng.random() < 0.5:
             of_out = given["out"].dtype.type

@@ -277,6 +277,10 @@ def test_bad_calls_of_signed_levels(function, changes, message):
         ({"levels": (byte_plane(), 1.0)}, "levels must hold int8"),
         ({"levels": (plane(size=(4, 3), channels=64, dtype=np.int8), 1.0)}, "levels must have"),
         ({"levels": (every_other(signed_plane()), 1.0)}, "levels must hold .*C-contiguous"),
+        ({"levels": (signed_plane()[0], 1.0)}, "levels must be a plane"),
+        ({"levels": (signed_plane()[:0], 1.0)}, "levels must be a plane"),
+        ({"levels": (signed_plane()[:, 1:], 1.0)}, "levels must have shape"),
+        ({"levels": (signed_plane(17), 1.0)}, "levels has too many channels"),
         ({"out": byte_plane(), "residual": None, "chain": None}, "levels are for matrix tiles"),
         (
             {
@@ -312,6 +316,11 @@ def test_levels_beside_the_output_overlap_nothing():
 def test_levels_beside_the_output_are_for_matrix_tiles():
     given = {"levels": (signed_plane(), 1.0)}
     check("rows", ValueError, "levels are for matrix tiles, and for out in uint16", given)
+    for isa in kernels.available():
+        if kernels.has_half(isa) and not kernels.has_bytes(isa):
+            halves = {"isa": isa, "weights": np.zeros((1, 8, 16, 2), np.uint16)}
+            changes = to_levels("rows", out=half_plane()) | halves | given
+            check("rows", ValueError, "levels are for matrix tiles, and for out in uint16", changes)
     locked = signed_plane()
     locked.setflags(write=False)
     if ISA:

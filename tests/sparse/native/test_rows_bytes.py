@@ -227,13 +227,13 @@ def test_boundaries_of_channels(way, depth, count):
     way.assert_stored(out, before, pixels, value)
 
 
-@pytest.mark.parametrize("gives", ["levels", "bfloat16"])
+@pytest.mark.parametrize("way", [way for way in WAYS if way.takes != "bfloat16"], ids=" to ".join)
 @pytest.mark.parametrize("depth", [1, 64, 1024])
-def test_sums_of_any_levels_are_those_of_integers(gives, depth):
+def test_sums_of_any_levels_are_those_of_integers(way, depth):
     """All levels and weights: no sum saturates, and nothing is rounded before the last."""
     rng, size = np.random.default_rng(depth), (3, 5)
-    pixels, x = pixels_where(np.ones(size, bool)), level_plane(rng, size, depth)
-    x[:, 1, 1:3] = MOST
+    pixels, x = pixels_where(np.ones(size, bool)), way.source(rng, size, depth, MOST)
+    x[:, 1, 1], x[:, 1, 2] = np.iinfo(x.dtype).min, np.iinfo(x.dtype).max
     weights = rng.integers(-127, 128, (depth, 64))
     weights[:, 0], weights[:, 1] = 127, -127
     sources = [Source(x, 0, 0, 0, depth, None)]
@@ -241,14 +241,13 @@ def test_sums_of_any_levels_are_those_of_integers(gives, depth):
     unit = (100 / np.abs(value).max(0).clip(1)).astype(np.float32)
     bias = 50 + 100 * rng.random(64, np.float32)
     value = value * unit + bias
-    way = Way("levels", gives)
     out = way.out(size, 64)
     before = out.copy()
     packed = packed_rows([weights])
     sums = kernels.rows(
         *size, pixels, sources, packed, out, unit=unit, bias=bias, sums=True, isa=ISA
     )
-    if gives == "levels":
+    if way.gives == "levels":
         way.assert_stored(out, before, pixels, value, tie=1e-3)
     else:  # rounded to 8 bits
         found = flat(unfold(out))[pixels, :64]
@@ -337,6 +336,56 @@ def test_rows_of_a_plane_are_an_image():
     sources = [(part[0], dy, dx, 0, 70, None) for dy, dx in NEIGHBOURS]
     kernels.rows(6, size[1], pixels, sources, way.pack(parts), part[1], unit=unit, isa=ISA)
     way.assert_stored(out, before, whole, value)
+
+
+@pytest.mark.parametrize("way", WAYS[3:], ids=" to ".join)
+@pytest.mark.parametrize("count", [16, 48, 64, 80, 128])
+def test_levels_beside_the_output_are_of_the_row_before_it_is_rounded(way, count):
+    """And all else is as without them, to the last bit, with any number of threads."""
+    rng, size = np.random.default_rng(count), (9, 30)
+    pixels = rng.permutation(pixels_where(rng.random(size) < 0.6))
+    x, weights = way.source(rng, size, 70), integers(rng, 70, count)
+    bias, unit = rng.standard_normal(count, np.float32), way.unit(rng, count)
+    value = product(pixels, [Source(x, 0, 0, 0, 70, None)], weights)
+    value = value * (1 if unit is None else unit) + bias
+    of_one = float(60 / np.abs(value).mean())
+    call = partial(
+        kernels.rows, *size, pixels, [(x, 0, 0, 0, 70, None)], way.pack([weights]),
+        bias=bias, unit=unit, sums=True, isa=ISA,
+    )  # fmt: skip
+    alone = way.out(size, count)
+    sums = call(alone)
+    written = np.zeros(alone.shape[1:3], bool)
+    written.flat[pixels] = True
+    nearest = value[np.argsort(pixels)] * of_one
+    for threads in (1, 2, 3):
+        out, levels = way.out(size, count), sentinels(size, count + 64, np.int8)
+        before = levels.copy()
+        assert np.array_equal(call(out, levels=(levels, of_one), threads=threads), sums)
+        assert np.array_equal(out, alone)
+        assert_levels(levels, before, written, nearest, ends=SIGNED_LEVELS)
+    found = flat(unfold(levels))[pixels, :count]
+    assert set(SIGNED_LEVELS) <= set(found.ravel().tolist())
+    assert (found != np.clip(np.rint(HALF.kept(value) * of_one), *SIGNED_LEVELS)).any()
+
+
+def test_a_row_of_levels_that_is_no_number_leaves_the_others_alone():
+    """Nor is anything stored around some rows of every line of a plane."""
+    rng, size, way = np.random.default_rng(0), (20, 19), WAYS[4]
+    x, weights = way.source(rng, size, 16), integers(rng, 16, 80)
+    x[0, 10, 5, 6] = HALF_NAN
+    pixels = pixels_where(np.isin(np.arange(20), np.arange(8, 14))[:, None] & np.ones(size, bool))
+    value = padded(product(pixels, [Source(x, 0, 0, 0, 16, None)], weights))
+    assert np.isnan(value).any(1).sum() == 1
+    out, levels = way.out(size, 80), sentinels(size, 80, np.int8)
+    before = levels.copy()
+    x, out, part = (plane[:, 8 : 8 + 8 + 2] for plane in (x, out, levels))
+    rows = pixels_where(np.ones((6, size[1]), bool))
+    kernels.rows(
+        6, size[1], rows, [(x, 0, 0, 0, 16, None)], way.pack([weights]), out,
+        levels=(part, 0.5), isa=ISA,
+    )  # fmt: skip
+    assert_signed_levels(levels, before, pixels, value * 0.5)
 
 
 def test_signed_levels_end_at_127_which_is_what_no_number_becomes():
