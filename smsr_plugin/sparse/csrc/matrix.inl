@@ -234,7 +234,9 @@ SMSR_INLINE void copy_patch(const Tiles& p, int64_t corner, int t, Element* copi
 #pragma GCC unroll 3
         for (int dx = 0; dx < 3; ++dx)
           if (dx <= x && x - dx < kTile)
-            _mm512_store_si512(copies + dx * kCopiedShift<Element> + y * kTileOf<Element> + (x - dx) * kLineOf<Element>, v);
+            _mm512_store_si512(copies + dx * kCopiedShift<Element> + y * kTileOf<Element> +
+                                   (x - dx) * kLineOf<Element>,
+                               v);
       }
   }
 }

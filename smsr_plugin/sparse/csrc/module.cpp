@@ -30,8 +30,8 @@ py::object reduced(const std::vector<double>& partial, int items, int n, bool wa
 }
 
 void check_store(Store& s, const Geometry& g, py::array& out, int n, const Optional<Floats>& unit,
-                 const Optional<Floats>& bias, int biases, const Optional<py::array>& residual, bool relu, float slope,
-                 const Optional<Floats>& slopes, bool residual_last) {
+                 const Optional<Floats>& bias, int biases, const Optional<py::array>& residual, bool relu,
+                 float slope, const Optional<Floats>& slopes, bool residual_last) {
   const int channels = plane_channels(out, g, "out");
   require(channels >= n, "out has fewer channels than the weights have outputs");
   s.out = out.mutable_data();
