@@ -11,7 +11,7 @@ from smsr_plugin.archs.masked import as_masked
 from smsr_plugin.sparse.backend import check_threads
 from smsr_plugin.sparse.network import SparseNetwork
 
-#: And the dtypes of the weights as they are kept.
+#: And by them the dtypes of the weights as they are kept.
 PRECISIONS = {
     "fp32": torch.float32,
     "fp64": torch.float64,
