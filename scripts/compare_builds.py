@@ -5,9 +5,9 @@
 
 All else is as in `smsr benchmark --preset engines`: processes that take turns, medians of the
 rounds, results.json and results.md in OUT. Another build runs the first network, or a file of it
-that it can read, in float32 ("old") and in bfloat16 ("old-bf16"), in an interpreter of its own that
-imports the package from its folder. A request to it and its answer go through a pipe and are timed
-with it: about 0.1 ms.
+that it can read, in float32 ("old") beside "ours", in bfloat16 ("old-bf16") beside the others, in
+an interpreter of its own that imports the package from its folder. A request to it and its answer
+go through a pipe and are timed with it: about 0.1 ms.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -101,8 +102,17 @@ def load(job: Job) -> Engine:
     return OtherBuild(job)
 
 
-def builds_of(name: str, place: str, first: ComparedNetwork) -> list[ComparedNetwork]:
-    """Return a build in both precisions, given its folder, and its weights behind a comma."""
+def builds_of(
+    name: str, place: str, first: ComparedNetwork, labels: Collection[str]
+) -> list[ComparedNetwork]:
+    """Return a build in the precisions it is compared in.
+
+    Args:
+        name: Of the build.
+        place: Its folder, and behind a comma weights that it can read.
+        first: One of ours.
+        labels: Of all that take turns.
+    """
     folder, _, weights = place.partition(",")
     module, threads = Path(__file__).stem, first.spec.threads
     assert first.source is not None
@@ -118,7 +128,13 @@ def builds_of(name: str, place: str, first: ComparedNetwork) -> list[ComparedNet
             ),
         )
         for precision, label in (("fp32", name), ("bf16", f"{name}-bf16"))
+        if any(theirs == label and own in labels for theirs, own in pairs(name))
     ]
+
+
+def pairs(name: str) -> Sequence[tuple[str, str]]:
+    """Return the labels of a build's precisions, each with one of ours that it is compared with."""
+    return (name, "ours"), (f"{name}-bf16", "ours-bf16"), (f"{name}-bf16", "ours-int8")
 
 
 def parsed() -> argparse.Namespace:
@@ -144,11 +160,7 @@ def gains(comparison: Comparison, names: list[str]) -> list[str]:
             if measurement.image == image and measurement.seconds
         }
         for name in names:
-            for theirs, own in (
-                (name, "ours"),
-                (f"{name}-bf16", "ours-bf16"),
-                (f"{name}-bf16", "ours-int8"),
-            ):
+            for theirs, own in pairs(name):
                 old, new = seconds.get(theirs), seconds.get(own)
                 if old and new:
                     lines.append(
@@ -177,7 +189,7 @@ def main() -> int:
     for text in args.build:
         name, _, place = text.partition("=")
         names.append(name)
-        networks += builds_of(name, place, first)
+        networks += builds_of(name, place, first, [n.label for n in plan.networks])
     args.out.mkdir(parents=True, exist_ok=True)
     run = Run(replace(plan, networks=networks, details=False), args.out)
     with tqdm(total=run.total, disable=None) as bar:
