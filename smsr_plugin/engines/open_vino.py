@@ -62,15 +62,19 @@ def signal_stack_kept() -> Iterator[None]:
         stack.restore()
 
 
+def has_half(core: openvino.Core) -> bool:
+    """Tell whether the processor has instructions for bfloat16."""
+    with signal_stack_kept():
+        return HALF in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 class OpenVinoEngine(Engine):
     """Runs an ONNX file, or an .xml with its .bin, with one input and one output."""
 
     def __init__(self, job: Job) -> None:
         core, precision = openvino.Core(), job.spec.precision
         if precision == "int8":
-            with signal_stack_kept():
-                has_half = HALF in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-            precision = "bf16" if has_half else "fp32"
+            precision = "bf16" if has_half(core) else "fp32"
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
@@ -80,7 +84,9 @@ class OpenVinoEngine(Engine):
             compiled = core.compile_model(str(job.model), "CPU", config)
         actual = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if actual != config["INFERENCE_PRECISION_HINT"]:
-            raise RuntimeError(f"OpenVINO runs {actual} in place of {precision}")
+            raise RuntimeError(
+                f"OpenVINO runs {actual} in place of {precision} on this processor: take fp32"
+            )
         self.request = compiled.create_infer_request()
 
     def prepare(self, given: Input) -> Any:

@@ -30,6 +30,7 @@ from smsr_plugin.networks.forms import masked_as
 LIMITS = {"fp32": 2e-5, "bf16": 0.04}
 #: bf16 must be bf16, not fp32 under its name.
 LEAST_BF16 = 1e-5
+NO_HALF = "the processor has no bfloat16 instructions"
 #: The library that an engine module needs.
 LIBRARIES = {".onnx_runtime": "onnxruntime", ".open_vino": "openvino", ".ncnn_net": "ncnn"}
 EXPORTERS = {"onnx": "onnxscript", "ncnn": "pnnx"}
@@ -67,7 +68,14 @@ def _skip_unless_there(spec):
         if module and importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
     if kernels and spec.precision == "bf16" and not importlib.import_module(kernels).has_half():
-        pytest.skip("the processor has no bfloat16 instructions")
+        pytest.skip(NO_HALF)
+    if spec.module == ".open_vino" and spec.precision == "bf16" and not _openvino_has_half():
+        pytest.skip(NO_HALF)
+
+
+def _openvino_has_half():
+    openvino = pytest.importorskip("openvino")
+    return importlib.import_module("smsr_plugin.engines.open_vino").has_half(openvino.Core())
 
 
 def test_no_engine_is_left_out(networks):
@@ -90,6 +98,18 @@ def test_agrees_with_float64(name, networks, exporter, lq):
     # A second run of the same input is the same, and so is the one that tells more.
     np.testing.assert_array_equal(engine.output(engine.run(prepared)), output)
     np.testing.assert_array_equal(engine.inspect(prepared).sr, output)
+
+
+def test_openvino_says_where_it_has_no_bfloat16(networks, exporter):
+    """It would run in float32 under the name of bfloat16."""
+    if _openvino_has_half():
+        pytest.skip("the processor has bfloat16 instructions")
+    spec, source = networks["openvino-bf16"].spec, networks["openvino-bf16"].source
+    model = exporter.model(source, spec.model_format, (24, 18))
+    with pytest.raises(
+        RuntimeError, match="runs f32 in place of bf16 on this processor: take fp32"
+    ):
+        import_engine(spec.module).load(Job(spec, source, model))
 
 
 class Small(torch.nn.Module):
