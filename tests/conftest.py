@@ -17,10 +17,11 @@ settings.register_profile(
 )
 settings.load_profile("seeded")
 
-# Processes that share the tests share the processors too.
-torch.set_num_threads(
-    max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
-)
+# Networks of a few features only get slower with more threads than one; real ones have those that
+# processes that share the tests leave them. Fixtures of a module have one too: sums of two threads
+# are others on some processors, and what a fixture made is compared with what a test makes.
+THREADS = max(1, torch.get_num_threads() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1)))
+torch.set_num_threads(1)
 
 MakeImages = Callable[[Path, Mapping[str, tuple[int, int]]], Path]
 
@@ -35,13 +36,10 @@ def test_data() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Networks of a few features only get slower with more threads; real ones keep them."""
-    threads = torch.get_num_threads()
-    if "reference" not in request.keywords:
-        torch.set_num_threads(1)
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    torch.set_num_threads(THREADS if "reference" in request.keywords else 1)
     yield
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
