@@ -32,6 +32,7 @@ ENGINES = {
     "**SMSR sparse, fp32**": "ours",
     "OpenVINO, dense twin, bf16": "openvino-bf16",
     "**SMSR sparse, bf16**": "ours-bf16",
+    "OpenVINO, dense twin, int8": "openvino-int8",
     "**SMSR sparse, int8**": "ours-int8",
 }
 #: Beside them, where it is told what kernels gained.
@@ -185,6 +186,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "gain": gains,
     "seconds on all images": lambda: times(engines=ENGINES | OLD),
     "seconds on all images, Xeon": lambda: times(engines=ENGINES | OLD, processor="xeon"),
+    "seconds on all images, Zen 3": lambda: times(engines=ENGINES | OLD, processor="zen3"),
     "times as fast, EPYC": factors,
     "models": lambda: models("docs/models/"),
     "models, here": lambda: models(""),
