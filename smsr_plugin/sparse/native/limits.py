@@ -27,7 +27,7 @@ def missing_instructions(kernels: Kernels, precision: str) -> str:
         other = "bf16" if kernels.has_half() else "fp32"
         return f"int8 needs matrix tiles (AMX), and {kernels.isa()} has none: take {other}"
     if precision != "fp32" and not kernels.has_half():
-        return f"this processor ({kernels.isa()}) has no bfloat16 instructions"
+        return f"this processor ({kernels.isa()}) has no bfloat16 instructions: take fp32"
     return ""
 
 

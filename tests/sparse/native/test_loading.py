@@ -88,7 +88,9 @@ def test_bfloat16_without_its_instructions_takes_the_reference_path(monkeypatch,
             assert torch.equal(to_sparse(net, "bf16")(x), expected)
     (said,) = caplog.records
     assert "in plain PyTorch, which is slower: this processor (avx2) has no" in said.getMessage()
-    with pytest.raises(RuntimeError, match=r"this processor \(avx2\) has no bfloat16 instructions"):
+    with pytest.raises(
+        RuntimeError, match=r"this processor \(avx2\) has no bfloat16 instructions: take fp32"
+    ):
         to_sparse(net, "bf16", backend="native")(x)
 
 
