@@ -98,7 +98,7 @@ def test_sparse_inference_is_the_network_itself(weights):
         torch.testing.assert_close(sr, out.sr, **CLOSE)
 
 
-def test_it_is_converted_counted_exported_and_enlarges_images(weights, tmp_path, capsys):
+def test_it_is_converted_counted_reported_exported_and_enlarges_images(weights, tmp_path, capsys):
     converted = tmp_path / "toy.safetensors"
     assert main(["convert", str(weights), str(converted)]) == 0
     assert "Toy state dict" in capsys.readouterr().out
@@ -114,6 +114,11 @@ def test_it_is_converted_counted_exported_and_enlarges_images(weights, tmp_path,
     lq = torch.from_numpy(image[..., ::-1].transpose(2, 0, 1) / 255).float()[None]
     expected = (255 * net(lq)[0].clamp(0, 1)).round().permute(1, 2, 0).numpy()
     assert np.abs(found - expected).max() <= 1
+
+    page = tmp_path / "page.html"
+    report = ["report", str(tmp_path / "lq.png"), "--weights", str(converted), "--runs", "1"]
+    assert main([*report, "-o", str(page)]) == 0
+    assert page.stat().st_size > 0
 
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")

@@ -60,14 +60,16 @@ def run(args: argparse.Namespace) -> int:
     """Run the command; return 0, or 2 after one line on stderr if it cannot be done."""
     from smsr_plugin.checkpoints import CheckpointError
     from smsr_plugin.checkpoints.masked_networks import load_described
-    from smsr_plugin.engines.export import ExportError, export_every_pixel
-    from smsr_plugin.onnx_export import OPSET, OnnxExportError, export_onnx
+    from smsr_plugin.engines.export import FORMATS, ExportError, export_every_pixel
+    from smsr_plugin.onnx_export import OPSET, SUFFIX, OnnxExportError, export_onnx
 
     try:
         if args.output.exists() and not args.force:
             raise OnnxExportError(f"{args.output} exists; --force replaces it")
         if args.every_pixel and (args.masks or args.threshold):
             raise ExportError("--every-pixel leaves out the masks: no --masks, no --threshold")
+        if not args.every_pixel and args.output.suffix in FORMATS and args.output.suffix != SUFFIX:
+            raise ExportError(f"{args.output}: masks need {SUFFIX}; --every-pixel does without")
         found = load_described(args.checkpoint, param_key=args.param_key)
         print(f"read   {args.checkpoint}: {found.kind}, x{found.net.config.upscale}", flush=True)
         if args.every_pixel:

@@ -59,7 +59,7 @@ def add_parser(subparsers: Any) -> None:
     add, many = parser.add_argument, {"action": "extend", "nargs": "+", "default": []}
     add("name", nargs="?", metavar="NETWORK", help="name in BasicSR's registry: SMSR, EDSR, ...")
     add("--opt", type=path, metavar="YML", help="take network_g of an option file")
-    add("--weights", type=path, metavar="FILE", help="SMSR checkpoint, for its dense channels")
+    add("--weights", type=path, metavar="FILE", help="checkpoint of a network with masks")
     add("--upscale", type=positive, metavar="S", help=f"default: {DEFAULT_UPSCALE}")
     add("--set", **many, metavar="KEY=VALUE", help="options of the network")
     size = "output size (default: {} {}); sides are rounded up to the scale".format(*DEFAULT_SIZE)
@@ -104,9 +104,9 @@ def _check_sources(args: argparse.Namespace) -> None:
     """Raise ValueError if the arguments name no network, or several."""
     if args.weights is not None:
         if args.opt is not None or args.set or args.name not in (None, "SMSR"):
-            raise ValueError("--weights is an SMSR as it is: leave out --opt, --set, other names")
+            raise ValueError("--weights says the network: leave out --opt, --set, other names")
     elif (args.name is None) == (args.opt is None):
-        raise ValueError("give the name of a network, or --opt, or --weights")
+        raise ValueError("give one of these: the name of a network, --opt, --weights")
     elif args.opt is not None and args.upscale is not None:
         raise ValueError("--opt says the scale: leave --upscale out")
 

@@ -36,10 +36,10 @@ RUNS = 5
 CROP = 640 * 480
 
 DESCRIPTION = """\
-Write one HTML page on what SMSR computes for an image and what it skips:
-bicubic interpolation, SMSR and the blocks' masks under a slider, times, why
-flat regions can be skipped, quality against speed. The page holds all it needs
-and loads nothing, so it can be mailed or archived."""
+Write one HTML page on what a network computes for an image and what it skips:
+bicubic interpolation, its result and the blocks' masks under a slider, times,
+why flat regions can be skipped, quality against speed. The page holds all it
+needs and loads nothing, so it can be mailed or archived."""
 
 EPILOG = """\
 examples:

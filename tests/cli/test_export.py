@@ -45,6 +45,7 @@ def test_exports_tries_and_says_so(weights, tmp_path, capsys):
     [
         (["WEIGHTS", "EXISTING"], "EXISTING exists; --force replaces it"),
         (["WEIGHTS", "net.pth"], "net.pth: must end in .onnx"),
+        (["WEIGHTS", "net.param"], "net.param: masks need .onnx; --every-pixel does without"),
         (["none.pth", "net.onnx"], "none.pth: cannot be read: No such file or directory"),
         (["EXISTING", "net.onnx"], "EXISTING: is neither a PyTorch nor a safetensors file"),
         (["WEIGHTS", "net.onnx", "--param-key", "ema"], "WEIGHTS: has no 'ema'"),
