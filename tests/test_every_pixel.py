@@ -62,7 +62,7 @@ def test_the_command(tmp_path, capsys, monkeypatch):
         (["a.pth", "--every-pixel"], "a.pth: must end in .onnx, .xml, .param"),
         (["no/a.xml", "--every-pixel"], "no/a.xml: there is no folder no"),
         (["a.xml", "--every-pixel", "--masks"], "--every-pixel leaves out the masks"),
-        (["a.xml"], "a.xml: must end in .onnx"),
+        (["a.xml"], "a.xml: masks need .onnx; --every-pixel does without"),
     ):
         assert main([*command, *arguments]) == 2
         error = capsys.readouterr().err
