@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -215,7 +214,7 @@ def _replace(final: Path, new: Path) -> None:
 def _hidden(final: Path) -> Iterator[Path]:
     """Give an empty file beside the final one, which a sweep leaves alone; remove it at the end."""
     while True:
-        new = final.with_name(f".{secrets.token_hex(8)}.tmp")  # the final name may be long
+        new = final.with_name(f".{os.urandom(8).hex()}.tmp")  # the final name may be long
         try:  # from before there is a file: Ctrl-C may come right after it is made
             with new.open("xb") as file:
                 # Between these lines a sweep may have taken it for one that was left.
@@ -229,7 +228,7 @@ def _hidden(final: Path) -> Iterator[Path]:
 
 
 def _temporary(final: Path) -> Path:
-    return final.with_name(f"{final.name}.{secrets.token_hex(4)}.tmp")
+    return final.with_name(f"{final.name}.{os.urandom(4).hex()}.tmp")
 
 
 def _sweep(final: Path) -> None:

@@ -35,8 +35,8 @@ def tiny(network, seed, **options):
         for substitute in net.substitutes:  # the narrow path begins at 0
             if substitute.narrow is not None:
                 substitute.widen.weight.normal_()
-        scores = net.predictor(torch.rand(1, net.config.num_in_ch, 64, 64, dtype=torch.float64))
-        net.predictor.conv3.bias -= scores.mean((0, 2, 3))
+        lq = torch.rand(1, net.config.num_in_ch, 64, 64, dtype=torch.float64)
+        net.predictor.conv3.bias -= net.predictor.worth(lq).mean((0, 2, 3))
     return net
 
 
@@ -68,7 +68,8 @@ class LiteralMasked(Literal):
         """Return the scores of all tiles."""
         value = leaky(self.conv("predictor.conv1", detail_planes(x), 2, 1), 0)
         value = leaky(self.conv("predictor.conv2", value, 2, 1), 0)
-        return self.conv3("predictor.conv3", value)
+        worth = self.conv3("predictor.conv3", value)
+        return np.stack([image - 0.4 * np.mean(image) for image in worth])
 
     def masks(self, x: np.ndarray) -> np.ndarray:
         """Return the masks of all pixels."""

@@ -35,6 +35,7 @@ from smsr_plugin.archs.masked import (
 )
 from smsr_plugin.archs.tile_predictor import TilePredictor, of_tiles
 from smsr_plugin.archs.tile_program import NARROW_SLOPE
+from smsr_plugin.archs.tile_steps import EVENNESS
 
 #: Applies a block's convolution of that number, with its activation.
 ApplyConv = Callable[[int, Tensor], Tensor]
@@ -236,5 +237,5 @@ class TileMasked(MaskedNetwork):
                 "smsr sparsify fits one"
             )
         amount = logits_at(self.density_curve, density)
-        cast(Tensor, self.predictor.conv3.bias).sub_(amount)
+        cast(Tensor, self.predictor.conv3.bias).sub_(amount / (1 - EVENNESS))
         self.density_curve -= amount

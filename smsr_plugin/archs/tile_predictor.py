@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from smsr_plugin.archs.tile_program import PREDICTOR_FEAT
-from smsr_plugin.archs.tile_steps import GRADIENT_SIDE, LEVELS, MEAN_SIDES, TILE
+from smsr_plugin.archs.tile_steps import EVENNESS, GRADIENT_SIDE, LEVELS, MEAN_SIDES, TILE
 
 
 def detail_planes(lq: Tensor) -> Tensor:
@@ -53,8 +53,17 @@ class TilePredictor(nn.Module):
 
     def forward(self, lq: Tensor) -> Tensor:
         """Map lq images (B, num_in_ch, H, W) to scores (B, K, ⌈H/4⌉, ⌈W/4⌉)."""
+        return even(self.worth(lq))
+
+    def worth(self, lq: Tensor) -> Tensor:
+        """Map lq images to what tiles are worth, the logarithm of what skipping them costs."""
         hidden = F.relu(self.conv1(detail_planes(lq)))
         return self.conv3(F.relu(self.conv2(hidden)))
+
+
+def even(worth: Tensor) -> Tensor:
+    """Return scores of tiles, comparable between images, from what they are worth in their own."""
+    return worth - EVENNESS * worth.mean((1, 2, 3), keepdim=True)
 
 
 def of_tiles(values: Tensor, height: int, width: int) -> Tensor:

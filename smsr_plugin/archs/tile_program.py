@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from smsr_plugin.archs.density import logits_at
 from smsr_plugin.archs.steps import MaskedConv, Slope, Step
-from smsr_plugin.archs.tile_steps import MEAN_SIDES, Blend, DecideTiles, Narrow
+from smsr_plugin.archs.tile_steps import EVENNESS, MEAN_SIDES, Blend, DecideTiles, Narrow
 
 Array: TypeAlias = NDArray[np.float64]
 #: A network's state dict.
@@ -115,5 +115,5 @@ def with_density(state: State, density: float) -> dict[str, Array]:
     Raises:
         ValueError: If there is no curve, or `density` is outside 0…1.
     """
-    amount = logits_at(state.get(CURVE), density)
+    amount = logits_at(state.get(CURVE), density) / (1 - EVENNESS)
     return {**state, "predictor.conv3.bias": state["predictor.conv3.bias"] - amount}

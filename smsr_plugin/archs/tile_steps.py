@@ -12,6 +12,10 @@ TILE = 4
 MEAN_SIDES, GRADIENT_SIDE = (3, 7), 5
 #: It measures details in 8-bit levels: log(1 + 255·x) is linear below one level.
 LEVELS = 255.0
+#: Share of an image's mean worth that its tiles' scores are without. PSNR is a logarithm: where
+#: an image has little error, what a tile adds to it costs more decibels. At 0 one threshold would
+#: serve all images, at 1 all would have about the same density. Figures: docs/sparsify.md.
+EVENNESS = 0.4
 
 #: The attention looks at the image through a convolution, then a maximum, both without padding.
 CONV_SIZE, CONV_STRIDE = 3, 2
@@ -25,7 +29,9 @@ class DecideTiles(StepBase[A]):
     """Decides masks from the lq image, at tiles of 4×4 pixels.
 
     Of what `detail_planes` makes of the image: conv3×3 of stride 2, ReLU, conv3×3 of stride 2,
-    ReLU, conv3×3, all padded with zeros. A tile is important where its score exceeds the threshold.
+    ReLU, conv3×3, all padded with zeros: what each tile is worth to each block. A tile's score is
+    its worth less `EVENNESS` times the mean of all of the image, and it is important where that
+    exceeds the threshold.
 
     Attributes:
         masks: Which masks it decides, K.

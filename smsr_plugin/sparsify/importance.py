@@ -102,7 +102,7 @@ def train_predictor(
     for _ in range(STEPS):
         drawn = torch.randperm(len(pieces), generator=generator)[:BATCH]
         turned: Callable[[Tensor], Tensor] = _turn(generator)
-        loss = F.smooth_l1_loss(net.predictor(turned(pieces[drawn])), turned(target[drawn]))
+        loss = F.smooth_l1_loss(net.predictor.worth(turned(pieces[drawn])), turned(target[drawn]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -38,8 +38,6 @@ WINOGRAD_G = np.array(
         [0, 0, 1],
     ]
 )
-#: The same for the nine taps of g in a row, as (36, 9).
-WINOGRAD_TAPS = np.kron(WINOGRAD_G, WINOGRAD_G)
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -105,8 +103,22 @@ def winograd(kernel: Array) -> Floats:
     """Transform and pack a (N, K, 3, 3) kernel as (36, N / 16, K padded, 16)."""
     filled = pad(pad(kernel, 1, padded(kernel.shape[1])), 0, padded(len(kernel)))
     panels, depth = len(filled) // LINE, filled.shape[1]
-    taps = filled.reshape(panels, LINE, depth, 9).transpose(3, 0, 2, 1).reshape(9, -1)
-    return _rounded((WINOGRAD_TAPS @ taps).reshape(36, panels, depth, LINE))
+    taps = filled.reshape(panels, LINE, depth, 3, 3).transpose(3, 4, 0, 2, 1)
+    columns = _transformed(_transformed(np.ascontiguousarray(taps)).swapaxes(0, 1))
+    return _rounded(columns.swapaxes(0, 1)).reshape(36, panels, depth, LINE)
+
+
+def _transformed(taps: Array) -> Array:
+    """Multiply G by the first axis of (3, …).
+
+    Not as a matrix product: NumPy's library would share it among threads, which on busy cores wait
+    for each other a hundred times as long as the sums take.
+    """
+    rows = np.empty((len(WINOGRAD_G), *taps.shape[1:]))
+    for number, factors in enumerate(WINOGRAD_G):
+        used = [factor * tap for factor, tap in zip(factors, taps, strict=True) if factor]
+        rows[number] = sum(used)
+    return rows
 
 
 def split_lines(weights: Floats) -> Floats:

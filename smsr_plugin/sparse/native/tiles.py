@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from smsr_plugin.archs.tile_steps import LEVELS, TILE, DecideTiles
+from smsr_plugin.archs.tile_steps import EVENNESS, LEVELS, TILE, DecideTiles
 from smsr_plugin.sparse.native import packing
 from smsr_plugin.sparse.native.kernels import Bytes, Floats
 from smsr_plugin.sparse.native.layers import MapConv
@@ -52,7 +52,8 @@ class NativePredictor:
             )
         self.third(run, second, scores, size=tiles)
         inside = scores[:, 1 : tiles[0] + 1, 1 : tiles[1] + 1]
-        return np.moveaxis(inside, -1, 1).reshape(-1, *tiles)[: self.masks]
+        worth = np.moveaxis(inside, -1, 1).reshape(-1, *tiles)[: self.masks]
+        return worth - np.float32(EVENNESS * worth.mean(dtype=np.float64))
 
 
 def mark_tiles(important: NDArray[np.bool_], run: Run, activity: Bytes) -> None:

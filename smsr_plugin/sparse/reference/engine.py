@@ -26,7 +26,7 @@ from smsr_plugin.archs.steps import (
     MaskedConv,
     Upsample,
 )
-from smsr_plugin.archs.tile_predictor import detail_planes, of_tiles
+from smsr_plugin.archs.tile_predictor import detail_planes, even, of_tiles
 from smsr_plugin.archs.tile_steps import CONV_STRIDE, POOL_SIZE, POOL_STRIDE
 from smsr_plugin.sparse.reference.masked_conv import Rows, SplitConv, activated_
 from smsr_plugin.sparse.reference.ops import ActiveSet, as_map, as_rows, with_zero_row
@@ -221,7 +221,8 @@ def tile_scores(step: DecideTiles[Tensor], lq: Tensor) -> Tensor:
     planes = detail_planes(lq).to(step.conv1.dtype)
     hidden = F.relu(F.conv2d(planes, step.conv1, step.bias1, stride=2, padding=1))
     hidden = F.relu(F.conv2d(hidden, step.conv2, step.bias2, stride=2, padding=1))
-    return of_tiles(F.conv2d(hidden, step.conv3, step.bias3, padding=1), *lq.shape[2:])
+    worth = F.conv2d(hidden, step.conv3, step.bias3, padding=1)
+    return of_tiles(even(worth), *lq.shape[2:])
 
 
 def skipped(step: Blend[Tensor], x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rounding to bfloat16, against PyTorch's."""
+"""How weights are rounded and packed."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ def test_packed_weights_begin_with_a_cache_line():
     for shape in [(3, 5), (17, 33), (64, 64)]:
         for packed in (packing.product(np.ones(shape)), packing.half(np.ones(shape))):
             assert packed.ctypes.data % 64 == 0
+
+
+class Watched(np.ndarray):
+    """An array that no matrix product may be made of."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
+        assert ufunc is not np.matmul
+        plain = [x.view(np.ndarray) if isinstance(x, Watched) else x for x in inputs]
+        if out:
+            options["out"] = tuple(x.view(np.ndarray) for x in out)
+        return np.asarray(getattr(ufunc, method)(*plain, **options)).view(Watched)
+
+
+def test_winograds_transform_is_its_formula_and_waits_for_no_threads():
+    kernel = np.random.default_rng(0).normal(size=(32, 16, 3, 3))
+    packed = packing.winograd(kernel.view(Watched))
+    g = packing.WINOGRAD_G
+    expected = np.empty((36, 32, 16))
+    for n, k in np.ndindex(32, 16):
+        expected[:, n, k] = (g @ kernel[n, k] @ g.T).ravel()
+    found = packed.transpose(0, 1, 3, 2).reshape(36, 32, 16)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
