@@ -166,6 +166,8 @@ setup(
         "argcomplete>=3",
         "numpy",
         "pillow",
+        "rich",
+        "rich-argparse",
         "safetensors",
         "tifffile",
         "tqdm",

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from smsr_plugin.cli.terminal import help_formatter, print_error
 from smsr_plugin.config import PRECISIONS
 from smsr_plugin.names import printable
 
@@ -28,7 +29,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def bad_usage(args: argparse.Namespace, error: Exception | str) -> int:
     """Print one line on stderr that names the command; return `BAD_USAGE`."""
-    print(f"smsr {args.command}: error: {told(error)}", file=sys.stderr)
+    print_error(f"smsr {args.command}", told(error))
     return BAD_USAGE
 
 
@@ -146,7 +147,17 @@ class Parser(argparse.ArgumentParser):
         if unknown is not None:
             message = f"unknown option {shown(unknown)}{self._advice(unknown)}"
         text = " ".join(message.split())
-        self.exit(BAD_USAGE, f"{self.prog}: error: {text} ({self.prog} --help)\n")
+        print_error(self.prog, f"{text} ({self.prog} --help)")
+        self.exit(BAD_USAGE)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the help, in colours on a terminal."""
+        plain = self.formatter_class
+        self.formatter_class = help_formatter(plain, file or sys.stdout)
+        try:
+            super().print_help(file)
+        finally:
+            self.formatter_class = plain
 
     def _first_unknown(self) -> str | None:
         known = list(self._option_string_actions)

@@ -19,6 +19,7 @@ from smsr_plugin.cli.arguments import (
     threads,
     told,
 )
+from smsr_plugin.cli.terminal import print_error, print_tables
 from smsr_plugin.engines.spec import LIBRARIES
 
 if TYPE_CHECKING:
@@ -107,8 +108,7 @@ def run(args: argparse.Namespace) -> int:
         print("smsr benchmark: interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:  # a full disk, a folder that is gone
-        text = f"{told(error)}; the same command goes on"
-        print(f"smsr benchmark: error: {text}", file=sys.stderr)
+        print_error("smsr benchmark", f"{told(error)}; the same command goes on")
         return FAILED
 
 
@@ -124,7 +124,7 @@ def _paper(args: argparse.Namespace) -> int:
     shown = paper_markdown(found)
     replace_file(args.out / "paper.md", shown.encode())
     replace_file(args.out / "paper.tex", paper_latex(found).encode())
-    print(shown, end="")
+    print_tables(shown.rstrip("\n"))
     return 0
 
 
@@ -138,7 +138,10 @@ def _finish(args: argparse.Namespace, result: Comparison) -> int:
     notes = (f"note: {note}" for note in left_out(map(Path, args.images)))
     for line in filter(None, (without_plots, *doubts(result), *failure_texts(result)[1:], *notes)):
         print(line, file=sys.stderr)
-    print(result.to_json() if args.json else printed(result))
+    if args.json:
+        print(result.to_json())
+    else:
+        print_tables(printed(result))
     return FAILED if any(network.failures for network in result.networks) else 0
 
 

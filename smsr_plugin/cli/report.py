@@ -20,6 +20,7 @@ from smsr_plugin.cli.arguments import (
     share,
     threads,
 )
+from smsr_plugin.cli.terminal import print_error
 from smsr_plugin.config import UPSCALES
 from smsr_plugin.names import printable
 from smsr_plugin.staging import replace_file
@@ -217,7 +218,7 @@ def _summarise(path: Path, done: int, wanted: int) -> int:
         size = path.stat().st_size / 1e6
         print(f"{printable(path)}: {done} of {wanted} images, {size:.1f} MB")
     else:
-        print("smsr report: error: no image could be used, no page was written", file=sys.stderr)
+        print_error("smsr report", "no image could be used, no page was written")
     return 0 if done == wanted else FAILED
 
 

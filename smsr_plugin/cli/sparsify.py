@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from smsr_plugin.cli.arguments import bad_usage, not_negative, path, positive, share
+from smsr_plugin.cli.terminal import print_tables
 from smsr_plugin.names import printable
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
             state.remove()
     except (ValueError, OSError) as error:
         return bad_usage(args, error)
-    print(card)
+    print_tables(card)
     print(f"wrote {printable(args.out)} and {printable(args.out.with_suffix('.md'))}")
     return 0
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from smsr_plugin.cli.arguments import BAD_USAGE, FAILED, INTERRUPTED, bad_usage
+from smsr_plugin.cli.terminal import print_error
 from smsr_plugin.cli.upscale_network import load_enlarger
 from smsr_plugin.names import listed, printable
 from smsr_plugin.processes import LostProcessError, Processes, joined
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         except LostProcessError as error:
             text = f"{error}; start again with --skip-existing"
             if processes.is_first_to_say(text, consequence=True):
-                print(f"smsr upscale: error: {text}", file=sys.stderr)
+                print_error("smsr upscale", text)
             return FAILED
 
 

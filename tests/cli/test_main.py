@@ -18,7 +18,7 @@ from smsr_plugin.cli.main import COMMANDS, SPIN_COUNT, main, make_parser
 from smsr_plugin.sparse.native.kernels import load_kernels
 
 SCREEN = 40
-HEAVY = ("torch", "basicsr", "numpy", "cv2", "PIL", "argcomplete")
+HEAVY = ("torch", "basicsr", "numpy", "cv2", "PIL", "argcomplete", "rich")
 
 
 def printed_help(capsys, *command: str) -> str:
