@@ -28,8 +28,10 @@ MakeFormatter: TypeAlias = Callable[..., argparse.HelpFormatter]
 STYLES = {
     "argparse.args": "cyan",
     "argparse.groups": "bold",
+    "argparse.help": "none",
     "argparse.metavar": "green",
     "argparse.prog": "bold",
+    "argparse.text": "none",
 }
 #: How Markdown's tables mark what the papers set in bold and underlined.
 _MARKS = {"bold": re.compile(r"\*\*(.*)\*\*"), "underline": re.compile(r"<u>(.*)</u>")}
