@@ -5,4 +5,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup_env.sh
+unset PYTHONDONTWRITEBYTECODE # tests start Python often, which would compile the package each time
 python -m pytest -n auto --maxprocesses 4 --dist worksteal "$@"
