@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # A product of (36, 9) by (9, 2304) in float64, 0.7 million multiply-adds, which takes NumPy a tenth of a millisecond,
-# takes tens of times as long where the cores are busy: NumPy's OpenBLAS shares it among as many threads as there are
+# takes tens of milliseconds where the cores are busy: NumPy's OpenBLAS shares it among as many threads as there are
 # cores and waits for each, while the scheduler lets other processes run. With OPENBLAS_NUM_THREADS=1 the same product
-# beside the same processes takes what it takes alone. A load of weights made of such products is what showed it.
+# beside the same processes takes a fraction of a millisecond. A load of weights made of such products is what showed it.
 # Versions: numpy 2.4.6 with its wheel's OpenBLAS 0.3.31, Python 3.11 or later, Linux on two cores or more.
 # Expected before the run: twice or three times as long, as three processes share two cores. Exits 1 when this changes.
 set -euo pipefail
+unset OPENBLAS_NUM_THREADS OMP_NUM_THREADS GOTO_NUM_THREADS
 dir=$(mktemp -d)
 busy=()
 trap 'kill "${busy[@]}" 2>/dev/null || true; rm -rf "$dir"' EXIT

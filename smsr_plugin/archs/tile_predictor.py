@@ -56,13 +56,18 @@ class TilePredictor(nn.Module):
         return even(self.worth(lq))
 
     def worth(self, lq: Tensor) -> Tensor:
-        """Map lq images to what tiles are worth, the logarithm of what skipping them costs."""
+        """Map lq images to what tiles are worth: the logarithm of what skipping them costs, less a
+        constant, in a unit that the fit has chosen."""
         hidden = F.relu(self.conv1(detail_planes(lq)))
         return self.conv3(F.relu(self.conv2(hidden)))
 
 
 def even(worth: Tensor) -> Tensor:
-    """Return scores of tiles, comparable between images, from what they are worth in their own."""
+    """Return scores of tiles, comparable between images: worth less a share of its mean.
+
+    Args:
+        worth: (B, K, ⌈H/4⌉, ⌈W/4⌉); the mean is of all tiles and blocks of an image.
+    """
     return worth - EVENNESS * worth.mean((1, 2, 3), keepdim=True)
 
 

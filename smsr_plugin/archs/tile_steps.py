@@ -13,8 +13,9 @@ MEAN_SIDES, GRADIENT_SIDE = (3, 7), 5
 #: It measures details in 8-bit levels: log(1 + 255·x) is linear below one level.
 LEVELS = 255.0
 #: Share of an image's mean worth that its tiles' scores are without. PSNR is a logarithm: where
-#: an image has little error, what a tile adds to it costs more decibels. At 0 one threshold would
-#: serve all images, at 1 all would have about the same density. Figures: docs/sparsify.md.
+#: an image has little error, what a tile adds to it costs more decibels. At 0 a
+#: tile would count for what it is, at 1 all images would have about the same density. Figures:
+#: docs/sparsify.md.
 EVENNESS = 0.4
 
 #: The attention looks at the image through a convolution, then a maximum, both without padding.
@@ -30,8 +31,8 @@ class DecideTiles(StepBase[A]):
 
     Of what `detail_planes` makes of the image: conv3×3 of stride 2, ReLU, conv3×3 of stride 2,
     ReLU, conv3×3, all padded with zeros: what each tile is worth to each block. A tile's score is
-    its worth less `EVENNESS` times the mean of all of the image, and it is important where that
-    exceeds the threshold.
+    its worth less `EVENNESS` times the mean of all tiles and blocks, and it is important where
+    that exceeds the threshold.
 
     Attributes:
         masks: Which masks it decides, K.

@@ -130,6 +130,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **options)
         self.habits: Mapping[str, str] = {}
         self._given: Sequence[str] = ()
+        self.color = False  # of Python 3.14's own; see `terminal`
 
     def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, args: Any = None, namespace: Any = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: What argparse takes for a formatter's class.
 MakeFormatter: TypeAlias = Callable[..., argparse.HelpFormatter]
 
+#: Columns of a terminal that says it has fewer.
+LEAST_WIDTH = 20
 #: Of the parts of a help, in colours of the terminal's own palette, be it light or dark.
 STYLES = {
     "argparse.args": "cyan",
@@ -42,7 +45,7 @@ def print_error(who: str, message: str) -> None:
     stream = sys.stderr
     if stream is None:  # the caller has closed it
         return
-    with suppress(OSError):  # nobody is left to be told
+    with suppress(OSError, ValueError):  # nobody is left to be told
         console = _console(stream)
         if console is None:
             print(f"{who}: error: {message}", file=stream)
@@ -87,12 +90,12 @@ def help_formatter(plain: MakeFormatter, stream: TextIO | None) -> MakeFormatter
     }
     base = RawDescriptionRichHelpFormatter if is_raw else RichHelpFormatter
     coloured = cast(type[RichHelpFormatter], type("Coloured", (base,), look))
-    return partial(coloured, console=console, **options)
+    return partial(coloured, console=console, width=console.width - 2, **options)
 
 
 def _console(stream: TextIO | None) -> Console | None:
     """Return what prints in colours, None where the text is to be plain."""
-    if stream is None or not stream.isatty():
+    if not _is_terminal(stream):
         return None
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return None
@@ -100,7 +103,19 @@ def _console(stream: TextIO | None) -> Console | None:
         from rich.console import Console
     except ImportError:
         return None
-    return Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    # rich takes COLUMNS=0 at its word, and shows nothing.
+    width = max(shutil.get_terminal_size().columns, LEAST_WIDTH)
+    return Console(
+        file=stream, width=width, markup=False, emoji=False, highlight=False, soft_wrap=True
+    )
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether there is a terminal; a stream may be closed, or know no more than `write`."""
+    try:
+        return stream is not None and stream.isatty()
+    except (AttributeError, ValueError):
+        return False
 
 
 def _table(rows: Sequence[str]) -> Table:

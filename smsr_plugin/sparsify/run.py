@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from smsr_plugin.archs.tile_masked import TileMasked
+from smsr_plugin.archs.tile_steps import EVENNESS
 from smsr_plugin.checkpoints.masked_networks import CLASSES
 from smsr_plugin.sparsify.curve import Point, bicubic_psnr, dense_psnr, table
 from smsr_plugin.sparsify.finetune import Finetuning
@@ -104,6 +105,7 @@ def facts(dense: nn.Module, photographs: Photographs, iters: int, seed: int) -> 
     """Return what two runs must have in common to make the same network."""
     return {
         "version": __version__,
+        "evenness": f"{EVENNESS:g}",
         "network": digest(dense.state_dict()),
         "photographs": digest({"pieces": photographs.pieces}),
         "--iters": str(iters),

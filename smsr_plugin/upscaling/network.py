@@ -150,8 +150,8 @@ class Network:
     def __call__(self, lq: Image, progress: Progress = lambda done, tiles: None) -> NetworkRun:
         """Super-resolve an image.
 
-        Channel attention pools over what the network sees at once: the result in tiles differs
-        from that of the image as a whole.
+        Channel attention pools over what the network sees at once, and scores of tiles are relative
+        to it: the result in tiles differs from that of the image as a whole.
 
         Raises:
             MemoryError, RuntimeError: If memory does not suffice for the smallest tiles either.

@@ -104,7 +104,7 @@ def winograd(kernel: Array) -> Floats:
     filled = pad(pad(kernel, 1, padded(kernel.shape[1])), 0, padded(len(kernel)))
     panels, depth = len(filled) // LINE, filled.shape[1]
     taps = filled.reshape(panels, LINE, depth, 3, 3).transpose(3, 4, 0, 2, 1)
-    columns = _transformed(_transformed(np.ascontiguousarray(taps)).swapaxes(0, 1))
+    columns = _transformed(_transformed(taps.copy()).swapaxes(0, 1))
     return _rounded(columns.swapaxes(0, 1)).reshape(36, panels, depth, LINE)
 
 
