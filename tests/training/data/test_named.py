@@ -103,7 +103,8 @@ def test_luma_is_that_of_red_green_and_blue(photos):
     pairs = CheckedPairedImageDataset(
         {**opt, "dataroot_lq": opt["dataroot_gt"], "scale": 1, "dataroot_gt": opt["dataroot_gt"]}
     )
-    assert pairs[0]["lq"].shape[0] == 1
+    index = [Path(pair["gt_path"]).stem for pair in pairs.paths].index("RGB")  # in any order
+    assert pairs[index]["lq"].shape[0] == 1
 
 
 def test_a_pair_of_which_one_is_turned_is_refused(tmp_path):
